@@ -1,0 +1,3 @@
+module rolekeeper
+
+go 1.26.0

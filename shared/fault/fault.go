@@ -1,0 +1,95 @@
+// Package fault says what went wrong and what that means: to the person who
+// uploaded a config (Problem) and to the queue a message came from (Class).
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Class says what becomes of the message whose handling ended in an error.
+type Class string
+
+// The classes. An error without a class is Unknown.
+const (
+	Unknown  Class = "unknown"  // back to the queue; after MaxReceives to the dead letters
+	Retry    Class = "retry"    // time will mend it: throttled, still propagating, changed by somebody else meanwhile
+	Rejected Class = "rejected" // the config is at fault; answered in its status
+	Waiting  Class = "waiting"  // answered in the status, with a wake-up
+	Poison   Class = "poison"   // cannot be decoded; to the dead letters at once
+	Ignored  Class = "ignored"  // not ours
+)
+
+// Error carries a class with its cause.
+type Error struct {
+	Class Class
+	Err   error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an error of the given class; format and args as for fmt.Errorf.
+func Errorf(class Class, format string, args ...any) error {
+	return &Error{Class: class, Err: fmt.Errorf(format, args...)}
+}
+
+// Of gives the class of the outermost classified error in err's chain, Unknown when there is none.
+func Of(err error) Class {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return Unknown
+}
+
+// Severity says whether a problem stops a config.
+type Severity string
+
+// A config with one Error is refused whole; a Warning is told and nothing more.
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+)
+
+// Problem is one thing wrong with a config, as the developer reads it.
+type Problem struct {
+	Code     string   `json:"code"`             // stable, for tests and tools: "agent-name-invalid"
+	Severity Severity `json:"severity"`         //
+	Agent    string   `json:"agent,omitempty"`  // agent it belongs to; empty for the whole file
+	Field    string   `json:"field,omitempty"`  // dotted path from the agent: "aws.execution_role"
+	Line     int      `json:"line,omitempty"`   // counted from 1; 0 when there is no place
+	Column   int      `json:"column,omitempty"` // counted from 1
+	Message  string   `json:"message"`          // what is wrong
+	Fix      string   `json:"fix"`              // what to do
+}
+
+// String gives the problem on one line, in the form compilers use.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d: ", p.Line, p.Column)
+	}
+	fmt.Fprintf(&b, "%s: ", p.Severity)
+	if p.Agent != "" {
+		fmt.Fprintf(&b, "agent %q: ", p.Agent)
+	}
+	if p.Field != "" {
+		fmt.Fprintf(&b, "%s: ", p.Field)
+	}
+	fmt.Fprintf(&b, "%s; %s [%s]", p.Message, p.Fix, p.Code)
+	return b.String()
+}
+
+// Blocks reports whether any of the problems stops the config.
+func Blocks(problems []Problem) bool {
+	for _, p := range problems {
+		if p.Severity == SeverityError {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+// Package model holds what is compared: roles as they should be and roles as
+// they were read. The two are different types so that a comparison cannot be
+// made backwards.
+package model
+
+import "rolekeeper/shared/policy"
+
+// RoleKind tells the two roles of an agent apart.
+type RoleKind string
+
+// The kinds of role.
+const (
+	RuntimeRole RoleKind = "runtime"
+	BuildRole   RoleKind = "build"
+)
+
+// Tags on everything that Rolekeeper makes.
+const (
+	TagConfig   = "rolekeeper:config"   // the S3 key of the owning config
+	TagAgent    = "rolekeeper:agent"    // the agent's name
+	TagTemplate = "rolekeeper:template" // TemplateVersion the policies were made with
+	TagCreation = "rolekeeper:creation" // nonce whose hash is in the claim while a role is half-made; kept afterwards, without meaning
+)
+
+// TemplateVersion counts the versions of the policy templates in package desired.
+const TemplateVersion = 1
+
+// Role is a role as it should be.
+type Role struct {
+	Kind                RoleKind
+	Agent               string // whose deterministic name it bears
+	Name                string
+	ARN                 string
+	Description         string
+	MaxSessionDuration  int32  // seconds
+	PermissionsBoundary string // ARN of a managed policy
+	Trust               policy.Document
+	Policies            map[string]policy.Document // inline policies by name
+	Tags                map[string]string
+}
+
+// ObservedRole is a role as it was read. Documents are JSON text as IAM holds
+// it, URL-decoded: what cannot be parsed must still be seen to differ.
+type ObservedRole struct {
+	Name                string
+	ARN                 string
+	ID                  string // unique id (AROA…); changes when a role is made anew under its name
+	Description         string
+	MaxSessionDuration  int32
+	PermissionsBoundary string            // ARN; empty when there is none
+	Trust               string            // JSON
+	Policies            map[string]string // inline policies, JSON by name
+	Attached            []string          // ARNs of managed policies, sorted
+	Tags                map[string]string
+}

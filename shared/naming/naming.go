@@ -1,0 +1,107 @@
+// Package naming derives every name that an agent's name decides. The names
+// are the AgentCore starter toolkit's own, so that a role made by either is
+// found by the other; its rules were measured on version 0.3.10.
+package naming
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
+)
+
+// Prefixes of the roles that belong to agents. IAM permissions of the stack are
+// granted on exactly these.
+const (
+	RuntimeRolePrefix = "AmazonBedrockAgentCoreSDKRuntime-"
+	BuildRolePrefix   = "AmazonBedrockAgentCoreSDKCodeBuild-"
+)
+
+var agentName = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_]{0,47}\z`)
+
+// ValidAgent reports whether name is what AgentCore accepts as agentRuntimeName
+// (service model bedrock-agentcore-control 2023-06-05), anchored at both ends.
+func ValidAgent(name string) bool { return agentName.MatchString(name) }
+
+// Hash gives the first 10 hex digits of the SHA-256 of the agent's name.
+func Hash(agent string) string {
+	sum := sha256.Sum256([]byte(agent))
+	return hex.EncodeToString(sum[:])[:10]
+}
+
+// RuntimeRole gives the name of the agent's runtime role in a region.
+func RuntimeRole(region, agent string) string {
+	return RuntimeRolePrefix + region + "-" + Hash(agent)
+}
+
+// BuildRole gives the name of the agent's CodeBuild role in a region.
+func BuildRole(region, agent string) string {
+	return BuildRolePrefix + region + "-" + Hash(agent)
+}
+
+var roleName = regexp.MustCompile(`\AAmazonBedrockAgentCoreSDK(?:Runtime|CodeBuild)-([a-z0-9-]+)-([0-9a-f]{10})\z`)
+
+// RoleHash gives the hash in a role name of ours for the region, and whether
+// the name is one.
+func RoleHash(region, role string) (hash string, ok bool) {
+	m := roleName.FindStringSubmatch(role)
+	if m == nil || m[1] != region {
+		return "", false
+	}
+	return m[2], true
+}
+
+// RuntimePolicy gives the name of the inline policy with the agent's own needs.
+func RuntimePolicy(agent string) string { return "BedrockAgentCoreRuntimeExecutionPolicy-" + agent }
+
+// The toolkit's other inline policies.
+const (
+	BuildPolicy    = "CodeBuildExecutionPolicy"
+	IdentityPolicy = "AgentCoreIdentityAccess"
+	JWTPolicy      = "AgentCoreAwsJwtAccess"
+)
+
+var (
+	unsafeChars = regexp.MustCompile(`[^a-z0-9_\-/]`)
+	runs        = regexp.MustCompile(`[-_]{2,}`)
+)
+
+// Sanitise gives the agent's name in the form the toolkit uses for ECR
+// repositories and CodeBuild projects. Different agents can share one form
+// ("MyAgent", "myagent"); claims keep them apart.
+func Sanitise(agent string) string {
+	s := unsafeChars.ReplaceAllString(strings.ToLower(agent), "-")
+	if s == "" || !alphanumeric(s[0]) {
+		s = "a" + s
+	}
+	s = runs.ReplaceAllString(s, "-")
+	s = strings.TrimRight(s, "-_")
+	if len(s) < 2 {
+		s += "-agent"
+	}
+	if len(s) > 200 {
+		s = s[:200]
+	}
+	return s
+}
+
+func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+
+// Repository gives the name of the ECR repository of an agent whose config names none.
+func Repository(agent string) string { return "bedrock-agentcore-" + Sanitise(agent) }
+
+// Project gives the name of the agent's CodeBuild project.
+func Project(agent string) string { return "bedrock-agentcore-" + Sanitise(agent) + "-builder" }
+
+// SourceBucket gives the toolkit's name for the account's source bucket.
+func SourceBucket(account, region string) string {
+	return "bedrock-agentcore-codebuild-sources-" + account + "-" + region
+}
+
+// ConfigBucket gives the name of the bucket that configs are uploaded to.
+func ConfigBucket(account, region string) string {
+	return "bedrock-agentcore-configs-" + account + "-" + region
+}
+
+// SourceKey gives the key of the agent's source in the source bucket.
+func SourceKey(agent string) string { return agent + "/source.zip" }
