@@ -1,0 +1,71 @@
+// Package desired says what the account should hold for a config. It is pure:
+// equal configs in equal environments give equal states.
+package desired
+
+import (
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+)
+
+// Profile says how much the roles grant.
+type Profile string
+
+// The profiles.
+const (
+	Scoped  Profile = "scoped"  // every statement narrowed to the agent
+	Toolkit Profile = "toolkit" // the starter toolkit 0.3.10, statement for statement
+)
+
+// Env is what shapes roles beside the config.
+type Env struct {
+	agent.Place
+	Profile             Profile
+	PermissionsBoundary string // ARN of the managed policy that every role carries
+	SourceBucket        string // name of the bucket that agents' sources are in
+	ConfigKey           string // S3 key of the config, for tags
+}
+
+// State is what the account should hold for one config.
+type State struct {
+	Agents []Agent
+	// ServiceLinkedRoles are the service-linked roles the agents need, sorted by name.
+	ServiceLinkedRoles []ServiceLinkedRole
+}
+
+// Agent is what one agent needs. Of the three fields about the runtime role
+// exactly one is set, likewise at most one of those about the build role.
+type Agent struct {
+	Name string
+
+	RuntimeRole         *model.Role // made and kept by Rolekeeper
+	SharedRuntimeRole   string      // name of the agent of this config whose runtime role this one uses
+	ExternalRuntimeRole *ExternalRole
+
+	BuildRole         *model.Role
+	SharedBuildRole   string
+	ExternalBuildRole *ExternalRole
+
+	Notes []string // what a developer should know, a sentence each
+}
+
+// ExternalRole is a role that the config names and Rolekeeper only checks.
+type ExternalRole struct {
+	ARN     string
+	Name    string
+	Service string // service principal that must be able to assume it
+	Field   string // the config's field that names it
+}
+
+// ServiceLinkedRole is a role that AWS defines and the agents cannot do without.
+type ServiceLinkedRole struct {
+	Name    string // AWSServiceRoleForBedrockAgentCore…
+	Service string // service principal, also the role's path
+}
+
+// Compute gives the state for a config, with the problems found on the way
+// (limits of IAM, roles named across agents). With a problem that blocks, the
+// state is not to be used.
+func Compute(cfg agent.Config, env Env) (State, []fault.Problem) {
+	return State{}, nil
+}
