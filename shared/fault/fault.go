@@ -93,3 +93,13 @@ func Blocks(problems []Problem) bool {
 	}
 	return false
 }
+
+// What adapters answer where the difference decides: each is wrapped, so use errors.Is.
+var (
+	// ErrNotFound is a positive "not there". Nothing else may be taken for absence.
+	ErrNotFound = errors.New("not found")
+	// ErrExists says that the name is taken.
+	ErrExists = errors.New("already exists")
+	// ErrConflict says that a condition on a write did not hold: somebody else wrote first.
+	ErrConflict = errors.New("changed meanwhile")
+)

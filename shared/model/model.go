@@ -42,14 +42,15 @@ type Role struct {
 // ObservedRole is a role as it was read. Documents are JSON text as IAM holds
 // it, URL-decoded: what cannot be parsed must still be seen to differ.
 type ObservedRole struct {
-	Name                string
-	ARN                 string
-	ID                  string // unique id (AROA…); changes when a role is made anew under its name
-	Description         string
-	MaxSessionDuration  int32
-	PermissionsBoundary string            // ARN; empty when there is none
-	Trust               string            // JSON
-	Policies            map[string]string // inline policies, JSON by name
-	Attached            []string          // ARNs of managed policies, sorted
-	Tags                map[string]string
+	Name                string            `json:"name"`
+	ARN                 string            `json:"arn"`
+	ID                  string            `json:"id"` // unique id (AROA…); changes when a role is made anew under its name
+	Path                string            `json:"path"`
+	Description         string            `json:"description"`
+	MaxSessionDuration  int32             `json:"maxSessionDuration"`
+	PermissionsBoundary string            `json:"permissionsBoundary"` // ARN; empty when there is none
+	Trust               string            `json:"trust"`               // JSON
+	Policies            map[string]string `json:"policies"`            // inline policies, JSON by name
+	Attached            []string          `json:"attached"`            // ARNs of managed policies, sorted
+	Tags                map[string]string `json:"tags"`
 }

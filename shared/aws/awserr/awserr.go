@@ -1,0 +1,93 @@
+// Package awserr says what an error of AWS means. Codes of AWS appear here and
+// nowhere else.
+package awserr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"rolekeeper/shared/fault"
+)
+
+// meaning tells what a code means beyond being an error.
+type meaning struct {
+	class fault.Class
+	is    error // sentinel that the error is, if any
+}
+
+// codes holds the codes that mean something; throttling codes are the SDK's own list.
+func codes() map[string]meaning {
+	return map[string]meaning{
+		// IAM API reference, "Errors" of the operations used.
+		"NoSuchEntity":           {fault.Unknown, fault.ErrNotFound},
+		"EntityAlreadyExists":    {fault.Retry, fault.ErrExists}, // a lost response, or a read that lagged: look again
+		"ConcurrentModification": {fault.Retry, nil},
+		"ServiceFailure":         {fault.Retry, nil},
+
+		// S3 API reference, "List of error codes"; user guide, "Conditional writes".
+		"NoSuchKey":                  {fault.Unknown, fault.ErrNotFound},
+		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
+		"ConditionalRequestConflict": {fault.Retry, fault.ErrConflict},
+		"SlowDown":                   {fault.Retry, nil},
+		"InternalError":              {fault.Retry, nil},
+		"ServiceUnavailable":         {fault.Retry, nil},
+		"RequestTimeout":             {fault.Retry, nil},
+
+		// EventBridge and SQS API references, "Common errors".
+		"InternalException":    {fault.Retry, nil},
+		"InternalFailure":      {fault.Retry, nil},
+		"KmsThrottled":         {fault.Retry, nil},
+		"RequestThrottled":     {fault.Retry, nil},
+		"OverLimit":            {fault.Retry, nil},
+		"ThrottlingException":  {fault.Retry, nil},
+		"InternalServiceError": {fault.Retry, nil},
+	}
+}
+
+// Wrap adds what was being done to an error of AWS and classifies it. It gives
+// nil for nil.
+func Wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	m := of(err)
+	doing := fmt.Sprintf(format, args...)
+	if m.is != nil {
+		return fault.Errorf(m.class, "%s: %w: %w", doing, m.is, err)
+	}
+	return fault.Errorf(m.class, "%s: %w", doing, err)
+}
+
+func of(err error) meaning {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if m, ok := codes()[api.ErrorCode()]; ok {
+			return m
+		}
+		if _, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; throttled {
+			return meaning{class: fault.Retry}
+		}
+	}
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		switch code := response.HTTPStatusCode(); {
+		case code == http.StatusNotFound && api == nil:
+			return meaning{fault.Unknown, fault.ErrNotFound} // HEAD has no body to say so
+		case code >= http.StatusInternalServerError, code == http.StatusTooManyRequests:
+			return meaning{class: fault.Retry}
+		}
+		return meaning{class: fault.Unknown}
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return meaning{class: fault.Retry}
+	}
+	return meaning{class: fault.Unknown}
+}

@@ -1,0 +1,71 @@
+// Package bus sends Rolekeeper's events to the default event bus.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+)
+
+// API is what is called of EventBridge.
+type API interface {
+	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
+}
+
+// Client sends events.
+type Client struct{ api API }
+
+// New makes a client.
+func New(api API) *Client { return &Client{api} }
+
+// maxEntries is how many events one call takes (EventBridge API reference, PutEvents).
+const maxEntries = 10
+
+// Send sends events in their order. When it fails some may have been sent.
+func (c *Client) Send(ctx context.Context, events []event.Outgoing) error {
+	for len(events) > 0 {
+		n := min(len(events), maxEntries)
+		if err := c.put(ctx, events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+func (c *Client) put(ctx context.Context, events []event.Outgoing) error {
+	entries := make([]types.PutEventsRequestEntry, 0, len(events))
+	for _, e := range events {
+		detail, err := event.Detail(e)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, types.PutEventsRequestEntry{
+			Source: aws.String(event.Source), DetailType: aws.String(e.DetailType()), Detail: &detail,
+		})
+	}
+	out, err := c.api.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: entries})
+	if err != nil {
+		return awserr.Wrap(err, "put %d events", len(entries))
+	}
+	var failed []error
+	for _, e := range out.Entries {
+		if e.ErrorCode != nil {
+			failed = append(failed, fmt.Errorf("%s: %s", *e.ErrorCode, aws.ToString(e.ErrorMessage)))
+		}
+	}
+	if len(failed) > 0 {
+		// The service takes entries one by one; those it refused are mostly
+		// throttled or internal failures, and all may be sent again.
+		return fault.Errorf(fault.Retry, "put %d events, %d refused: %w", len(entries), len(failed), errors.Join(failed...))
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+// Package configstore reads and writes the objects of the config bucket. Every
+// write is conditional, so that nobody overwrites what he has not read.
+package configstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/fault"
+)
+
+// API is what is called of S3.
+type API interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+}
+
+// Client reads and writes objects of one bucket.
+type Client struct {
+	api    API
+	bucket string
+	owner  string // account that must own the bucket
+}
+
+// New makes a client for the bucket, which must belong to the account.
+func New(api API, bucket, account string) *Client { return &Client{api, bucket, account} }
+
+// Object is an object as it was read.
+type Object struct {
+	Body         []byte
+	ETag         string // as S3 gives it; what conditions compare
+	VersionID    string
+	LastModified time.Time
+	Size         int64 // of the whole object, also when only a part of it was read
+}
+
+// MaxRead bounds what is read of an object in bytes; what is larger comes cut,
+// with its true Size. It is above every size that is accepted.
+const MaxRead = 1 << 20
+
+// Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
+// only to readers that may list the bucket, to others it says 403.
+func (c *Client) Get(ctx context.Context, key string) (Object, error) {
+	out, err := c.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key, ExpectedBucketOwner: &c.owner})
+	if err != nil {
+		return Object{}, awserr.Wrap(err, "get s3://%s/%s", c.bucket, key)
+	}
+	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
+	if err = errors.Join(err, out.Body.Close()); err != nil {
+		return Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", c.bucket, key, err)
+	}
+	return Object{
+		Body:         body,
+		ETag:         aws.ToString(out.ETag),
+		VersionID:    aws.ToString(out.VersionId),
+		LastModified: aws.ToTime(out.LastModified),
+		Size:         aws.ToInt64(out.ContentLength),
+	}, nil
+}
+
+// Create writes an object that must not exist; fault.ErrConflict says that it does.
+func (c *Client) Create(ctx context.Context, key string, body []byte) (etag string, err error) {
+	in := c.put(key, body)
+	in.IfNoneMatch = aws.String("*")
+	return c.write(ctx, in)
+}
+
+// Replace writes an object over the one with the ETag; fault.ErrConflict says
+// that it is not there any more.
+func (c *Client) Replace(ctx context.Context, key string, body []byte, etag string) (newETag string, err error) {
+	in := c.put(key, body)
+	in.IfMatch = &etag
+	return c.write(ctx, in)
+}
+
+func (c *Client) put(key string, body []byte) *s3.PutObjectInput {
+	contentType := "application/json"
+	if !strings.HasSuffix(key, ".json") {
+		contentType = "application/octet-stream"
+	}
+	return &s3.PutObjectInput{
+		Bucket: &c.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &contentType, ExpectedBucketOwner: &c.owner,
+	}
+}
+
+func (c *Client) write(ctx context.Context, in *s3.PutObjectInput) (string, error) {
+	out, err := c.api.PutObject(ctx, in)
+	if err != nil {
+		return "", gone(awserr.Wrap(err, "put s3://%s/%s", c.bucket, *in.Key))
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+// Delete deletes the object with the ETag; fault.ErrConflict says that it is
+// not there any more.
+func (c *Client) Delete(ctx context.Context, key, etag string) error {
+	_, err := c.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &c.bucket, Key: &key, IfMatch: &etag, ExpectedBucketOwner: &c.owner})
+	return gone(awserr.Wrap(err, "delete s3://%s/%s", c.bucket, key))
+}
+
+// gone turns the 404 with which S3 answers If-Match on a missing object into
+// the conflict it is (S3 user guide, "Conditional writes").
+func gone(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		return fault.Errorf(fault.Retry, "%w: %w", fault.ErrConflict, errors.Unwrap(err))
+	}
+	return err
+}
+
+// String names the bucket, for messages.
+func (c *Client) String() string { return fmt.Sprintf("s3://%s", c.bucket) }

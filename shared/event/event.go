@@ -1,0 +1,207 @@
+// Package event reads the messages that reach Rolekeeper and writes those that
+// leave it. An event says which config to look at, never what to do.
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/naming"
+)
+
+// Here is what an event from outside must name to be one of ours.
+type Here struct {
+	Account      string // 12 digits
+	Region       string
+	ConfigBucket string
+}
+
+// Hint is evidence that came with an event: to be recorded, never to be obeyed.
+type Hint struct {
+	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, wake
+	ID    string    `json:"id,omitempty"`    // version of the object
+	Time  time.Time `json:"time,omitzero"`   // of the event
+	Actor string    `json:"actor,omitempty"` // who did it, as the event says
+}
+
+// Look is what an event comes down to: look at this config.
+type Look struct {
+	Key  string
+	Hint Hint
+}
+
+// envelope is what all EventBridge events have
+// (EventBridge user guide, "Event structure").
+type envelope struct {
+	Source     string          `json:"source"`
+	DetailType string          `json:"detail-type"`
+	Account    string          `json:"account"`
+	Region     string          `json:"region"`
+	Time       time.Time       `json:"time"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// Kind names a kind of event as EventBridge does.
+type Kind struct{ Source, DetailType string }
+
+// Source is the source of Rolekeeper's own events.
+const Source = "rolekeeper"
+
+// WakeDetailType is the detail-type of wake-ups, which go straight to the inbox queue.
+const WakeDetailType = "Wake"
+
+// decoders is the list of events that lead to a config.
+func decoders() map[Kind]func(envelope, Here) (Look, error) {
+	return map[Kind]func(envelope, Here) (Look, error){
+		{"aws.s3", "Object Created"}: s3Object("config-uploaded"),
+		{"aws.s3", "Object Deleted"}: s3Object("config-deleted"),
+		{Source, WakeDetailType}:     wake,
+	}
+}
+
+// Kinds lists the kinds of events that Decode understands.
+func Kinds() []Kind {
+	all := decoders()
+	kinds := make([]Kind, 0, len(all))
+	for k := range all {
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+// Decode reads the body of an inbox message. The error is of class Poison when
+// the event cannot be one of ours, and Ignored when it concerns no config.
+func Decode(body string, here Here) (Look, error) {
+	var e envelope
+	if err := json.Unmarshal([]byte(body), &e); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "event is not JSON of the expected shape: %w", err)
+	}
+	decode, ok := decoders()[Kind{e.Source, e.DetailType}]
+	if !ok {
+		return Look{}, fault.Errorf(fault.Poison, "event of unknown kind: source %.100q, detail-type %.100q", e.Source, e.DetailType)
+	}
+	if len(e.Detail) == 0 {
+		return Look{}, fault.Errorf(fault.Poison, "event %s/%s has no detail", e.Source, e.DetailType)
+	}
+	return decode(e, here)
+}
+
+// s3Detail is the detail of S3's events (S3 user guide, "EventBridge event
+// message structure"). The key is not URL-encoded on this path.
+type s3Detail struct {
+	Bucket struct {
+		Name string `json:"name"`
+	} `json:"bucket"`
+	Object struct {
+		Key       string `json:"key"`
+		VersionID string `json:"version-id"`
+	} `json:"object"`
+	Requester string `json:"requester"`
+}
+
+func s3Object(kind string) func(envelope, Here) (Look, error) {
+	return func(e envelope, here Here) (Look, error) {
+		if e.Account != here.Account || e.Region != here.Region {
+			return Look{}, fault.Errorf(fault.Poison, "S3 event of account %.20q in %.30q; this is %s in %s", e.Account, e.Region, here.Account, here.Region)
+		}
+		var d s3Detail
+		if err := json.Unmarshal(e.Detail, &d); err != nil {
+			return Look{}, fault.Errorf(fault.Poison, "detail of S3 event: %w", err)
+		}
+		if d.Bucket.Name != here.ConfigBucket {
+			return Look{}, fault.Errorf(fault.Poison, "S3 event of bucket %.70q; configs are in %s", d.Bucket.Name, here.ConfigBucket)
+		}
+		if strings.HasSuffix(d.Object.Key, "/") {
+			return Look{}, fault.Errorf(fault.Ignored, "%.220q is a folder of the S3 console", d.Object.Key)
+		}
+		if err := naming.CheckConfigKey(d.Object.Key); err != nil {
+			return Look{}, fault.Errorf(fault.Poison, "S3 event: %w", err)
+		}
+		return Look{Key: d.Object.Key, Hint: Hint{Kind: kind, ID: d.Object.VersionID, Time: e.Time, Actor: d.Requester}}, nil
+	}
+}
+
+type wakeDetail struct {
+	Key string    `json:"key"`
+	At  time.Time `json:"at"`
+}
+
+func wake(e envelope, _ Here) (Look, error) {
+	var d wakeDetail
+	if err := json.Unmarshal(e.Detail, &d); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "detail of wake-up: %w", err)
+	}
+	if err := naming.CheckConfigKey(d.Key); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "wake-up: %w", err)
+	}
+	return Look{Key: d.Key, Hint: Hint{Kind: "wake", Time: d.At}}, nil
+}
+
+// Wake gives the inbox message that wakes a config after a delay from now; what
+// is longer than MaxDelay is cut.
+func Wake(key string, now time.Time, delay time.Duration) (Message, error) {
+	delay = min(delay, MaxDelay)
+	body, err := encode("wake-up", struct {
+		Source     string     `json:"source"`
+		DetailType string     `json:"detail-type"`
+		Detail     wakeDetail `json:"detail"`
+	}{Source, WakeDetailType, wakeDetail{key, now.Add(delay).UTC()}})
+	return Message{Body: body, Delay: delay}, err
+}
+
+// Work is a message of the work queue: which config to look at.
+type Work struct {
+	V     int    `json:"v"`
+	Key   string `json:"key"`
+	Hints []Hint `json:"hints"`
+}
+
+// DecodeWork reads the body of a work message; an error is of class Poison.
+func DecodeWork(body string) (Work, error) {
+	var w Work
+	if err := json.Unmarshal([]byte(body), &w); err != nil {
+		return Work{}, fault.Errorf(fault.Poison, "work message: %w", err)
+	}
+	if w.V != 1 {
+		return Work{}, fault.Errorf(fault.Poison, "work message of version %d; this is version 1", w.V)
+	}
+	if err := naming.CheckConfigKey(w.Key); err != nil {
+		return Work{}, fault.Errorf(fault.Poison, "work message: %w", err)
+	}
+	return w, nil
+}
+
+// MaxDelay is the longest delay of a message (SQS quotas).
+const MaxDelay = 15 * time.Minute
+
+// Message is a message for a queue.
+type Message struct {
+	Body       string
+	Group      string            // FIFO queues: messages of one group are handled one after the other
+	ID         string            // FIFO queues: a second message with this id within five minutes is dropped
+	Attributes map[string]string // at most ten (SQS quotas)
+	Delay      time.Duration     // standard queues: whole seconds, at most MaxDelay
+}
+
+// Message gives the work message for a look that came with the inbox message of the id.
+func (l Look) Message(inboxID string) (Message, error) {
+	body, err := encode("work message", Work{V: 1, Key: l.Key, Hints: []Hint{l.Hint}})
+	if err != nil {
+		return Message{}, err
+	}
+	sum := sha256.Sum256([]byte(l.Key + "\x00" + inboxID))
+	return Message{Body: body, Group: naming.ConfigID(l.Key), ID: hex.EncodeToString(sum[:])}, nil
+}
+
+func encode(what string, v any) (string, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", what, err)
+	}
+	return string(data), nil
+}

@@ -1,0 +1,81 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"rolekeeper/shared/fault"
+)
+
+// Outgoing is an event that Rolekeeper sends to the default bus.
+type Outgoing interface {
+	DetailType() string
+}
+
+// Transition is what all outgoing events begin with. An event is sent at least
+// once; the same id means the same transition.
+type Transition struct {
+	ID            string `json:"id"`
+	Config        string `json:"config"`        // S3 key
+	ConfigVersion string `json:"configVersion"` // S3 version id
+	Agent         string `json:"agent,omitempty"`
+}
+
+// NewTransition gives the transition of a config, or of one of its agents, to a
+// state; the id is made of all that is given.
+func NewTransition(config, version, agent, to string) Transition {
+	sum := sha256.Sum256([]byte(strings.Join([]string{config, version, agent, to}, "\x00")))
+	return Transition{ID: hex.EncodeToString(sum[:16]), Config: config, ConfigVersion: version, Agent: agent}
+}
+
+// RolesReady says that an agent's roles are as its config asks.
+type RolesReady struct {
+	Transition
+	RuntimeRoleARN string `json:"runtimeRoleArn,omitempty"`
+	BuildRoleARN   string `json:"buildRoleArn,omitempty"`
+}
+
+// DetailType implements Outgoing.
+func (RolesReady) DetailType() string { return "Agent Roles Ready" }
+
+// ConfigRejected says that a config was refused; nothing was changed.
+type ConfigRejected struct {
+	Transition
+	Summary  string          `json:"summary"`
+	Problems []fault.Problem `json:"problems"` // the first MaxProblems
+}
+
+// MaxProblems bounds what an event tells; the status has all of them.
+const MaxProblems = 20
+
+// DetailType implements Outgoing.
+func (ConfigRejected) DetailType() string { return "Agent Config Rejected" }
+
+// DriftFinding is one element of a role that was not as Rolekeeper left it.
+type DriftFinding struct {
+	Role    string `json:"role"`
+	Element string `json:"element"`
+	Kind    string `json:"kind"` // edited, missing, extra, role-missing
+}
+
+// DriftDetected says that something on an agent's roles is not Rolekeeper's and was left alone.
+type DriftDetected struct {
+	Transition
+	Findings []DriftFinding `json:"findings"`
+}
+
+// DetailType implements Outgoing.
+func (DriftDetected) DetailType() string { return "Role Drift Detected" }
+
+// DriftRepaired says that elements of an agent's roles were put back.
+type DriftRepaired struct {
+	Transition
+	Findings []DriftFinding `json:"findings"`
+}
+
+// DetailType implements Outgoing.
+func (DriftRepaired) DetailType() string { return "Role Drift Repaired" }
+
+// Detail gives the JSON of an outgoing event.
+func Detail(e Outgoing) (string, error) { return encode(e.DetailType(), e) }

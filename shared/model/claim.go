@@ -1,0 +1,139 @@
+package model
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// Claim says which config owns a name. It is an object of the config bucket,
+// made with If-None-Match, changed and deleted with If-Match.
+type Claim struct {
+	V             int      `json:"v"`
+	Config        string   `json:"config"`                  // S3 key of the owner
+	Agent         string   `json:"agent"`                   // agent of that config
+	RuntimeRoleID string   `json:"runtimeRoleId,omitempty"` // unique id of the role when we made it; role claims only
+	BuildRoleID   string   `json:"buildRoleId,omitempty"`
+	Creating      []string `json:"creating,omitempty"` // hex SHA-256 of the nonces of roles being made
+	Deleting      string   `json:"deleting,omitempty"` // id of a retirement under way; nobody takes the claim over meanwhile
+	Waiting       []string `json:"waiting,omitempty"`  // keys of configs to wake when the name is free, sorted
+}
+
+// MaxCreating bounds Claim.Creating: only the newest attempts can still be half-made.
+const MaxCreating = 8
+
+// RoleID gives the recorded unique id of one of the agent's roles, empty when there is none.
+func (c Claim) RoleID(kind RoleKind) string {
+	if kind == BuildRole {
+		return c.BuildRoleID
+	}
+	return c.RuntimeRoleID
+}
+
+// WithRoleID gives the claim with the role's unique id recorded.
+func (c Claim) WithRoleID(kind RoleKind, id string) Claim {
+	if kind == BuildRole {
+		c.BuildRoleID = id
+	} else {
+		c.RuntimeRoleID = id
+	}
+	return c
+}
+
+// WithCreating gives the claim with one more hash of a nonce, the oldest dropped beyond MaxCreating.
+func (c Claim) WithCreating(hash string) Claim {
+	c.Creating = append(slices.Clone(c.Creating), hash)
+	if extra := len(c.Creating) - MaxCreating; extra > 0 {
+		c.Creating = c.Creating[extra:]
+	}
+	return c
+}
+
+// WithWaiting gives the claim with one more config waiting for the name.
+func (c Claim) WithWaiting(key string) Claim {
+	if i, ok := slices.BinarySearch(c.Waiting, key); !ok {
+		c.Waiting = slices.Insert(slices.Clone(c.Waiting), i, key)
+	}
+	return c
+}
+
+// Made reports whether the nonce is one of a role that is being made under the claim.
+func (c Claim) Made(nonce string) bool {
+	return nonce != "" && slices.Contains(c.Creating, HashNonce(nonce))
+}
+
+// Unused reports whether nothing was made or is being made or deleted under the claim.
+func (c Claim) Unused() bool {
+	return c.RuntimeRoleID == "" && c.BuildRoleID == "" && len(c.Creating) == 0 && c.Deleting == ""
+}
+
+// HashNonce gives what a claim keeps of a nonce.
+func HashNonce(nonce string) string {
+	sum := sha256.Sum256([]byte(nonce))
+	return hex.EncodeToString(sum[:])
+}
+
+// ClaimIndex lists the claims that a config may hold: written before the first
+// of them is taken, so that a config that is refused, or whose status is lost,
+// still finds what is its own.
+type ClaimIndex struct {
+	V      int      `json:"v"`
+	Config string   `json:"config"`
+	Claims []string `json:"claims"` // S3 keys, sorted
+}
+
+// Archive is a role as it was before something of it was taken away.
+type Archive struct {
+	V          int          `json:"v"`
+	Reason     string       `json:"reason"`
+	Config     string       `json:"config"`
+	ArchivedAt time.Time    `json:"archivedAt"`
+	Role       ObservedRole `json:"role"`
+}
+
+var errVersion = errors.New("not of version 1")
+
+// ParseClaim reads a claim, strictly: what is damaged must not be read as free.
+func ParseClaim(data []byte) (Claim, error) {
+	var c Claim
+	if err := strict(data, &c); err != nil {
+		return Claim{}, fmt.Errorf("claim: %w", err)
+	}
+	if c.V != 1 {
+		return Claim{}, fmt.Errorf("claim: %w", errVersion)
+	}
+	if c.Config == "" || c.Agent == "" {
+		return Claim{}, errors.New("claim: no owner")
+	}
+	return c, nil
+}
+
+// ParseClaimIndex reads a claim index.
+func ParseClaimIndex(data []byte) (ClaimIndex, error) {
+	var x ClaimIndex
+	if err := strict(data, &x); err != nil {
+		return ClaimIndex{}, fmt.Errorf("claim index: %w", err)
+	}
+	if x.V != 1 {
+		return ClaimIndex{}, fmt.Errorf("claim index: %w", errVersion)
+	}
+	return x, nil
+}
+
+func strict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package naming
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Prefixes in the config bucket.
+const (
+	ConfigPrefix  = "configs/"
+	StatusPrefix  = "status/"
+	ClaimPrefix   = "claims/"
+	ArchivePrefix = "archive/"
+)
+
+// MaxConfigKey is the longest config key in bytes. It leaves room for the
+// status key within S3's 1,024 bytes and for the tag value within IAM's 256.
+const MaxConfigKey = 200
+
+// CheckConfigKey says what is wrong with the key of a config, nil when nothing
+// is. The characters allowed are those that an IAM tag value may also hold.
+func CheckConfigKey(key string) error {
+	rest, ok := strings.CutPrefix(key, ConfigPrefix)
+	switch {
+	case !ok:
+		return fmt.Errorf("config key %.220q does not begin with %q", key, ConfigPrefix)
+	case rest == "":
+		return fmt.Errorf("config key %q names no object", key)
+	case len(key) > MaxConfigKey:
+		return fmt.Errorf("config key %.220q has %d bytes; at most %d are allowed", key, len(key), MaxConfigKey)
+	}
+	for i := range len(key) {
+		if !keyByte(key[i]) {
+			return fmt.Errorf("config key %q has %q at byte %d; allowed are letters, digits and _ . + = @ / -", key, key[i], i)
+		}
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("config key %q has the segment %q", key, segment)
+		}
+	}
+	return nil
+}
+
+func keyByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_.+=@/-", c) >= 0
+}
+
+// ConfigID gives the hex SHA-256 of a config's key: its message group, and its
+// name where a key does not fit.
+func ConfigID(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+// StatusKey gives the key of the status of a config.
+func StatusKey(configKey string) string {
+	return StatusPrefix + strings.TrimPrefix(configKey, ConfigPrefix) + ".json"
+}
+
+// ConfigKeyOf gives the config key that a status key answers, and whether it is a status key.
+func ConfigKeyOf(statusKey string) (key string, ok bool) {
+	rest, ok := strings.CutPrefix(statusKey, StatusPrefix)
+	if !ok {
+		return "", false
+	}
+	rest, ok = strings.CutSuffix(rest, ".json")
+	return ConfigPrefix + rest, ok
+}
+
+// RoleClaimKey gives the key of the claim on an agent's name, and with it on both of its roles.
+func RoleClaimKey(agent string) string { return RoleClaimKeyOf(Hash(agent)) }
+
+// RoleClaimKeyOf gives the key of the claim on the roles with the hash.
+func RoleClaimKeyOf(hash string) string { return ClaimPrefix + "roles/" + hash + ".json" }
+
+// ProjectClaimKey gives the key of the claim on a container agent's CodeBuild project.
+func ProjectClaimKey(agent string) string {
+	return ClaimPrefix + "projects/" + Sanitise(agent) + ".json"
+}
+
+// ClaimIndexKey gives the key of the list of claims that a config may hold.
+func ClaimIndexKey(configKey string) string {
+	return ClaimPrefix + "configs/" + ConfigID(configKey) + ".json"
+}

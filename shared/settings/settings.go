@@ -1,0 +1,127 @@
+// Package settings reads what the stack tells its functions. All faults are
+// reported together.
+package settings
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+)
+
+// Intake is what functions/intake needs.
+type Intake struct {
+	Account      string `env:"ACCOUNT_ID,required,notEmpty"`
+	Region       string `env:"AWS_REGION,required,notEmpty"`
+	ConfigBucket string `env:"CONFIG_BUCKET,required,notEmpty"`
+	InboxURL     string `env:"INBOX_QUEUE_URL,required,notEmpty"`
+	InboxDeadURL string `env:"INBOX_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
+}
+
+// Reconcile is what functions/reconcile needs.
+type Reconcile struct {
+	Account                  string          `env:"ACCOUNT_ID,required,notEmpty"`
+	Partition                string          `env:"PARTITION,required,notEmpty"`
+	Region                   string          `env:"AWS_REGION,required,notEmpty"`
+	ConfigBucket             string          `env:"CONFIG_BUCKET,required,notEmpty"`
+	SourceBucket             string          `env:"SOURCE_BUCKET,required,notEmpty"`
+	InboxURL                 string          `env:"INBOX_QUEUE_URL,required,notEmpty"`
+	WorkURL                  string          `env:"WORK_QUEUE_URL,required,notEmpty"`
+	WorkDeadURL              string          `env:"WORK_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	Profile                  desired.Profile `env:"PERMISSION_PROFILE,required,notEmpty"`
+	PermissionsBoundary      string          `env:"PERMISSIONS_BOUNDARY_ARN,required,notEmpty"`
+	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required"`
+}
+
+// LoadIntake reads the settings of functions/intake from the environment given.
+func LoadIntake(environ map[string]string) (Intake, error) {
+	s, err := env.ParseAsWithOptions[Intake](env.Options{Environment: environ})
+	err = errors.Join(err, account(s.Account), queueURL("INBOX_QUEUE_URL", s.InboxURL),
+		queueURL("INBOX_DEAD_LETTER_QUEUE_URL", s.InboxDeadURL), queueURL("WORK_QUEUE_URL", s.WorkURL))
+	if err != nil {
+		return Intake{}, fmt.Errorf("settings: %w", err)
+	}
+	return s, nil
+}
+
+// LoadReconcile reads the settings of functions/reconcile from the environment given.
+func LoadReconcile(environ map[string]string) (Reconcile, error) {
+	s, err := env.ParseAsWithOptions[Reconcile](env.Options{Environment: environ})
+	err = errors.Join(err, account(s.Account), Profile(s.Profile), Boundary(s.PermissionsBoundary),
+		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
+	if err != nil {
+		return Reconcile{}, fmt.Errorf("settings: %w", err)
+	}
+	return s, nil
+}
+
+// Env gives what shapes roles beside a config.
+func (s Reconcile) Env() desired.Env {
+	return desired.Env{
+		Place:               agent.Place{Partition: s.Partition, Region: s.Region, Account: s.Account},
+		Profile:             s.Profile,
+		PermissionsBoundary: s.PermissionsBoundary,
+		SourceBucket:        s.SourceBucket,
+	}
+}
+
+// Hash gives a digest of the settings that shape roles: when it differs from a
+// status' own, the roles were made under other settings.
+func (s Reconcile) Hash() (string, error) {
+	shape, err := json.Marshal(struct {
+		Env      desired.Env
+		Services bool
+	}{s.Env(), s.EnsureServiceLinkedRoles})
+	if err != nil {
+		return "", fmt.Errorf("settings: %w", err)
+	}
+	sum := sha256.Sum256(shape)
+	return hex.EncodeToString(sum[:])[:16], nil
+}
+
+var (
+	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
+	boundaryARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512}\z`)
+)
+
+// An empty value is reported by the loader itself, so the checks let it pass.
+
+func account(id string) error {
+	if id == "" || accountID.MatchString(id) {
+		return nil
+	}
+	return fmt.Errorf("ACCOUNT_ID: %q is not 12 digits", id)
+}
+
+// Profile checks a permission profile.
+func Profile(p desired.Profile) error {
+	switch p {
+	case "", desired.Scoped, desired.Toolkit:
+		return nil
+	}
+	return fmt.Errorf("PERMISSION_PROFILE: %q is neither %q nor %q", p, desired.Scoped, desired.Toolkit)
+}
+
+// Boundary checks the ARN of a permissions boundary.
+func Boundary(arn string) error {
+	if arn == "" || boundaryARN.MatchString(arn) {
+		return nil
+	}
+	return fmt.Errorf("PERMISSIONS_BOUNDARY_ARN: %q is not the ARN of a managed policy", arn)
+}
+
+func queueURL(name, url string) error {
+	if url == "" || strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "http://127.0.0.1:") {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not the URL of a queue", name, url)
+}

@@ -1,0 +1,193 @@
+// Package status holds the answer to a config: what a developer reads beside
+// the upload, and what Rolekeeper remembers of that config.
+package status
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/naming"
+)
+
+// Version is the version of the format.
+const Version = 1
+
+// Schema is the JSON Schema of a status.
+//
+//go:embed status.schema.json
+var Schema []byte
+
+// Outcome says where a config stands.
+type Outcome string
+
+// The outcomes of a config.
+const (
+	Ready    Outcome = "ready"    // everything is as the config asks
+	Waiting  Outcome = "waiting"  // AWS has to catch up; looked at again at WakeAt
+	Building Outcome = "building" // an image is being built
+	Rejected Outcome = "rejected" // the config is at fault; nothing was changed
+	Orphaned Outcome = "orphaned" // the config, or an agent of it, is gone; its roles are kept
+	Retiring Outcome = "retiring" // roles are to be deleted when the grace period is over
+	Retired  Outcome = "retired"  // roles were deleted
+	Blocked  Outcome = "blocked"  // something that is not ours is in the way
+	Failed   Outcome = "failed"   // handling it went wrong; the message is in the dead letters
+)
+
+// Phase says where an agent stands in its life.
+type Phase string
+
+// The phases of an agent.
+const (
+	PhaseActive      Phase = "active"
+	PhaseRetiring    Phase = "retiring"
+	PhaseQuarantined Phase = "quarantined"
+	PhaseRetired     Phase = "retired"
+	PhaseHeld        Phase = "held"
+)
+
+// Status is the answer to one config.
+type Status struct {
+	V               int             `json:"v"`
+	Config          Config          `json:"config"`
+	SettingsHash    string          `json:"settingsHash,omitempty"`
+	TemplateVersion int             `json:"templateVersion,omitempty"`
+	Outcome         Outcome         `json:"outcome"`
+	Summary         string          `json:"summary"` // one sentence
+	WakeAt          time.Time       `json:"wakeAt,omitzero"`
+	Requests        []Request       `json:"requests,omitempty"`
+	Agents          []Agent         `json:"agents"`
+	Problems        []fault.Problem `json:"problems"`
+	Next            []string        `json:"next"` // what to do now
+	UpdatedAt       time.Time       `json:"updatedAt"`
+}
+
+// Config names the config that is answered.
+type Config struct {
+	Key              string `json:"key"`
+	VersionID        string `json:"versionId,omitempty"`        // version that was looked at; empty when the object is gone
+	AppliedVersionID string `json:"appliedVersionId,omitempty"` // last version whose roles were made
+}
+
+// Request is the answer to an operator's request.
+type Request struct {
+	ID      string `json:"id"`
+	Outcome string `json:"outcome"`
+	Message string `json:"message"`
+}
+
+// Agent is what is known of one agent.
+type Agent struct {
+	Name           string            `json:"name"`
+	Phase          Phase             `json:"phase"`
+	Applied        map[string]string `json:"applied,omitempty"` // element -> digest as last written
+	RuntimeRoleARN string            `json:"runtimeRoleArn,omitempty"`
+	BuildRoleARN   string            `json:"buildRoleArn,omitempty"`
+	Repository     string            `json:"repository,omitempty"`
+	Project        string            `json:"project,omitempty"`
+	Build          *Build            `json:"build,omitempty"`
+	Runtimes       []Runtime         `json:"runtimes,omitempty"`
+	RetireAfter    time.Time         `json:"retireAfter,omitzero"`
+	DeleteAfter    time.Time         `json:"deleteAfter,omitzero"`
+	RetirementID   string            `json:"retirementId,omitempty"`
+	ArchiveKey     string            `json:"archiveKey,omitempty"`
+	Drift          []Drift           `json:"drift,omitempty"`
+	BlockedBy      []Blocker         `json:"blockedBy,omitempty"`
+	Notes          []string          `json:"notes,omitempty"`
+}
+
+// Build is the newest build of an agent's image.
+type Build struct {
+	ID            string `json:"id"`
+	State         string `json:"state"`
+	SourceVersion string `json:"sourceVersion,omitempty"`
+	Image         string `json:"image,omitempty"`
+	LogURL        string `json:"logUrl,omitempty"`
+	Message       string `json:"message,omitempty"`
+}
+
+// Runtime is an AgentCore runtime that the agent has had.
+type Runtime struct {
+	ID       string    `json:"id"`
+	LastSeen time.Time `json:"lastSeen"`
+}
+
+// Drift is one element of a role that is not as Rolekeeper left it.
+type Drift struct {
+	Element string    `json:"element"` // runtime/trust, build/policy/…
+	Kind    string    `json:"kind"`
+	Actor   string    `json:"actor,omitempty"`
+	At      time.Time `json:"at"` // when it was first seen
+}
+
+// Blocker is something that is not ours and stands in the way.
+type Blocker struct {
+	ARN  string `json:"arn"`
+	Kind string `json:"kind"`
+	Fix  string `json:"fix"`
+}
+
+// Parse reads a status. An error means that it is damaged: it must be rebuilt,
+// never read as if nothing were owned.
+func Parse(data []byte) (Status, error) {
+	var s Status
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Status{}, errors.New("status: more than one value")
+	}
+	if s.V != Version {
+		return Status{}, fmt.Errorf("status: version %d; this is version %d", s.V, Version)
+	}
+	if err := naming.CheckConfigKey(s.Config.Key); err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	return s, nil
+}
+
+// JSON gives the status as it is stored: indented, since people read it.
+func (s Status) JSON() ([]byte, error) {
+	if s.Agents == nil {
+		s.Agents = []Agent{}
+	}
+	if s.Problems == nil {
+		s.Problems = []fault.Problem{}
+	}
+	if s.Next == nil {
+		s.Next = []string{}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(s); err != nil {
+		return nil, fmt.Errorf("status of %s: %w", s.Config.Key, err)
+	}
+	return b.Bytes(), nil
+}
+
+// Agent gives the agent of that name, and whether there is one.
+func (s Status) Agent(name string) (Agent, bool) {
+	i := slices.IndexFunc(s.Agents, func(a Agent) bool { return a.Name == name })
+	if i < 0 {
+		return Agent{}, false
+	}
+	return s.Agents[i], true
+}
+
+// SameAnswer reports whether two statuses say the same, whenever they were written.
+func (s Status) SameAnswer(t Status) bool {
+	s.UpdatedAt, t.UpdatedAt = time.Time{}, time.Time{}
+	a, errA := s.JSON()
+	b, errB := t.JSON()
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
