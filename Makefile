@@ -1,0 +1,88 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SAM := .venv/sam/bin/sam
+CFN_LINT := .venv/sam/bin/cfn-lint
+GOLANGCI_LINT := .build/tools/golangci-lint
+
+SAM_STAMP := .venv/sam/.installed
+LOCAL_STAMP := .venv/local/.installed
+NODE_STAMP := local/simulate/node_modules/.installed
+
+export SAM_CLI_TELEMETRY := 0
+
+# SAM's Go builder takes its flags from the environment. Without the VCS stamp
+# a commit that changes no code changes no binary.
+LAMBDA_BUILD := CGO_ENABLED=0 GOFLAGS="-tags=lambda.norpc -trimpath -ldflags=-s -buildvcs=false"
+
+# A certificate bundle for AWS makes no sense on the loopback device, and the
+# SDK refuses one together with an HTTP client of our own.
+LOCALLY := env -u AWS_CA_BUNDLE
+
+FUZZTIME ?= 20s
+
+.PHONY: help demo test lint validate fuzz build deploy tools
+
+help: ## Show this list
+	@grep -hE '^[a-z<>-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z<>-]+):.*## /\1\t/' | expand -t 20
+	@echo 'invoke-<function>   Run a function on an event file: make invoke-intake EVENT=events/sqs-inbox.json'
+
+demo: $(LOCAL_STAMP) ## Show the whole flow on a local AWS (KEEP=1 leaves it running)
+	@$(LOCALLY) go run ./local/cmd/demo
+
+test: tools lint validate ## Run everything that checks the project
+	@echo '== all suites, with the race detector and the local AWS'
+	@ROLEKEEPER_FULL=1 $(LOCALLY) go test -race -timeout 20m ./...
+
+lint: $(GOLANGCI_LINT) ## Check style and the dependency rule
+	@echo '== golangci-lint'
+	@$(GOLANGCI_LINT) run --config .ci/golangci.yml ./...
+
+validate: $(SAM_STAMP) ## Check template.yaml
+	@echo '== sam validate, cfn-lint'
+	@$(LOCALLY) AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@$(CFN_LINT) template.yaml
+
+fuzz: ## Run every fuzz target for FUZZTIME (20s) each
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' functions shared cmd local | \
+	while IFS=: read -r file target; do \
+		target=$${target#func }; \
+		echo "== $$target in $$(dirname "$$file")"; \
+		$(LOCALLY) go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+	done
+
+build: $(SAM_STAMP) ## Build the functions for AWS
+	@$(LAMBDA_BUILD) $(SAM) build
+
+deploy: build ## Deploy to AWS; the first time with ARGS=--guided
+	@$(SAM) deploy $(ARGS)
+
+invoke-%: $(LOCAL_STAMP)
+	@test -n '$(EVENT)' || { echo 'which event? make invoke-$* EVENT=events/<file>.json' >&2; exit 2; }
+	@$(LOCALLY) go run ./local/cmd/localaws --invoke $* --event '$(EVENT)'
+
+tools: $(SAM_STAMP) $(LOCAL_STAMP) $(NODE_STAMP) $(GOLANGCI_LINT) ## Install the pinned tools into .venv, .build and local/simulate
+
+$(SAM_STAMP): .ci/requirements.txt
+	@echo '== installing SAM CLI and cfn-lint into .venv/sam'
+	@python3 -m venv --clear .venv/sam
+	@.venv/sam/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(LOCAL_STAMP): local/requirements.txt
+	@echo '== installing moto into .venv/local'
+	@python3 -m venv --clear .venv/local
+	@.venv/local/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(NODE_STAMP): local/simulate/package-lock.json
+	@echo '== installing the IAM simulator into local/simulate'
+	@npm ci --silent --no-audit --no-fund --prefix local/simulate
+	@touch $@
+
+$(GOLANGCI_LINT): .ci/tools/go.mod .ci/tools/go.sum
+	@echo '== building golangci-lint into .build/tools (a few minutes, once)'
+	@mkdir -p $(@D)
+	@cd .ci/tools && go build -o '$(CURDIR)/$@' github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
