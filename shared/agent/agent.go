@@ -3,7 +3,11 @@
 // adds to it. A config is accepted whole or refused whole.
 package agent
 
-import "rolekeeper/shared/fault"
+import (
+	"strings"
+
+	"rolekeeper/shared/fault"
+)
 
 // Place is where Rolekeeper runs. A config that names another one is at fault.
 type Place struct {
@@ -114,10 +118,7 @@ func (a Agent) where(field string) place {
 		if at, ok := a.places[f]; ok {
 			return at
 		}
-		i := len(f) - 1
-		for i >= 0 && f[i] != '.' {
-			i--
-		}
+		i := strings.LastIndexAny(f, ".[")
 		if i < 0 {
 			return a.places[""]
 		}

@@ -1,0 +1,571 @@
+package agent
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/naming"
+)
+
+// Bounds on lists of one agent.
+const (
+	maxProviders  = 20
+	maxAudiences  = 10 // GetWebIdentityToken takes no more
+	maxModels     = 20
+	maxBaseImages = 10
+)
+
+// entry reads one agent.
+type entry struct {
+	file   *file
+	label  string // names the agent in problems
+	root   field
+	legacy bool // the old form, where nothing but name and entrypoint is needed
+	places map[string]place
+}
+
+// field is a value of the agent and where it stands; node is nil when the file
+// has none, or null, and never an alias.
+type field struct {
+	path string // dotted, below the agent
+	at   place
+	node *yaml.Node
+}
+
+func newEntry(f *file, node *yaml.Node, at place, label string) *entry {
+	e := &entry{file: f, label: label, root: field{at: at, node: node}, places: map[string]place{"": at}}
+	if label == "" {
+		e.label = legacyLabel(node)
+	}
+	return e
+}
+
+func (e *entry) fail(f field, code, message, fix string) {
+	e.file.add(scope{e.label, f.path}, f.at, code, message, fix)
+}
+
+func (e *entry) warn(f field, code, message, fix string) {
+	e.fail(f, code, message, fix)
+	e.file.problems[len(e.file.problems)-1].Severity = fault.SeverityWarning
+}
+
+// child gives the field of a map. Of what is no map it gives a field without a
+// value, in the map's place.
+func (e *entry) child(of field, key string) field {
+	f := field{path: key, at: of.at}
+	if of.path != "" {
+		f.path = of.path + "." + key
+	}
+	if of.node == nil || of.node.Kind != yaml.MappingNode {
+		return f
+	}
+	p, ok := lookup(of.node, key)
+	if !ok {
+		return f
+	}
+	f.at = p.place()
+	e.places[f.path] = f.at
+	if v := resolve(p.value); !isNull(v) {
+		f.node = v
+	}
+	return f
+}
+
+// wrongType reports that f holds something else than what, unless it has no value.
+func (e *entry) wrongType(f field, what, fix string) {
+	if f.node != nil {
+		e.fail(f, "field-type", fmt.Sprintf("a %s stands where %s is needed", kindOf(f.node), what), fix)
+	}
+}
+
+// section gives the map below a key.
+func (e *entry) section(of field, key string) field {
+	f := e.child(of, key)
+	if f.node != nil && f.node.Kind != yaml.MappingNode {
+		e.wrongType(f, "a map", "write its fields below it, or leave it out")
+		f.node = nil
+	}
+	return f
+}
+
+// text gives the text in f; not ok when there is none.
+func (e *entry) text(f field) (s string, ok bool) {
+	if f.node == nil || f.node.Kind != yaml.ScalarNode || f.node.ShortTag() != "!!str" {
+		e.wrongType(f, "text", "write text; put it in quotes when it looks like a number or a date")
+		return "", false
+	}
+	return f.node.Value, true
+}
+
+// option is text where the toolkit takes the empty string for null.
+func (e *entry) option(f field) (s string, ok bool) {
+	s, ok = e.text(f)
+	return s, ok && s != ""
+}
+
+// flag gives the truth value in f, false when there is none.
+func (e *entry) flag(f field) bool {
+	// PyYAML follows YAML 1.1, where these unquoted words are truth values too.
+	if f.node != nil && f.node.Kind == yaml.ScalarNode && f.node.Style&^yaml.TaggedStyle == 0 {
+		switch strings.ToLower(f.node.Value) {
+		case "true", "yes", "on":
+			return true
+		case "false", "no", "off":
+			return false
+		}
+	}
+	e.wrongType(f, "true or false", "write true or false, without quotes")
+	return false
+}
+
+// list gives the items of a list of at most most.
+func (e *entry) list(f field, most int) []field {
+	if f.node == nil || f.node.Kind != yaml.SequenceNode {
+		e.wrongType(f, "a list", "write a list: one item per line, each after a dash")
+		return nil
+	}
+	if n := len(f.node.Content); n > most {
+		e.fail(f, "list-too-long", fmt.Sprintf("the list has %d items, more than the %d allowed", n, most), "shorten the list")
+		return nil
+	}
+	var items []field
+	for i, n := range f.node.Content {
+		item := field{path: fmt.Sprintf("%s[%d]", f.path, i), at: place{n.Line, n.Column}, node: resolve(n)}
+		e.places[item.path] = item.at
+		items = append(items, item)
+	}
+	return items
+}
+
+// texts is list for items of text, without repetitions; valid reports what is wrong with one.
+func (e *entry) texts(f field, most int, valid func(field, string) bool) []string {
+	var out []string
+	for _, item := range e.list(f, most) {
+		if s, ok := e.text(item); ok && valid(item, s) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// read gives the agent; its Name is empty when the file's is unusable.
+func (e *entry) read() Agent {
+	a := Agent{Name: e.name(), places: e.places}
+	aws := e.section(e.root, "aws")
+	if at := e.child(e.root, "aws"); at.node == nil && !e.legacy {
+		e.fail(at, "agent-aws-missing", "the agent has no aws section",
+			"add aws: with account, region and execution_role_auto_create: true, as `agentcore configure` writes it")
+	}
+	codebuild := e.section(e.root, "codebuild")
+	a.Deployment = e.deployment(aws, codebuild)
+	e.account(aws)
+	a.RuntimeRole = e.role(e.child(aws, "execution_role"))
+	a.Repository, _ = e.repository(e.child(aws, "ecr_repository"))
+	a.VPC = e.vpc(e.section(aws, "network_configuration"))
+	a.A2A = e.a2a(e.child(e.section(aws, "protocol_configuration"), "server_protocol"))
+	if a.Deployment == Container {
+		a.BuildRole = e.role(e.child(codebuild, "execution_role"))
+	}
+	a.MemoryID = e.memory(e.section(e.root, "memory"))
+	a.Providers = e.providers()
+	a.JWT = e.jwt(e.section(e.root, "aws_jwt"))
+	a.Permissions = e.permissions(e.section(e.root, "permissions"))
+	return a
+}
+
+func (e *entry) name() string {
+	f := e.child(e.root, "name")
+	name, ok := e.text(f)
+	switch {
+	case f.node == nil || ok && name == "":
+		e.fail(f, "agent-name-missing", "the agent has no name", "add name: with the agent's name; the key it stands under does not count")
+		return ""
+	case !ok:
+		return ""
+	case !naming.ValidAgent(name):
+		why := "does not begin with a letter"
+		if i := notInNames.FindStringIndex(name); i != nil {
+			r, _ := utf8.DecodeRuneInString(name[i[0]:])
+			why = fmt.Sprintf("has the character %+q (%U)", r, r)
+		} else if len(name) > maxName {
+			why = fmt.Sprintf("has %d characters", len(name))
+		}
+		fix := "use a letter first, then letters, digits and underscores, at most 48 characters in all"
+		if s := suggestName(name); s != "" {
+			fix += "; for example " + s
+		}
+		e.fail(f, "agent-name-invalid", "the name "+quoted(name)+" "+why+", which AgentCore does not accept", fix)
+		return ""
+	}
+	e.label = name
+	return name
+}
+
+var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_]+`)
+
+const maxName = 48
+
+// suggestName gives a valid name like the given one, "" when none comes of it.
+func suggestName(name string) string {
+	s := strings.Trim(notInNames.ReplaceAllString(name, "_"), "_")
+	s = s[:min(len(s), maxName)]
+	if !naming.ValidAgent(s) {
+		return ""
+	}
+	return s
+}
+
+// deployment gives the deployment type as the toolkit finds it: container when
+// the file has none, and also for code when the file has what only containers need.
+func (e *entry) deployment(aws, codebuild field) Deployment {
+	declared := Container
+	f := e.child(e.root, "deployment_type")
+	if s, ok := e.text(f); ok {
+		declared = Deployment(s)
+		if declared != Container && declared != DirectCode {
+			e.fail(f, "deployment-type-unknown", "there is no deployment type "+quoted(s), "write container or direct_code_deploy")
+			return Container
+		}
+	}
+	// language decides nothing else, so that other values of it may be anything.
+	language := e.child(e.root, "language")
+	if s, _ := e.text(language); s == "typescript" && declared == DirectCode {
+		e.fail(f, "deployment-type-language", "TypeScript agents cannot be deployed as direct_code_deploy", "write deployment_type: container")
+	}
+	repository, project := e.child(aws, "ecr_repository"), e.child(codebuild, "project_name")
+	_, hasProject := e.option(project)
+	sign := ""
+	switch {
+	case repository.node != nil && repository.node.Value != "": // its type is reported where it is read
+		sign = repository.path
+	case hasProject:
+		sign = project.path
+	}
+	if declared == DirectCode && sign != "" {
+		e.warn(f, "deployment-type-changed", "the agent is read as a container agent, as the toolkit does, because "+sign+" is given",
+			"write deployment_type: container, or remove "+sign)
+		return Container
+	}
+	return declared
+}
+
+// account checks that the agent is meant for this account and region.
+func (e *entry) account(aws field) {
+	ours := e.file.place
+	f := e.child(aws, "account")
+	if f.node != nil {
+		fix := fmt.Sprintf("write '%s' in quotes, or leave it out", ours.Account)
+		// The digits as they stand in the file: as a number, a leading zero would be lost or mean octal.
+		switch text := f.node.Value; {
+		case f.node.Kind != yaml.ScalarNode || f.node.ShortTag() != "!!str" && f.node.ShortTag() != "!!int" && f.node.ShortTag() != "!!float":
+			e.wrongType(f, "an account number", fix)
+		case !accountID.MatchString(text):
+			e.fail(f, "account-invalid", quoted(text)+" is not an account number, which has 12 digits", fix)
+		case text != ours.Account:
+			e.fail(f, "account-mismatch", "the agent is for account "+text+", but this is account "+ours.Account,
+				fix+"; or upload the file in the other account")
+		}
+	}
+	f = e.child(aws, "region")
+	if s, ok := e.text(f); ok && s != ours.Region {
+		e.fail(f, "region-mismatch", "the agent is for region "+quoted(s)+", but this is region "+ours.Region,
+			"write "+ours.Region+" or leave it out; or upload the file in the other region")
+	}
+}
+
+// IAM's names and paths, without the characters that mean something in a policy.
+// Source: IAM API reference, CreateRole (RoleName, Path).
+var (
+	roleName     = regexp.MustCompile(`\A[A-Za-z0-9+=,.@_-]{1,64}\z`)
+	roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/){0,64})([A-Za-z0-9+=,.@_-]{1,64})\z`)
+)
+
+const maxRolePath = 512
+
+// role reads a role given by ARN or, as the toolkit takes it, by name.
+func (e *entry) role(f field) RoleRef {
+	s, ok := e.option(f)
+	if !ok {
+		return RoleRef{}
+	}
+	ours := e.file.place
+	prefix := fmt.Sprintf("arn:%s:iam::%s:role/", ours.Partition, ours.Account)
+	fix := "write " + prefix + "NAME, or leave it empty and Rolekeeper makes the role"
+	if roleName.MatchString(s) {
+		return RoleRef{ARN: prefix + s, Name: s}
+	}
+	a, ok := splitARN(s)
+	m := roleResource.FindStringSubmatch(a.resource)
+	switch {
+	case !ok || a.service != "iam" || a.region != "" || m == nil || len(m[1]) > maxRolePath || !accountID.MatchString(a.account):
+		e.fail(f, "role-invalid", quoted(s)+" is neither the ARN of a role nor a role's name", fix)
+	case ours.foreign(a) != "":
+		e.fail(f, "role-foreign", "the role is of "+ours.foreign(a)+"; an agent can only run with a role of its own account", fix)
+	case strings.HasPrefix(m[1], "aws-service-role/"):
+		e.fail(f, "role-service-linked", "the role belongs to an AWS service, and no agent can use it", fix)
+	default:
+		return RoleRef{ARN: s, Name: m[2]}
+	}
+	return RoleRef{}
+}
+
+var (
+	repositoryURI  = regexp.MustCompile(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
+	repositoryTag  = regexp.MustCompile(`(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?\z`)
+	repositoryName = regexp.MustCompile(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
+)
+
+// repository gives the name of an ECR repository of ours, given by URI or by
+// name, with or without tag and digest. Names follow ECR's rules (API
+// reference, CreateRepository: repositoryName).
+func (e *entry) repository(f field) (name string, ok bool) {
+	s, ok := e.option(f)
+	if !ok {
+		return "", false
+	}
+	ours := e.file.place
+	domain := "amazonaws.com"
+	if ours.Partition == "aws-cn" {
+		domain += ".cn"
+	}
+	registry := fmt.Sprintf("%s.dkr.ecr.%s.%s", ours.Account, ours.Region, domain)
+	fix := fmt.Sprintf("write the repository's name alone or %s/NAME, in lower case", registry)
+	rest := s
+	host, below, isPath := strings.Cut(s, "/")
+	if repositoryURI.MatchString(s) {
+		if host != registry {
+			e.fail(f, "repository-foreign", fmt.Sprintf("the repository is in the registry %s, not in ours, %s; roles get rights in our registry only", quoted(host), registry), fix)
+			return "", false
+		}
+		rest = below
+	} else if isPath && repositoryName.MatchString(host) && strings.Contains(host, ".") {
+		// A name may begin so, but who writes it means a registry: public.ecr.aws/…, docker.io/….
+		e.fail(f, "repository-foreign", fmt.Sprintf("%s names the registry %s; roles get rights in our registry only", quoted(s), quoted(host)), fix)
+		return "", false
+	}
+	name = rest[:repositoryTag.FindStringIndex(rest)[0]]
+	if len(name) < 2 || len(name) > 256 || !repositoryName.MatchString(name) {
+		e.fail(f, "repository-invalid", quoted(s)+" is not the name or URI of an ECR repository", fix)
+		return "", false
+	}
+	return name, true
+}
+
+// vpc reads the network mode. What a VPC needs beside it only drives the
+// runtime, which is not ours: its absence is a warning.
+func (e *entry) vpc(network field) bool {
+	f := e.child(network, "network_mode")
+	mode, ok := e.text(f)
+	if !ok || mode == "PUBLIC" {
+		return false
+	}
+	if mode != "VPC" {
+		e.fail(f, "network-mode-unknown", "there is no network mode "+quoted(mode), "write PUBLIC or VPC, in capitals")
+		return false
+	}
+	config := e.child(network, "network_mode_config")
+	var missing []string
+	for _, key := range []string{"subnets", "security_groups"} {
+		if v := e.child(config, key); v.node == nil || v.node.Kind != yaml.SequenceNode || len(v.node.Content) == 0 {
+			missing = append(missing, key)
+		}
+	}
+	if missing != nil {
+		e.warn(config, "network-config-incomplete", "network mode VPC without "+strings.Join(missing, " and ")+": the roles are made, but the agent cannot be deployed",
+			"list "+strings.Join(missing, " and ")+" under network_mode_config")
+	}
+	return true
+}
+
+func (e *entry) a2a(f field) bool {
+	s, ok := e.text(f)
+	if !ok {
+		return false
+	}
+	protocol := strings.ToUpper(s)
+	if !slices.Contains([]string{"HTTP", "MCP", "A2A", "AGUI"}, protocol) {
+		e.fail(f, "protocol-unknown", "there is no server protocol "+quoted(s), "write HTTP, MCP, A2A or AGUI")
+	}
+	return protocol == "A2A"
+}
+
+// memoryID is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, MemoryId).
+var memoryID = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_-]{0,99}-[a-zA-Z0-9]{10}\z`)
+
+// memory gives the memory's id. The ARN beside it drives nothing, but one that
+// disagrees leaves open which memory is meant.
+func (e *entry) memory(memory field) string {
+	f := e.child(memory, "memory_id")
+	id, hasID := e.option(f)
+	if hasID && !memoryID.MatchString(id) {
+		e.fail(f, "memory-id-invalid", quoted(id)+" is not the id of a memory",
+			"copy the id from the memory's page: its name, a hyphen and 10 letters or digits, such as my_agent_mem-AbCdEf1234")
+		id = ""
+	}
+	f = e.child(memory, "memory_arn")
+	s, ok := e.option(f)
+	if !ok {
+		return id
+	}
+	ours := e.file.place
+	fix := "write " + ours.agentCoreARN("memory/MEMORY_ID") + ", or leave memory_arn out"
+	if id != "" {
+		fix = "write " + ours.agentCoreARN("memory/"+id) + ", or leave memory_arn out"
+	}
+	a, ok := splitARN(s)
+	name, isMemory := strings.CutPrefix(a.resource, "memory/")
+	switch {
+	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) || !isMemory || !memoryID.MatchString(name):
+		e.fail(f, "memory-arn-invalid", quoted(s)+" is not the ARN of a memory", fix)
+	case ours.foreign(a) != "":
+		e.fail(f, "memory-foreign", "the memory is of "+ours.foreign(a)+"; roles get rights to memories of this account and region only", fix)
+	case !hasID:
+		e.warn(f, "memory-id-missing", "memory_arn alone gives no rights: the toolkit goes by memory_id", "add memory_id: "+name)
+	case id != "" && name != id:
+		e.fail(f, "memory-arn-mismatch", "memory_arn names another memory than memory_id, which is "+id, fix)
+	}
+	return id
+}
+
+// providerName is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, CredentialProviderName).
+var providerName = regexp.MustCompile(`\A[a-zA-Z0-9_-]{1,128}\z`)
+
+const providerNameFix = "write the provider's name as AgentCore shows it: letters, digits, hyphens and underscores, at most 128"
+
+// providers gives the credential providers, with the one for the API key of the model, each once.
+func (e *entry) providers() []CredentialProvider {
+	var out []CredentialProvider
+	add := func(p CredentialProvider) {
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	for _, item := range e.list(e.child(e.section(e.root, "identity"), "credential_providers"), maxProviders) {
+		if item.node.Kind != yaml.MappingNode {
+			e.wrongType(item, "a map", "write name, arn and type of the provider")
+			continue
+		}
+		if p, ok := e.provider(item); ok {
+			add(p)
+		}
+	}
+	f := e.child(e.root, "api_key_credential_provider_name")
+	if name, ok := e.option(f); ok && e.validProvider(f, name) {
+		add(e.file.provider(APIKeyProvider, name))
+	}
+	return out
+}
+
+func (e *entry) validProvider(f field, name string) bool {
+	if !providerName.MatchString(name) {
+		e.fail(f, "provider-name-invalid", quoted(name)+" is not the name of a credential provider", providerNameFix)
+		return false
+	}
+	return true
+}
+
+func (f *file) provider(kind ProviderKind, name string) CredentialProvider {
+	return CredentialProvider{Name: name, Kind: kind, ARN: f.place.agentCoreARN(fmt.Sprintf("token-vault/default/%s/%s", kind, name))}
+}
+
+// provider reads one item of identity.credential_providers.
+func (e *entry) provider(item field) (CredentialProvider, bool) {
+	nameField := e.child(item, "name")
+	name, ok := e.option(nameField)
+	switch {
+	case ok && !e.validProvider(nameField, name):
+		name = ""
+	case !ok && (nameField.node == nil || nameField.node.Value == ""):
+		e.fail(nameField, "provider-name-missing", "the credential provider has no name", providerNameFix)
+	}
+	kind := OAuth2Provider
+	if t, _ := e.text(e.child(item, "type")); slices.Contains([]string{"api_key", "apikey", "api-key"}, strings.ToLower(t)) {
+		kind = APIKeyProvider
+	}
+	f := e.child(item, "arn")
+	s, given := e.option(f)
+	if !given {
+		return e.file.provider(kind, name), name != ""
+	}
+	ours := e.file.place
+	shown := name
+	if shown == "" {
+		shown = "NAME"
+	}
+	fix := "write " + e.file.provider(kind, shown).ARN + ", or leave arn out"
+	a, ok := splitARN(s)
+	vault := strings.Split(a.resource, "/")
+	switch {
+	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) ||
+		len(vault) != 4 || vault[0] != "token-vault" || vault[1] != "default" ||
+		ProviderKind(vault[2]) != OAuth2Provider && ProviderKind(vault[2]) != APIKeyProvider || !providerName.MatchString(vault[3]):
+		e.fail(f, "provider-arn-invalid", quoted(s)+" is not the ARN of a credential provider of the default token vault", fix)
+	case ours.foreign(a) != "":
+		e.fail(f, "provider-foreign", "the credential provider is of "+ours.foreign(a)+"; roles get rights to providers of this account and region only", fix)
+	case name != "" && vault[3] != name:
+		e.fail(f, "provider-name-mismatch", "the ARN is of the provider "+vault[3]+", but the name is "+name, fix)
+	default:
+		return CredentialProvider{Name: name, ARN: s, Kind: ProviderKind(vault[2])}, name != ""
+	}
+	return CredentialProvider{}, false
+}
+
+var wholeNumber = regexp.MustCompile(`\A[0-9]{1,9}\z`)
+
+// jwt reads aws_jwt, of which nothing counts unless it is enabled.
+func (e *entry) jwt(section field) *JWT {
+	if !e.flag(e.child(section, "enabled")) {
+		return nil
+	}
+	j := &JWT{SigningAlgorithm: "ES384", DurationSeconds: 300}
+	f := e.child(section, "signing_algorithm")
+	if s, ok := e.text(f); ok {
+		j.SigningAlgorithm = s
+		if s != "ES384" && s != "RS256" {
+			e.fail(f, "jwt-algorithm-unknown", "there is no signing algorithm "+quoted(s), "write ES384 or RS256")
+		}
+	}
+	f = e.child(section, "duration_seconds")
+	if f.node != nil {
+		const fix = "write a whole number of seconds from 60 to 3600"
+		if f.node.Kind != yaml.ScalarNode || f.node.ShortTag() != "!!int" {
+			e.wrongType(f, "a whole number", fix)
+		} else {
+			n, err := strconv.Atoi(f.node.Value)
+			if err != nil || !wholeNumber.MatchString(f.node.Value) || n < 60 || n > 3600 {
+				e.fail(f, "jwt-duration-invalid", quoted(f.node.Value)+" is not a duration that tokens can have", fix)
+			}
+			j.DurationSeconds = n
+		}
+	}
+	f = e.child(section, "audiences")
+	before := len(e.file.problems)
+	j.Audiences = e.texts(f, maxAudiences, e.audience)
+	if len(j.Audiences) == 0 {
+		if len(e.file.problems) == before {
+			e.warn(f, "jwt-no-audiences", "aws_jwt is enabled without audiences, so that the agent gets no right to tokens", "list the audiences, or write enabled: false")
+		}
+		return nil
+	}
+	return j
+}
+
+// audience keeps to the characters a policy document can hold (U+0020 to
+// U+00FF) and out of its wildcards and variables.
+func (e *entry) audience(f field, s string) bool {
+	unfit := func(r rune) bool { return r > 0xFF || !unicode.IsPrint(r) }
+	if n := utf8.RuneCountInString(s); n < 1 || n > 1000 || strings.ContainsFunc(s, unfit) || strings.Contains(s, "*") || strings.Contains(s, "${") {
+		e.fail(f, "jwt-audience-invalid", quoted(s)+" cannot be an audience",
+			"write the audience in full, such as https://api.example.com: 1 to 1000 printable characters, no * and no ${")
+		return false
+	}
+	return true
+}
