@@ -4,7 +4,6 @@ package desired
 
 import (
 	"rolekeeper/shared/agent"
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -55,17 +54,11 @@ type ExternalRole struct {
 	Name    string
 	Service string // service principal that must be able to assume it
 	Field   string // the config's field that names it
+	Hash    string // naming.RoleHash of the name, when another config may hold a claim on it; else empty
 }
 
 // ServiceLinkedRole is a role that AWS defines and the agents cannot do without.
 type ServiceLinkedRole struct {
 	Name    string // AWSServiceRoleForBedrockAgentCore…
 	Service string // service principal, also the role's path
-}
-
-// Compute gives the state for a config, with the problems found on the way
-// (limits of IAM, roles named across agents). With a problem that blocks, the
-// state is not to be used.
-func Compute(cfg agent.Config, env Env) (State, []fault.Problem) {
-	return State{}, nil
 }
