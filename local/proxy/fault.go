@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kind says what goes wrong with a call.
+type Kind string
+
+// The kinds of fault.
+const (
+	Throttle    Kind = "throttle"     // IAM: 400 Throttling, S3: 503 SlowDown, JSON services: 400 ThrottlingException
+	ServerError Kind = "server-error" // 500 in the service's protocol
+	Denied      Kind = "denied"       // AccessDenied in the service's protocol
+	DropBefore  Kind = "drop-before"  // connection reset, nothing happened
+	DropAfter   Kind = "drop-after"   // it happened, then connection reset
+	Delay       Kind = "delay"        // answered late
+)
+
+// Fault goes wrong with the calls that match all of its set fields.
+type Fault struct {
+	Caller    string        `json:"caller,omitempty"`
+	Service   string        `json:"service,omitempty"`
+	Operation string        `json:"operation,omitempty"`
+	Resource  string        `json:"resource,omitempty"` // substring of Call.Resource
+	After     int           `json:"after,omitempty"`    // matching calls to let pass first
+	Count     int           `json:"count,omitempty"`    // calls to hit; 0 for all
+	Kind      Kind          `json:"kind"`
+	Wait      time.Duration `json:"wait,omitempty"` // for Delay, in nanoseconds in JSON
+}
+
+// Injected is a fault in force.
+type Injected struct {
+	Fault
+
+	set    *faults
+	passed int
+	hits   int
+}
+
+// Hits gives the number of calls the fault has struck.
+func (i *Injected) Hits() int {
+	i.set.mu.Lock()
+	defer i.set.mu.Unlock()
+	return i.hits
+}
+
+// Remove ends the fault.
+func (i *Injected) Remove() {
+	i.set.mu.Lock()
+	defer i.set.mu.Unlock()
+	for n, other := range i.set.active {
+		if other == i {
+			i.set.active = append(i.set.active[:n], i.set.active[n+1:]...)
+			return
+		}
+	}
+}
+
+type faults struct {
+	mu     sync.Mutex
+	active []*Injected
+}
+
+func (s *faults) add(f Fault) *Injected {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := &Injected{Fault: f, set: s}
+	s.active = append(s.active, i)
+	return i
+}
+
+func (s *faults) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active = nil
+}
+
+// strike gives the first fault that hits the call, counting it.
+func (s *faults) strike(c Call) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.active {
+		if !i.matches(c) || i.Count > 0 && i.hits >= i.Count {
+			continue
+		}
+		if i.passed < i.After {
+			i.passed++
+			continue
+		}
+		i.hits++
+		return i.Fault, true
+	}
+	return Fault{}, false
+}
+
+func (f Fault) matches(c Call) bool {
+	return (f.Caller == "" || f.Caller == c.Caller) &&
+		(f.Service == "" || f.Service == c.Service) &&
+		(f.Operation == "" || f.Operation == c.Operation) &&
+		strings.Contains(c.Resource, f.Resource)
+}
+
+// spoil gives the error answer of a fault that has one.
+func spoil(c Call, k Kind) (answer, bool) {
+	switch k {
+	case Throttle:
+		switch c.Service {
+		case "s3":
+			return refuse(c, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."), true
+		case "iam", "sts":
+			return refuse(c, http.StatusBadRequest, "Throttling", "Rate exceeded"), true
+		default:
+			return refuse(c, http.StatusBadRequest, "ThrottlingException", "Rate exceeded"), true
+		}
+	case ServerError:
+		code := "InternalFailure"
+		switch c.Service {
+		case "s3":
+			code = "InternalError"
+		case "iam":
+			code = "ServiceFailure"
+		}
+		return refuse(c, http.StatusInternalServerError, code, "We encountered an internal error. Please try again."), true
+	case Denied:
+		code := "AccessDenied"
+		if c.Service != "s3" && c.Service != "iam" && c.Service != "sts" && c.Service != "sqs" {
+			code = "AccessDeniedException"
+		}
+		return refuse(c, http.StatusForbidden, code, c.Caller+" is not authorized to perform: "+c.Service+":"+c.Operation), true
+	default:
+		return answer{}, false
+	}
+}

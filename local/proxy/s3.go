@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"rolekeeper/local/bus"
+)
+
+// buckets is what the proxy knows about S3 beside moto.
+type buckets struct {
+	mu        sync.Mutex
+	notify    map[string]bool        // bucket -> sends its events to EventBridge
+	locks     map[string]*sync.Mutex // bucket/key -> held while it is written
+	mayList   func(caller, bucket string) bool
+	sequencer int64
+}
+
+// SetListBucket tells which callers may list a bucket. To those who may not, S3
+// answers 403 instead of 404 for a key that is not there (GetObject, API
+// reference). Without this function everybody may.
+func (p *Proxy) SetListBucket(may func(caller, bucket string) bool) {
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	p.buckets.mayList = may
+}
+
+func (p *Proxy) lists(caller, bucket string) bool {
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	return p.buckets.mayList == nil || p.buckets.mayList(caller, bucket)
+}
+
+// lockKeys holds the keys of a bucket, so that a condition and its write are one
+// step and the sequencers of a key have the order of its writes.
+func (p *Proxy) lockKeys(bucket string, keys []string) (unlock func()) {
+	keys = slices.Compact(slices.Sorted(slices.Values(keys))) // one order for all
+	var held []*sync.Mutex
+	for _, key := range keys {
+		name := bucket + "/" + key
+		p.buckets.mu.Lock()
+		l := p.buckets.locks[name]
+		if l == nil {
+			l = &sync.Mutex{}
+			p.buckets.locks[name] = l
+		}
+		p.buckets.mu.Unlock()
+		l.Lock()
+		held = append(held, l)
+	}
+	return func() {
+		for _, l := range held {
+			l.Unlock()
+		}
+	}
+}
+
+func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []byte) answer {
+	bucket, key := splitPath(r.URL.Path)
+	switch c.Operation {
+	case "PutBucketPolicy":
+		return unanswered(c, "moto would apply the policy without its conditions and deny everything; policies are checked statically")
+	case "PutBucketNotificationConfiguration":
+		return p.putNotification(ctx, c, bucket, body)
+	case "GetBucketNotificationConfiguration":
+		return p.getNotification(ctx, c, r, bucket)
+	case "GetObject", "HeadObject":
+		a := p.forward(ctx, c, r, body)
+		if a.status == http.StatusNotFound && errorCode(c, a) != "NoSuchBucket" && !p.lists(c.Caller, bucket) {
+			return refuse(c, http.StatusForbidden, "AccessDenied", "Access Denied")
+		}
+		return a
+	case "PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject":
+		defer p.lockKeys(bucket, []string{key})()
+		a := p.forward(ctx, c, r, body)
+		if a.ok() {
+			p.written(ctx, c, r, bucket, key, body, a)
+		}
+		return a
+	case "DeleteObjects":
+		var in struct {
+			Objects []struct{ Key string } `xml:"Object"`
+		}
+		if err := xml.Unmarshal(body, &in); err != nil {
+			return refuse(c, http.StatusBadRequest, "MalformedXML", err.Error())
+		}
+		var keys []string
+		for _, o := range in.Objects {
+			keys = append(keys, o.Key)
+		}
+		defer p.lockKeys(bucket, keys)()
+		a := p.forward(ctx, c, r, body)
+		if a.ok() {
+			p.deletedMany(bucket, a)
+		}
+		return a
+	default:
+		return p.forward(ctx, c, r, body)
+	}
+}
+
+// objectPath gives the escaped path of an object for a call of the proxy's own.
+func objectPath(bucket, key string) string {
+	return (&url.URL{Path: "/" + bucket + "/" + key}).EscapedPath()
+}
+
+// notification is the part of a notification configuration that is answered.
+type notification struct {
+	XMLName     xml.Name  `xml:"NotificationConfiguration"`
+	EventBridge *struct{} `xml:"EventBridgeConfiguration"`
+}
+
+func (p *Proxy) putNotification(ctx context.Context, c Call, bucket string, body []byte) answer {
+	if a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil); err != nil || !a.ok() {
+		return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+	}
+	for _, other := range []string{"<QueueConfiguration", "<TopicConfiguration", "<CloudFunctionConfiguration"} {
+		if strings.Contains(string(body), other) {
+			return unanswered(c, "of notifications only EventBridge is part of it")
+		}
+	}
+	var in notification
+	if err := xml.Unmarshal(body, &in); err != nil {
+		return refuse(c, http.StatusBadRequest, "MalformedXML", err.Error())
+	}
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	p.buckets.notify[bucket] = in.EventBridge != nil
+	return answer{status: http.StatusOK, header: http.Header{}}
+}
+
+func (p *Proxy) getNotification(ctx context.Context, c Call, r *http.Request, bucket string) answer {
+	a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil)
+	if err != nil || !a.ok() {
+		return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+	}
+	out := notification{}
+	if p.notifies(bucket) {
+		out.EventBridge = &struct{}{}
+	}
+	text, _ := xml.Marshal(out) // no value here fails to encode
+	return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/xml"}}, body: text}
+}
+
+func (p *Proxy) notifies(bucket string) bool {
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	return p.buckets.notify[bucket]
+}
+
+// nextSequencer gives hex of equal length that grows with every write. In AWS it
+// orders only the events of one key.
+func (p *Proxy) nextSequencer() string {
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	p.buckets.sequencer = max(p.buckets.sequencer+1, time.Now().UnixNano())
+	return fmt.Sprintf("%018X", p.buckets.sequencer)
+}
+
+// detail is the detail of S3's events as the EventBridge page of the S3 user
+// guide gives it.
+type detail struct {
+	Version      string       `json:"version"`
+	Bucket       bucketDetail `json:"bucket"`
+	Object       objectDetail `json:"object"`
+	RequestID    string       `json:"request-id"`
+	Requester    string       `json:"requester"`
+	SourceIP     string       `json:"source-ip-address"`
+	Reason       string       `json:"reason"`
+	DeletionType string       `json:"deletion-type,omitempty"`
+}
+
+type bucketDetail struct {
+	Name string `json:"name"`
+}
+
+type objectDetail struct {
+	Key       string `json:"key"`
+	Size      *int64 `json:"size,omitempty"`
+	ETag      string `json:"etag,omitempty"`
+	VersionID string `json:"version-id,omitempty"`
+	Sequencer string `json:"sequencer"`
+}
+
+func (p *Proxy) publish(detailType, bucket string, d detail) {
+	if !p.notifies(bucket) {
+		return
+	}
+	d.Version, d.Bucket.Name, d.Requester, d.SourceIP = "0", bucket, p.o.Account, "127.0.0.1"
+	d.RequestID = rand.Text()[:16]
+	d.Object.Sequencer = p.nextSequencer()
+	text, err := json.Marshal(d)
+	if err != nil {
+		return // strings and a number always encode
+	}
+	p.o.Bus.Publish(bus.Event{
+		Source: "aws.s3", DetailType: detailType, Detail: text, Resources: []string{"arn:aws:s3:::" + bucket},
+	})
+}
+
+// written tells of a write or delete of one object. moto's own events have a
+// constant id and sequencer, none for a delete marker, and two for one multipart
+// upload.
+func (p *Proxy) written(ctx context.Context, c Call, r *http.Request, bucket, key string, body []byte, a answer) {
+	version := a.header.Get("X-Amz-Version-Id")
+	if version == "null" {
+		version = ""
+	}
+	if c.Operation == "DeleteObject" {
+		p.publish("Object Deleted", bucket, detail{
+			Reason: "DeleteObject", DeletionType: deletionType(a.header.Get("X-Amz-Delete-Marker") == "true"),
+			Object: objectDetail{Key: key, VersionID: version},
+		})
+		return
+	}
+	size, etag := int64(len(body)), a.header.Get("ETag")
+	if decoded, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64); err == nil {
+		size = decoded // the body is in signed chunks
+	}
+	if c.Operation != "PutObject" {
+		if head, err := p.own(ctx, "s3", http.MethodHead, objectPath(bucket, key), "", nil); err == nil && head.ok() {
+			etag, version = head.header.Get("ETag"), strings.TrimPrefix(head.header.Get("X-Amz-Version-Id"), "null")
+			size, _ = strconv.ParseInt(head.header.Get("Content-Length"), 10, 64) // 0 for an empty object
+		}
+	}
+	p.publish("Object Created", bucket, detail{
+		Reason: c.Operation,
+		Object: objectDetail{Key: key, Size: &size, ETag: strings.Trim(etag, `"`), VersionID: version},
+	})
+}
+
+func deletionType(marker bool) string {
+	if marker {
+		return "Delete Marker Created"
+	}
+	return "Permanently Deleted"
+}
+
+func (p *Proxy) deletedMany(bucket string, a answer) {
+	var out struct {
+		Deleted []struct {
+			Key                   string
+			VersionID             string `xml:"VersionId"`
+			DeleteMarker          bool
+			DeleteMarkerVersionID string `xml:"DeleteMarkerVersionId"`
+		}
+	}
+	if xml.Unmarshal(a.body, &out) != nil {
+		return
+	}
+	for _, d := range out.Deleted {
+		version := d.VersionID
+		if d.DeleteMarkerVersionID != "" {
+			version = d.DeleteMarkerVersionID
+		}
+		p.publish("Object Deleted", bucket, detail{
+			Reason: "DeleteObject", DeletionType: deletionType(d.DeleteMarker && d.VersionID == ""),
+			Object: objectDetail{Key: d.Key, VersionID: version},
+		})
+	}
+}
