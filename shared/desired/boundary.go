@@ -20,7 +20,8 @@ func Boundary(place agent.Place, sourceBucket string) policy.Document {
 		allow("Marketplace", marketplace(), "*").With("StringEquals", "aws:CalledViaLast", "bedrock.amazonaws.com"),
 		allow("Images", push(), in.arn("ecr", "repository/*")),
 		allow("Logs", append(logDelivery(), "logs:DescribeLogGroups"), in.arn("logs", "*")),
-		allow("LogStreams", append(writeLogs(), "logs:DescribeLogStreams"),
+		allow("RuntimeLogGroups", []string{"logs:DescribeLogStreams"}, in.arn("logs", runtimeLogs+"*")),
+		allow("LogStreams", writeLogs(),
 			in.arn("logs", runtimeLogs+"*"), in.arn("logs", buildLogs+"bedrock-agentcore-*")),
 		allow("Runtimes", []string{
 			"bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:InvokeAgentRuntimeForUser",

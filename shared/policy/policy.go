@@ -160,22 +160,21 @@ func (d Document) Digest() string {
 }
 
 // Merge joins statements that agree in everything but Sid and resources, in the
-// order of their first appearance: the result decides every request as the
-// statements did. The first Sid is kept; a Sid that another statement bears
+// order of their first appearance, and names each resource once: the result
+// decides every request as the statements did. The first Sid is kept; a Sid that another statement bears
 // already gets a number, since IAM wants them unique in a document.
 func Merge(statements []Statement) []Statement {
 	var merged []Statement
 	position := map[string]int{}
 	for _, s := range statements {
 		rest := s
-		rest.Resources = s.Resources[:0:0] // present or absent stays part of the key
+		rest.Resources = s.Resources[:0:0] // whether there are any stays part of the key
 		key := rest.canonical()
 		at, ok := position[key]
 		if !ok {
-			position[key] = len(merged)
-			s.Resources = slices.Clone(s.Resources)
-			merged = append(merged, s)
-			continue
+			at = len(merged)
+			position[key] = at
+			merged = append(merged, rest)
 		}
 		for _, r := range s.Resources {
 			if !slices.Contains(merged[at].Resources, r) {

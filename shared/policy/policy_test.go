@@ -255,6 +255,9 @@ func TestStatementsAreMergedByTheirResources(t *testing.T) {
 			[]policy.Statement{allow("A", "a:B", "x", "y"), allow("B", "A:b", "y", "z")},
 			[]policy.Statement{allow("A", "a:B", "x", "y", "z")},
 		},
+		"a resource named twice is named once": {
+			[]policy.Statement{allow("A", "a:B", "x", "y", "x")}, []policy.Statement{allow("A", "a:B", "x", "y")},
+		},
 		"another action stays apart": {
 			[]policy.Statement{allow("A", "a:B", "x"), allow("B", "a:C", "x")},
 			[]policy.Statement{allow("A", "a:B", "x"), allow("B", "a:C", "x")},
