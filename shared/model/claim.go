@@ -137,3 +137,12 @@ func strict(data []byte, into any) error {
 	}
 	return nil
 }
+
+// Object is an object of the config bucket as it was read.
+type Object struct {
+	Body         []byte
+	ETag         string // what conditions on writes compare
+	VersionID    string
+	LastModified time.Time
+	Size         int64 // of the whole object, also when Body was cut
+}

@@ -430,3 +430,9 @@ func digest(parts ...string) string {
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
 }
+
+// KindOf gives the role that an element belongs to.
+func KindOf(element string) model.RoleKind {
+	kind, _, _ := strings.Cut(element, "/")
+	return model.RoleKind(kind)
+}

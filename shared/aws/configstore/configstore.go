@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 )
 
 // API is what is called of S3.
@@ -35,31 +35,22 @@ type Client struct {
 // New makes a client for the bucket, which must belong to the account.
 func New(api API, bucket, account string) *Client { return &Client{api, bucket, account} }
 
-// Object is an object as it was read.
-type Object struct {
-	Body         []byte
-	ETag         string // as S3 gives it; what conditions compare
-	VersionID    string
-	LastModified time.Time
-	Size         int64 // of the whole object, also when only a part of it was read
-}
-
 // MaxRead bounds what is read of an object in bytes; what is larger comes cut,
 // with its true Size. It is above every size that is accepted.
 const MaxRead = 1 << 20
 
 // Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
 // only to readers that may list the bucket, to others it says 403.
-func (c *Client) Get(ctx context.Context, key string) (Object, error) {
+func (c *Client) Get(ctx context.Context, key string) (model.Object, error) {
 	out, err := c.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key, ExpectedBucketOwner: &c.owner})
 	if err != nil {
-		return Object{}, awserr.Wrap(err, "get s3://%s/%s", c.bucket, key)
+		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", c.bucket, key)
 	}
 	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
 	if err = errors.Join(err, out.Body.Close()); err != nil {
-		return Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", c.bucket, key, err)
+		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", c.bucket, key, err)
 	}
-	return Object{
+	return model.Object{
 		Body:         body,
 		ETag:         aws.ToString(out.ETag),
 		VersionID:    aws.ToString(out.VersionId),

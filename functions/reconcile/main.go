@@ -1,0 +1,83 @@
+// Command reconcile is the Lambda function that makes the account hold what
+// configs ask for.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/caarlos0/env/v11"
+
+	"rolekeeper/shared/aws/bus"
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/settings"
+	"rolekeeper/shared/sqsbatch"
+)
+
+func main() {
+	log := lambdacontext.NewLogger()
+	batch, err := wire(context.Background(), env.ToMap(os.Environ()), log)
+	if err != nil {
+		log.Error("init", "error", err.Error())
+		os.Exit(1)
+	}
+	lambda.Start(batch.Lambda)
+}
+
+// wire builds the function from its environment.
+func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
+	s, err := settings.LoadReconcile(environ)
+	if err != nil {
+		return sqsbatch.Batch{}, err
+	}
+	hash, err := s.Hash()
+	if err != nil {
+		return sqsbatch.Batch{}, err
+	}
+	ac, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return sqsbatch.Batch{}, fmt.Errorf("AWS configuration: %w", err)
+	}
+	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
+	pipeline := &reconcile.Reconciler{
+		Env:                      s.Env(),
+		SettingsHash:             hash,
+		EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles,
+		Store:                    configstore.New(s3.NewFromConfig(ac), s.ConfigBucket, s.Account),
+		Roles:                    iamrole.New(roles),
+		ServiceLinkedRoles:       slrole.New(roles),
+		Inbox:                    workqueue.New(queues, s.InboxURL),
+		Bus:                      bus.New(eventbridge.NewFromConfig(ac)),
+		Now:                      time.Now,
+		Nonce:                    rand.Text,
+	}
+	return sqsbatch.Batch{
+		Log:         log,
+		Queue:       workqueue.New(queues, s.WorkURL),
+		DeadLetters: workqueue.New(queues, s.WorkDeadURL),
+		Handle: func(ctx context.Context, m sqsbatch.Message) error {
+			r, err := pipeline.Handle(ctx, m.Body, m.Receives)
+			if err != nil {
+				return err
+			}
+			log.InfoContext(ctx, "reconciled", "config", r.Key, "version", r.VersionID, "outcome", string(r.Outcome),
+				"steps", len(r.Steps), "problems", r.Problems, "answered", r.Written)
+			return nil
+		},
+	}, nil
+}

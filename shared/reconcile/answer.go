@@ -1,0 +1,267 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/report"
+	"rolekeeper/shared/status"
+)
+
+// settle answers a config whose plan was applied.
+func (r *run) settle(ctx context.Context, want desired.State, p plan.Plan, problems []fault.Problem) (Result, error) {
+	s := r.answer()
+	s.SettingsHash, s.TemplateVersion = r.SettingsHash, model.TemplateVersion
+	s.Agents = nil
+	for _, a := range want.Agents {
+		s.Agents = append(s.Agents, r.settled(want, a, p))
+	}
+	orphans := r.orphans(want)
+	s.Agents = append(s.Agents, orphans...)
+	for _, f := range p.Refusals {
+		problems = append(problems, r.agent(f.Agent).Problem(string(f.Kind), "name", f.Message, f.Fix))
+	}
+	s.Problems = problems
+	s.Outcome = status.Ready
+	if len(orphans) > 0 {
+		s.Outcome = status.Orphaned
+	}
+	if len(p.Refusals) > 0 {
+		s.Outcome = status.Blocked
+	} else {
+		s.Config.AppliedVersionID = r.object.VersionID
+	}
+	return r.write(ctx, s, p)
+}
+
+// answer begins a new answer: what was known, looked at again.
+func (r *run) answer() status.Status {
+	s := r.stored
+	s.V = status.Version
+	s.Config = status.Config{Key: r.key, VersionID: r.object.VersionID, AppliedVersionID: r.stored.Config.AppliedVersionID}
+	s.WakeAt = time.Time{}
+	s.Problems, s.Next = nil, nil
+	s.Agents = slices.Clone(s.Agents)
+	return s
+}
+
+// settled gives what is known of an agent after the plan was applied. Elements
+// of a role that was refused keep the digests they had.
+func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.Agent {
+	s, _ := r.stored.Agent(a.Name)
+	s.Name, s.Phase = a.Name, status.PhaseActive
+	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
+	s.Repository = ""
+	if a.BuildRole != nil || a.SharedBuildRole != "" || a.ExternalBuildRole != nil {
+		if s.Repository = r.agent(a.Name).Repository; s.Repository == "" {
+			s.Repository = naming.Repository(a.Name)
+		}
+	}
+	s.Notes = slices.Clone(a.Notes)
+	s.BlockedBy = nil
+	applied := map[string]string{}
+	for _, d := range a.Roles() {
+		if !p.Refused(d.Name) {
+			maps.Copy(applied, plan.Digests(d))
+			continue
+		}
+		for e, digest := range s.Applied {
+			if plan.KindOf(e) == d.Kind {
+				applied[e] = digest
+			}
+		}
+	}
+	maps.Copy(applied, named(a))
+	s.Applied = applied
+	for _, f := range p.Refusals {
+		if f.Agent == a.Name {
+			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
+		}
+	}
+	s.Drift = r.drift(a.Name, s.Drift, p)
+	return s
+}
+
+// named gives the digests of roles that the config names instead of leaving
+// them to Rolekeeper: they too are of the version that was applied.
+func named(a desired.Agent) map[string]string {
+	applied := map[string]string{}
+	for element, e := range map[string]*desired.ExternalRole{"runtime/external": a.ExternalRuntimeRole, "build/external": a.ExternalBuildRole} {
+		if e != nil {
+			applied[element] = e.ARN
+		}
+	}
+	for element, sibling := range map[string]string{"runtime/shared": a.SharedRuntimeRole, "build/shared": a.SharedBuildRole} {
+		if sibling != "" {
+			applied[element] = sibling
+		}
+	}
+	return applied
+}
+
+// roleARNs gives the roles an agent is to be deployed with, wherever they come from.
+func roleARNs(want desired.State, a desired.Agent) (runtime, build string) {
+	if owner := a.SharedRuntimeRole; owner != "" {
+		runtime, _ = roleARNs(want, want.Agent(owner))
+	}
+	if owner := a.SharedBuildRole; owner != "" {
+		_, build = roleARNs(want, want.Agent(owner))
+	}
+	if a.RuntimeRole != nil {
+		runtime = a.RuntimeRole.ARN
+	}
+	if a.BuildRole != nil {
+		build = a.BuildRole.ARN
+	}
+	if a.ExternalRuntimeRole != nil {
+		runtime = a.ExternalRuntimeRole.ARN
+	}
+	if a.ExternalBuildRole != nil {
+		build = a.ExternalBuildRole.ARN
+	}
+	return runtime, build
+}
+
+// drift keeps what is not as Rolekeeper left it and was not put back, each with
+// the time it was first seen.
+func (r *run) drift(agent string, before []status.Drift, p plan.Plan) []status.Drift {
+	var now []status.Drift
+	for _, f := range p.Findings {
+		if f.Agent != agent || f.Repaired {
+			continue
+		}
+		d := status.Drift{Element: f.Element, Kind: string(f.Kind), At: r.now.Truncate(time.Second)}
+		if i := slices.IndexFunc(before, func(b status.Drift) bool { return b.Element == d.Element && b.Kind == d.Kind }); i >= 0 {
+			d = before[i]
+		}
+		now = append(now, d)
+	}
+	return now
+}
+
+// orphans gives the agents that the status knows and the config no longer has.
+// Those that never had anything are forgotten.
+func (r *run) orphans(want desired.State) []status.Agent {
+	var orphans []status.Agent
+	for _, a := range r.stored.Agents {
+		if want.Agent(a.Name).Name == a.Name || !r.owns(a) {
+			continue
+		}
+		a.Notes = []string{report.RemovedAgentNote}
+		a.BlockedBy = nil
+		orphans = append(orphans, a)
+	}
+	return orphans
+}
+
+// owns reports whether anything was ever made or applied for the agent.
+func (r *run) owns(a status.Agent) bool {
+	return len(a.Applied) > 0 || a.RuntimeRoleARN != "" || a.BuildRoleARN != ""
+}
+
+// refuse answers a config that is at fault. What its last good version made
+// stays; claims that only this one needed are freed.
+func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, error) {
+	if err := r.releaseUnused(ctx, nil); err != nil {
+		return Result{}, err
+	}
+	s := r.answer()
+	s.Outcome, s.Problems = status.Rejected, problems
+	return r.write(ctx, s, plan.Plan{})
+}
+
+// orphan answers a config that is gone: nothing is deleted.
+func (r *run) orphan(ctx context.Context) (Result, error) {
+	if err := r.releaseUnused(ctx, nil); err != nil {
+		return Result{}, err
+	}
+	s := r.answer()
+	s.Outcome = status.Orphaned
+	s.Agents = r.orphans(desired.State{})
+	return r.write(ctx, s, plan.Plan{})
+}
+
+// wait answers a config that something keeps from being handled for now.
+func (r *Reconciler) wait(ctx context.Context, key string, cause error) (Result, error) {
+	run, err := r.recall(ctx, key)
+	if err != nil {
+		return Result{}, errors.Join(cause, err)
+	}
+	s := run.stored
+	s.Outcome = status.Waiting
+	at := run.now.Add(event.MaxDelay).Truncate(time.Second)
+	// One wake-up under way is enough: another only when it would come earlier.
+	if before := run.stored.WakeAt; !before.After(run.now) || at.Before(before) {
+		m, err := event.Wake(key, run.now, event.MaxDelay)
+		if err != nil {
+			return Result{}, errors.Join(cause, err)
+		}
+		if err := r.Inbox.Send(ctx, m); err != nil {
+			return Result{}, errors.Join(cause, err)
+		}
+		s.WakeAt = at
+	}
+	s.Problems = []fault.Problem{report.WaitingProblem(cause)}
+	result, err := run.write(ctx, s, plan.Plan{})
+	if err != nil {
+		return result, errors.Join(cause, err)
+	}
+	return result, nil
+}
+
+// fail answers a config whose message is about to go to the dead letters.
+func (r *Reconciler) fail(ctx context.Context, key string, cause error) error {
+	run, err := r.recall(ctx, key)
+	if err != nil {
+		return err
+	}
+	s := run.stored
+	s.Outcome = status.Failed
+	s.Problems = []fault.Problem{report.FailedProblem(cause)}
+	_, err = run.write(ctx, s, plan.Plan{})
+	return err
+}
+
+// recall makes a run that knows only the status, for an answer without a look.
+func (r *Reconciler) recall(ctx context.Context, key string) (*run, error) {
+	run := &run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
+	return run, run.remember(ctx)
+}
+
+// write sends the events that the new answer calls for and then stores it; an
+// answer that says what the stored one says is not written again.
+func (r *run) write(ctx context.Context, s status.Status, p plan.Plan) (Result, error) {
+	s.Summary, s.Next = report.Words(s)
+	result := Result{Key: r.key, VersionID: s.Config.VersionID, Outcome: s.Outcome, Steps: p.Steps, Problems: len(s.Problems)}
+	events := report.Events(r.stored, s, p.Findings)
+	if len(events) > 0 {
+		if err := r.Bus.Send(ctx, events); err != nil {
+			return result, err
+		}
+	}
+	if r.storedETag != "" && s.SameAnswer(r.stored) {
+		return result, nil
+	}
+	s.UpdatedAt = r.now
+	body, err := s.JSON()
+	if err != nil {
+		return result, err
+	}
+	key := naming.StatusKey(r.key)
+	if r.storedETag == "" {
+		_, err = r.Store.Create(ctx, key, body)
+	} else {
+		_, err = r.Store.Replace(ctx, key, body, r.storedETag)
+	}
+	result.Written = err == nil
+	return result, err
+}

@@ -1,0 +1,308 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+)
+
+// need is a claim that the config must hold.
+type need struct {
+	key   string
+	agent agent.Agent
+}
+
+// needed gives the claims of an accepted config in the order they are taken:
+// sorted, so that configs with the same names in another order do not take
+// turns in refusing each other.
+func (r *run) needed() []need {
+	var all []need
+	for _, a := range r.cfg.Agents {
+		all = append(all, need{naming.RoleClaimKey(a.Name), a})
+		if a.Deployment == agent.Container {
+			all = append(all, need{naming.ProjectClaimKey(a.Name), a})
+		}
+	}
+	slices.SortFunc(all, func(a, b need) int { return compare(a.key, b.key) })
+	return all
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// takeAll takes the claims in order. Names that other configs own are problems;
+// after the first no more are taken, but all are told.
+func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) {
+	keys := make([]string, 0, len(all))
+	for _, n := range all {
+		keys = append(keys, n.key)
+	}
+	if err := r.growIndex(ctx, keys); err != nil {
+		return nil, err
+	}
+	var problems []fault.Problem
+	for _, n := range all {
+		look := r.take
+		if len(problems) > 0 {
+			look = r.look
+		}
+		c, err := look(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if c.Config != "" && c.Config != r.key {
+			problems = append(problems, lost(n, c))
+		}
+	}
+	return problems, nil
+}
+
+func lost(n need, owner model.Claim) fault.Problem {
+	if n.key == naming.RoleClaimKey(n.agent.Name) {
+		return n.agent.Problem("name-claimed", "name",
+			fmt.Sprintf("agent name %q is taken by %s", n.agent.Name, owner.Config),
+			"rename the agent; or remove it there, and this config is looked at again when the name is free")
+	}
+	return n.agent.Problem("project-claimed", "name",
+		fmt.Sprintf("agent %q needs the CodeBuild project %s, which agent %q of %s has", n.agent.Name, naming.Project(n.agent.Name), owner.Agent, owner.Config),
+		"rename the agent: names that differ only in case or punctuation share a project")
+}
+
+// tries bounds how often a claim that keeps changing is read again; the queue
+// brings the config back after that.
+const tries = 4
+
+// take takes a claim and gives it, or the claim of the config that owns the
+// name; in that one this config then waits.
+func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
+	for range tries {
+		c, err := r.readClaim(ctx, n.key)
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
+			c.Claim = model.Claim{V: 1, Config: r.key, Agent: n.agent.Name}
+			c.etag, err = r.create(ctx, n.key, c.Claim)
+			if errors.Is(err, fault.ErrConflict) {
+				continue
+			}
+			if err != nil {
+				return model.Claim{}, err
+			}
+			r.claims[n.key] = c
+			return c.Claim, nil
+		case err != nil:
+			return model.Claim{}, err
+		case c.Config == r.key:
+			r.claims[n.key] = c
+			return c.Claim, nil
+		}
+		waiting := c.WithWaiting(r.key)
+		if len(waiting.Waiting) == len(c.Waiting) {
+			return c.Claim, nil
+		}
+		// Read again after queueing up: the name may have been freed just before.
+		if _, err := r.replace(ctx, n.key, waiting, c.etag); err != nil && !errors.Is(err, fault.ErrConflict) {
+			return model.Claim{}, err
+		}
+	}
+	return model.Claim{}, fault.Errorf(fault.Retry, "claim %s keeps changing", n.key)
+}
+
+// look gives a claim without taking it; the zero claim when nobody has it.
+func (r *run) look(ctx context.Context, n need) (model.Claim, error) {
+	c, err := r.readClaim(ctx, n.key)
+	if errors.Is(err, fault.ErrNotFound) {
+		return model.Claim{}, nil
+	}
+	return c.Claim, err
+}
+
+// writeClaim changes a claim that this config holds.
+func (r *run) writeClaim(ctx context.Context, key string, c model.Claim) error {
+	etag, err := r.replace(ctx, key, c, r.claims[key].etag)
+	if err != nil {
+		return err
+	}
+	r.claims[key] = held{c, etag}
+	return nil
+}
+
+// releaseUnused frees the claims of this config that nothing was made under and
+// that are neither needed nor of the last applied version, wakes the configs
+// that wait for them, and forgets them.
+func (r *run) releaseUnused(ctx context.Context, needed []need) error {
+	keep := map[string]bool{}
+	for _, n := range needed {
+		keep[n.key] = true
+	}
+	others := map[string]held{}
+	used := map[string]bool{} // by agent
+	for _, key := range r.index.Claims {
+		if keep[key] {
+			continue
+		}
+		c, err := r.readClaim(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if c.Config != r.key {
+			continue
+		}
+		others[key] = c
+		known, _ := r.stored.Agent(c.Agent)
+		if !c.Unused() || len(known.Applied) > 0 {
+			used[c.Agent] = true
+		}
+	}
+	left := make([]string, 0, len(r.index.Claims))
+	for _, key := range r.index.Claims {
+		c, found := others[key]
+		switch {
+		case keep[key], found && used[c.Agent]:
+			left = append(left, key)
+		case found:
+			if err := r.release(ctx, key, c); err != nil {
+				return err
+			}
+		}
+	}
+	return r.shrinkIndex(ctx, left)
+}
+
+// crashGrace is longer than a run of the function can take. A wake-up that is
+// sent with this delay before a claim is deleted comes when the run is either
+// through or dead.
+const crashGrace = 2 * time.Minute
+
+// release deletes a claim of this config and wakes the configs that wait for
+// the name: once more in advance, in case the run dies after the deletion.
+func (r *run) release(ctx context.Context, key string, c held) error {
+	for range tries {
+		if err := r.wake(ctx, c.Waiting, crashGrace); err != nil {
+			return err
+		}
+		err := r.Store.Delete(ctx, key, c.etag)
+		if err == nil {
+			return r.wake(ctx, c.Waiting, 0)
+		}
+		if !errors.Is(err, fault.ErrConflict) {
+			return err
+		}
+		c, err = r.readClaim(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.Config != r.key || !c.Unused() {
+			return fault.Errorf(fault.Retry, "claim %s was used while it was released", key)
+		}
+	}
+	return fault.Errorf(fault.Retry, "claim %s keeps changing", key)
+}
+
+func (r *run) wake(ctx context.Context, keys []string, delay time.Duration) error {
+	for _, key := range keys {
+		m, err := event.Wake(key, r.now, delay)
+		if err != nil {
+			return err
+		}
+		if err := r.Inbox.Send(ctx, m); err != nil {
+			return fmt.Errorf("wake %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) readClaim(ctx context.Context, key string) (held, error) {
+	object, err := r.Store.Get(ctx, key)
+	if err != nil {
+		return held{}, err
+	}
+	c, err := model.ParseClaim(object.Body)
+	if err != nil {
+		return held{}, fmt.Errorf("%s: %w", key, err)
+	}
+	return held{c, object.ETag}, nil
+}
+
+func (r *run) readIndex(ctx context.Context) error {
+	key := naming.ClaimIndexKey(r.key)
+	object, err := r.Store.Get(ctx, key)
+	if errors.Is(err, fault.ErrNotFound) {
+		r.index = model.ClaimIndex{V: 1, Config: r.key}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.index, err = model.ParseClaimIndex(object.Body); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	r.indexETag = object.ETag
+	return nil
+}
+
+// growIndex notes the claims that are going to be taken.
+func (r *run) growIndex(ctx context.Context, keys []string) error {
+	all := slices.Concat(r.index.Claims, keys)
+	slices.Sort(all)
+	return r.writeIndex(ctx, slices.Compact(all))
+}
+
+// shrinkIndex forgets the claims that are not left.
+func (r *run) shrinkIndex(ctx context.Context, left []string) error { return r.writeIndex(ctx, left) }
+
+func (r *run) writeIndex(ctx context.Context, claims []string) error {
+	if slices.Equal(claims, r.index.Claims) {
+		return nil
+	}
+	x := model.ClaimIndex{V: 1, Config: r.key, Claims: claims}
+	key := naming.ClaimIndexKey(r.key)
+	var err error
+	if r.indexETag == "" {
+		r.indexETag, err = r.create(ctx, key, x)
+	} else {
+		r.indexETag, err = r.replace(ctx, key, x, r.indexETag)
+	}
+	if err != nil {
+		return err
+	}
+	r.index = x
+	return nil
+}
+
+func (r *run) create(ctx context.Context, key string, v any) (string, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", key, err)
+	}
+	return r.Store.Create(ctx, key, body)
+}
+
+func (r *run) replace(ctx context.Context, key string, v any, etag string) (string, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", key, err)
+	}
+	return r.Store.Replace(ctx, key, body, etag)
+}

@@ -1,0 +1,351 @@
+// Package reconcile makes the account hold what a config asks for, and answers
+// the config. It is the only writer of roles, claims, statuses and archives.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
+	"rolekeeper/shared/status"
+)
+
+// Store is what is needed of the config bucket. Get answers fault.ErrNotFound
+// for absence only; the writes answer fault.ErrConflict when somebody else
+// wrote first.
+type Store interface {
+	Get(ctx context.Context, key string) (model.Object, error)
+	Create(ctx context.Context, key string, body []byte) (etag string, err error)
+	Replace(ctx context.Context, key string, body []byte, etag string) (newETag string, err error)
+	Delete(ctx context.Context, key, etag string) error
+}
+
+// Roles is what is needed of IAM's roles. Read and Head answer
+// fault.ErrNotFound for absence only, Create fault.ErrExists for a taken name.
+type Roles interface {
+	Head(ctx context.Context, name string) (model.ObservedRole, error)
+	Read(ctx context.Context, name string) (model.ObservedRole, error)
+	Create(ctx context.Context, r model.Role, nonce string) (id string, err error)
+	PutBoundary(ctx context.Context, r model.Role) error
+	Tag(ctx context.Context, r model.Role) error
+	UpdateTrust(ctx context.Context, r model.Role) error
+	PutPolicy(ctx context.Context, role, name string, document policy.Document) error
+	DeletePolicy(ctx context.Context, role, name string) error
+	UpdateSettings(ctx context.Context, r model.Role) error
+}
+
+// ServiceLinkedRoles is what is needed of service-linked roles.
+type ServiceLinkedRoles interface {
+	Present(ctx context.Context, name string) (bool, error)
+	Create(ctx context.Context, name, service string) error
+}
+
+// Queue is what is needed of the inbox queue, for wake-ups.
+type Queue interface {
+	Send(ctx context.Context, m event.Message) error
+}
+
+// Bus is what is needed of the event bus.
+type Bus interface {
+	Send(ctx context.Context, events []event.Outgoing) error
+}
+
+// Reconciler is the pipeline of functions/reconcile.
+type Reconciler struct {
+	Env                      desired.Env // ConfigKey is set for each config
+	SettingsHash             string
+	EnsureServiceLinkedRoles bool
+
+	Store              Store
+	Roles              Roles
+	ServiceLinkedRoles ServiceLinkedRoles
+	Inbox              Queue
+	Bus                Bus
+
+	Now   func() time.Time
+	Nonce func() string // 128 random bits, as text that an IAM tag may hold
+}
+
+// Result says what a run did, for the log.
+type Result struct {
+	Key       string
+	VersionID string
+	Outcome   status.Outcome
+	Steps     []plan.Step
+	Problems  int
+	Written   bool // the status changed
+}
+
+// patience is how often a message is received before its config is answered
+// with what keeps it: well before the queue itself gives up on the message.
+const patience = 5
+
+// Handle looks at the config that a work message names. What time will mend is
+// retried through the queue; when that takes long the config is answered with
+// outcome waiting and a wake-up, and the message is done.
+func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Result, error) {
+	work, err := event.DecodeWork(body)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := r.Reconcile(ctx, work.Key)
+	if err == nil || receives < patience {
+		return result, err
+	}
+	// The run may have used up the time there was; the answer needs some of its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	if fault.Of(err) == fault.Retry {
+		return r.wait(ctx, work.Key, err)
+	}
+	return result, errors.Join(err, r.fail(ctx, work.Key, err))
+}
+
+const answerTime = time.Second
+
+// Reconcile makes the account hold what the config of the key asks for, and
+// answers it. An error leaves the status as it was: the run is to be repeated.
+func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) {
+	run := run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
+	run.env.ConfigKey = key
+	result, err := run.reconcile(ctx)
+	if err != nil {
+		return result, fmt.Errorf("reconcile %s: %w", key, err)
+	}
+	return result, nil
+}
+
+// run is one look at one config.
+type run struct {
+	*Reconciler
+	key string
+	now time.Time
+	env desired.Env
+
+	stored     status.Status // the answer so far; of no outcome when there is none
+	storedETag string        // empty when there is no object
+	index      model.ClaimIndex
+	indexETag  string
+	claims     map[string]held // by key, held by this config
+
+	object model.Object // the config
+	cfg    agent.Config
+}
+
+// held is a claim of this config with the ETag it was last seen with.
+type held struct {
+	model.Claim
+	etag string
+}
+
+func (r *run) reconcile(ctx context.Context) (Result, error) {
+	if err := r.remember(ctx); err != nil {
+		return Result{}, err
+	}
+	var err error
+	r.object, err = r.Store.Get(ctx, r.key)
+	if errors.Is(err, fault.ErrNotFound) {
+		return r.orphan(ctx)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	cfg, problems := agent.Parse(r.object.Body, r.env.Place)
+	if fault.Blocks(problems) {
+		return r.refuse(ctx, problems)
+	}
+	r.cfg = cfg
+	want, more := desired.Compute(cfg, r.env)
+	if problems = append(problems, more...); fault.Blocks(problems) {
+		return r.refuse(ctx, problems)
+	}
+	more, err = r.foreign(ctx, want)
+	if err != nil {
+		return Result{}, err
+	}
+	if problems = append(problems, more...); fault.Blocks(problems) {
+		return r.refuse(ctx, problems)
+	}
+	need := r.needed()
+	more, err = r.takeAll(ctx, need)
+	if err != nil {
+		return Result{}, err
+	}
+	if problems = append(problems, more...); fault.Blocks(problems) {
+		return r.refuse(ctx, problems)
+	}
+	warnings, err := r.external(ctx, want)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := r.plan(ctx, want)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.apply(ctx, p); err != nil {
+		return Result{Steps: p.Steps}, err
+	}
+	if err := r.releaseUnused(ctx, need); err != nil {
+		return Result{Steps: p.Steps}, err
+	}
+	return r.settle(ctx, want, p, append(problems, warnings...))
+}
+
+// remember reads the status and the index of claims. A status that is damaged,
+// or missing where claims are held, is rebuilt from the claims.
+func (r *run) remember(ctx context.Context) error {
+	object, err := r.Store.Get(ctx, naming.StatusKey(r.key))
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return err
+	}
+	r.storedETag = object.ETag
+	known := false
+	if err == nil {
+		if s, damaged := status.Parse(object.Body); damaged == nil && s.Config.Key == r.key {
+			r.stored, known = s, true
+		}
+	}
+	if err := r.readIndex(ctx); err != nil {
+		return err
+	}
+	if known {
+		return nil
+	}
+	r.stored = status.Status{V: status.Version, Config: status.Config{Key: r.key}}
+	return r.rebuild(ctx)
+}
+
+// rebuild finds the agents of a lost status by the claims of this config under
+// which roles were made. What was applied to them is not known any more.
+func (r *run) rebuild(ctx context.Context) error {
+	for _, key := range r.index.Claims {
+		c, err := r.readClaim(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if c.Config != r.key || c.RuntimeRoleID == "" && c.BuildRoleID == "" {
+			continue
+		}
+		a := status.Agent{Name: c.Agent, Phase: status.PhaseActive}
+		if c.RuntimeRoleID != "" {
+			a.RuntimeRoleARN = r.env.RoleARN(naming.RuntimeRole(r.env.Region, c.Agent))
+		}
+		if c.BuildRoleID != "" {
+			a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, c.Agent))
+		}
+		r.stored.Agents = append(r.stored.Agents, a)
+	}
+	return nil
+}
+
+// foreign finds roles that the config names and another config made: they are
+// not to be shared behind its owner's back.
+func (r *run) foreign(ctx context.Context, want desired.State) ([]fault.Problem, error) {
+	var problems []fault.Problem
+	for _, e := range want.External() {
+		if e.Role.Hash == "" {
+			continue
+		}
+		c, err := r.readClaim(ctx, naming.RoleClaimKeyOf(e.Role.Hash))
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Config != r.key {
+			problems = append(problems, r.agent(e.Agent).Problem("role-of-other-config", e.Role.Field,
+				fmt.Sprintf("role %s belongs to agent %q of %s", e.Role.Name, c.Agent, c.Config),
+				"leave the field empty to get a role of this agent's own, or put both agents into one config"))
+		}
+	}
+	return problems, nil
+}
+
+// external checks the roles that the config names: that they are there and that
+// AgentCore or CodeBuild may assume them for this account.
+func (r *run) external(ctx context.Context, want desired.State) ([]fault.Problem, error) {
+	var problems []fault.Problem
+	for _, e := range want.External() {
+		warn := func(code, message, fix string) {
+			p := r.agent(e.Agent).Problem(code, e.Role.Field, message, fix)
+			p.Severity = fault.SeverityWarning
+			problems = append(problems, p)
+		}
+		o, err := r.Roles.Head(ctx, e.Role.Name)
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
+			warn("external-role-missing", fmt.Sprintf("role %s does not exist", e.Role.ARN),
+				"make the role, or leave the field empty to get one from Rolekeeper")
+		case err != nil:
+			return nil, err
+		case o.ARN != e.Role.ARN:
+			warn("external-role-path", fmt.Sprintf("the role of that name is %s, not %s", o.ARN, e.Role.ARN), "name the role with its path")
+		case !policy.Trusts(o.Trust, e.Role.Service, r.env.Account):
+			warn("external-role-trust", fmt.Sprintf("role %s does not let %s assume it for account %s", e.Role.Name, e.Role.Service, r.env.Account),
+				"let the service assume the role, with aws:SourceAccount "+r.env.Account)
+		}
+	}
+	return problems, nil
+}
+
+// agent gives the agent of the config.
+func (r *run) agent(name string) agent.Agent {
+	for _, a := range r.cfg.Agents {
+		if a.Name == name {
+			return a
+		}
+	}
+	return agent.Agent{Name: name}
+}
+
+// plan observes the roles and compares.
+func (r *run) plan(ctx context.Context, want desired.State) (plan.Plan, error) {
+	var linked []plan.ServiceLinkedRole
+	if r.EnsureServiceLinkedRoles {
+		for _, l := range want.ServiceLinkedRoles {
+			present, err := r.ServiceLinkedRoles.Present(ctx, l.Name)
+			if err != nil {
+				return plan.Plan{}, err
+			}
+			linked = append(linked, plan.ServiceLinkedRole{Name: l.Name, Service: l.Service, Present: present})
+		}
+	}
+	var roles []plan.Role
+	for _, a := range want.Agents {
+		for _, d := range a.Roles() {
+			observed, err := r.observe(ctx, d.Name)
+			if err != nil {
+				return plan.Plan{}, err
+			}
+			known, _ := r.stored.Agent(a.Name)
+			roles = append(roles, plan.Role{
+				Desired: d, Observed: observed, Claim: r.claims[naming.RoleClaimKey(a.Name)].Claim, Applied: known.Applied,
+			})
+		}
+	}
+	return plan.Compute(roles, linked), nil
+}
+
+func (r *run) observe(ctx context.Context, name string) (*model.ObservedRole, error) {
+	o, err := r.Roles.Read(ctx, name)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, nil //nolint:nilnil // absence is an observation, and the plan's word for it is nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &o, nil
+}

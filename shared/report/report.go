@@ -1,0 +1,234 @@
+// Package report puts what happened into words for people and into events for
+// programs.
+package report
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/status"
+)
+
+// RemovedAgentNote is what is told of an agent whose config no longer has it.
+const RemovedAgentNote = "no longer in the config; its roles are kept, nothing was deleted"
+
+// Words gives the summary of a status, one sentence, and what to do next.
+func Words(s status.Status) (summary string, next []string) {
+	switch s.Outcome {
+	case status.Ready:
+		return ready(s), deploy(s)
+	case status.Rejected:
+		return rejected(s), []string{"fix the problems and upload the config again"}
+	case status.Orphaned:
+		return orphaned(s)
+	case status.Blocked:
+		return blocked(s), fixes(s)
+	case status.Waiting:
+		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
+			[]string{"nothing: this is repeated by itself"}
+	case status.Failed:
+		return "Handling the config went wrong; what its last good version made stays as it was.",
+			[]string{"tell the platform team: the message is in the dead letters with its reason"}
+	}
+	return fmt.Sprintf("The config is %s.", s.Outcome), nil
+}
+
+func ready(s status.Status) string {
+	text := fmt.Sprintf("The roles of %s are ready", agents(s.Agents))
+	if n := len(s.Problems); n > 0 {
+		text += fmt.Sprintf(", with %s", count(n, "warning"))
+	}
+	return text + "."
+}
+
+func rejected(s status.Status) string {
+	n := 0
+	for _, p := range s.Problems {
+		if p.Severity == fault.SeverityError {
+			n++
+		}
+	}
+	text := fmt.Sprintf("The config has %s and was refused; nothing was changed", count(n, "problem"))
+	if s.Config.AppliedVersionID != "" {
+		text += ", the roles of its last good version stay"
+	}
+	return text + "."
+}
+
+func orphaned(s status.Status) (string, []string) {
+	if s.Config.VersionID == "" {
+		if len(s.Agents) == 0 {
+			return "The config is gone; it had no roles and nothing is left.", nil
+		}
+		return fmt.Sprintf("The config is gone; the roles of %s are kept, nothing was deleted.", agents(s.Agents)),
+			[]string{"upload the config again to have its roles kept up"}
+	}
+	var gone, here []status.Agent
+	for _, a := range s.Agents {
+		if slices.Contains(a.Notes, RemovedAgentNote) {
+			gone = append(gone, a)
+		} else {
+			here = append(here, a)
+		}
+	}
+	return fmt.Sprintf("The roles of %s are ready; %s no longer in the config, whose roles are kept, nothing was deleted.", agents(here), is(gone)), deploy(s)
+}
+
+func blocked(s status.Status) string {
+	n := 0
+	for _, a := range s.Agents {
+		n += len(a.BlockedBy)
+	}
+	return fmt.Sprintf("%s of this config cannot be kept up, because of what somebody else made; the rest is as the config asks.", capital(count(n, "role")))
+}
+
+func fixes(s status.Status) []string {
+	var all []string
+	for _, a := range s.Agents {
+		for _, b := range a.BlockedBy {
+			all = append(all, fmt.Sprintf("%s: %s", b.ARN, b.Fix))
+		}
+	}
+	return all
+}
+
+// deploy says which roles to deploy each agent with.
+func deploy(s status.Status) []string {
+	var all []string
+	for _, a := range s.Agents {
+		if slices.Contains(a.Notes, RemovedAgentNote) {
+			continue
+		}
+		if a.RuntimeRoleARN != "" {
+			all = append(all, fmt.Sprintf("deploy %s with aws.execution_role %s", a.Name, a.RuntimeRoleARN))
+		}
+		if a.BuildRoleARN != "" {
+			all = append(all, fmt.Sprintf("build %s with codebuild.execution_role %s", a.Name, a.BuildRoleARN))
+		}
+	}
+	return all
+}
+
+func agents(all []status.Agent) string {
+	if len(all) == 1 {
+		return "agent " + all[0].Name
+	}
+	return count(len(all), "agent")
+}
+
+func is(all []status.Agent) string {
+	if len(all) == 1 {
+		return agents(all) + " is"
+	}
+	return agents(all) + " are"
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// WaitingProblem tells a developer what keeps a config.
+func WaitingProblem(cause error) fault.Problem {
+	return fault.Problem{
+		Code: "aws-not-ready", Severity: fault.SeverityWarning,
+		Message: plain(cause), Fix: "nothing: this is repeated by itself",
+	}
+}
+
+// FailedProblem tells a developer that the config is not what went wrong.
+func FailedProblem(cause error) fault.Problem {
+	return fault.Problem{
+		Code: "internal-failure", Severity: fault.SeverityError,
+		Message: plain(cause), Fix: "tell the platform team; nothing is wrong with the config",
+	}
+}
+
+// requestID matches what the SDK puts into its errors and changes every time.
+var requestID = regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*`)
+
+// plain gives an error as a status shows it: equal failures with equal text.
+func plain(err error) string {
+	const most = 1000
+	text := requestID.ReplaceAllString(err.Error(), "")
+	if r := []rune(text); len(r) > most {
+		text = string(r[:most]) + "…"
+	}
+	return text
+}
+
+// Events gives the events that a new answer calls for, given the answer before
+// it and the plan's findings. Equal transitions have equal ids.
+func Events(before, now status.Status, findings []plan.Finding) []event.Outgoing {
+	key, version := now.Config.Key, now.Config.VersionID
+	var events []event.Outgoing
+	if now.Outcome == status.Rejected && (before.Outcome != status.Rejected || before.Config.VersionID != version || !slices.Equal(before.Problems, now.Problems)) {
+		events = append(events, event.ConfigRejected{
+			Transition: event.NewTransition(key, version, "", "rejected "+now.Summary),
+			Summary:    now.Summary, Problems: now.Problems[:min(len(now.Problems), event.MaxProblems)],
+		})
+	}
+	if now.Outcome != status.Ready && now.Outcome != status.Orphaned && now.Outcome != status.Blocked || version == "" {
+		return events
+	}
+	for _, a := range now.Agents {
+		if a.Phase != status.PhaseActive || len(a.BlockedBy) > 0 || slices.Contains(a.Notes, RemovedAgentNote) {
+			continue
+		}
+		if was, _ := before.Agent(a.Name); before.Config.AppliedVersionID != now.Config.AppliedVersionID ||
+			!maps.Equal(was.Applied, a.Applied) || len(was.BlockedBy) > 0 {
+			events = append(events, event.RolesReady{
+				Transition:     event.NewTransition(key, version, a.Name, "ready"),
+				RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
+			})
+		}
+	}
+	for _, a := range now.Agents {
+		events = append(events, drift(before, now, a, findings)...)
+	}
+	return events
+}
+
+// drift tells of elements that were put back, and of those that were newly
+// found and left alone.
+func drift(before, now status.Status, a status.Agent, findings []plan.Finding) []event.Outgoing {
+	was, _ := before.Agent(a.Name)
+	var repaired, found []event.DriftFinding
+	for _, f := range findings {
+		if f.Agent != a.Name {
+			continue
+		}
+		told := event.DriftFinding{Role: f.Role, Element: f.Element, Kind: string(f.Kind)}
+		switch {
+		case f.Repaired:
+			repaired = append(repaired, told)
+		case !slices.ContainsFunc(was.Drift, func(d status.Drift) bool { return d.Element == f.Element }):
+			found = append(found, told)
+		}
+	}
+	key, version := now.Config.Key, now.Config.VersionID
+	// The same drift can happen again under one config version; the answer
+	// before it tells the two apart, and stays the same when a run is repeated.
+	since := before.UpdatedAt.UTC().Format(time.RFC3339Nano)
+	var events []event.Outgoing
+	if len(repaired) > 0 {
+		t := event.NewTransition(key, version, a.Name, fmt.Sprint("repaired since ", since, repaired))
+		events = append(events, event.DriftRepaired{Transition: t, Findings: repaired})
+	}
+	if len(found) > 0 {
+		t := event.NewTransition(key, version, a.Name, fmt.Sprint("found since ", since, found))
+		events = append(events, event.DriftDetected{Transition: t, Findings: found})
+	}
+	return events
+}
