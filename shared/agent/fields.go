@@ -11,7 +11,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 )
 
@@ -22,139 +21,6 @@ const (
 	maxModels     = 20
 	maxBaseImages = 10
 )
-
-// entry reads one agent.
-type entry struct {
-	file   *file
-	label  string // names the agent in problems
-	root   field
-	legacy bool // the old form, where nothing but name and entrypoint is needed
-	places map[string]place
-}
-
-// field is a value of the agent and where it stands; node is nil when the file
-// has none, or null, and never an alias.
-type field struct {
-	path string // dotted, below the agent
-	at   place
-	node *yaml.Node
-}
-
-func newEntry(f *file, node *yaml.Node, at place, label string) *entry {
-	e := &entry{file: f, label: label, root: field{at: at, node: node}, places: map[string]place{"": at}}
-	if label == "" {
-		e.label = legacyLabel(node)
-	}
-	return e
-}
-
-func (e *entry) fail(f field, code, message, fix string) {
-	e.file.add(scope{e.label, f.path}, f.at, code, message, fix)
-}
-
-func (e *entry) warn(f field, code, message, fix string) {
-	e.fail(f, code, message, fix)
-	e.file.problems[len(e.file.problems)-1].Severity = fault.SeverityWarning
-}
-
-// child gives the field of a map. Of what is no map it gives a field without a
-// value, in the map's place.
-func (e *entry) child(of field, key string) field {
-	f := field{path: key, at: of.at}
-	if of.path != "" {
-		f.path = of.path + "." + key
-	}
-	if of.node == nil || of.node.Kind != yaml.MappingNode {
-		return f
-	}
-	p, ok := lookup(of.node, key)
-	if !ok {
-		return f
-	}
-	f.at = p.place()
-	e.places[f.path] = f.at
-	if v := resolve(p.value); !isNull(v) {
-		f.node = v
-	}
-	return f
-}
-
-// wrongType reports that f holds something else than what, unless it has no value.
-func (e *entry) wrongType(f field, what, fix string) {
-	if f.node != nil {
-		e.fail(f, "field-type", fmt.Sprintf("a %s stands where %s is needed", kindOf(f.node), what), fix)
-	}
-}
-
-// section gives the map below a key.
-func (e *entry) section(of field, key string) field {
-	f := e.child(of, key)
-	if f.node != nil && f.node.Kind != yaml.MappingNode {
-		e.wrongType(f, "a map", "write its fields below it, or leave it out")
-		f.node = nil
-	}
-	return f
-}
-
-// text gives the text in f; not ok when there is none.
-func (e *entry) text(f field) (s string, ok bool) {
-	if f.node == nil || f.node.Kind != yaml.ScalarNode || f.node.ShortTag() != "!!str" {
-		e.wrongType(f, "text", "write text; put it in quotes when it looks like a number or a date")
-		return "", false
-	}
-	return f.node.Value, true
-}
-
-// option is text where the toolkit takes the empty string for null.
-func (e *entry) option(f field) (s string, ok bool) {
-	s, ok = e.text(f)
-	return s, ok && s != ""
-}
-
-// flag gives the truth value in f, false when there is none.
-func (e *entry) flag(f field) bool {
-	// PyYAML follows YAML 1.1, where these unquoted words are truth values too.
-	if f.node != nil && f.node.Kind == yaml.ScalarNode && f.node.Style&^yaml.TaggedStyle == 0 {
-		switch strings.ToLower(f.node.Value) {
-		case "true", "yes", "on":
-			return true
-		case "false", "no", "off":
-			return false
-		}
-	}
-	e.wrongType(f, "true or false", "write true or false, without quotes")
-	return false
-}
-
-// list gives the items of a list of at most most.
-func (e *entry) list(f field, most int) []field {
-	if f.node == nil || f.node.Kind != yaml.SequenceNode {
-		e.wrongType(f, "a list", "write a list: one item per line, each after a dash")
-		return nil
-	}
-	if n := len(f.node.Content); n > most {
-		e.fail(f, "list-too-long", fmt.Sprintf("the list has %d items, more than the %d allowed", n, most), "shorten the list")
-		return nil
-	}
-	var items []field
-	for i, n := range f.node.Content {
-		item := field{path: fmt.Sprintf("%s[%d]", f.path, i), at: place{n.Line, n.Column}, node: resolve(n)}
-		e.places[item.path] = item.at
-		items = append(items, item)
-	}
-	return items
-}
-
-// texts is list for items of text, without repetitions; valid reports what is wrong with one.
-func (e *entry) texts(f field, most int, valid func(field, string) bool) []string {
-	var out []string
-	for _, item := range e.list(f, most) {
-		if s, ok := e.text(item); ok && valid(item, s) && !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
 
 // read gives the agent; its Name is empty when the file's is unusable.
 func (e *entry) read() Agent {
@@ -285,7 +151,7 @@ func (e *entry) account(aws field) {
 // Source: IAM API reference, CreateRole (RoleName, Path).
 var (
 	roleName     = regexp.MustCompile(`\A[A-Za-z0-9+=,.@_-]{1,64}\z`)
-	roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/){0,64})([A-Za-z0-9+=,.@_-]{1,64})\z`)
+	roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]{1,64})\z`)
 )
 
 const maxRolePath = 512
@@ -298,19 +164,23 @@ func (e *entry) role(f field) RoleRef {
 	}
 	ours := e.file.place
 	prefix := fmt.Sprintf("arn:%s:iam::%s:role/", ours.Partition, ours.Account)
-	fix := "write " + prefix + "NAME, or leave it empty and Rolekeeper makes the role"
 	if roleName.MatchString(s) {
 		return RoleRef{ARN: prefix + s, Name: s}
 	}
 	a, ok := splitARN(s)
 	m := roleResource.FindStringSubmatch(a.resource)
+	shown := "NAME"
+	if m != nil {
+		shown = cut(m[1] + m[2])
+	}
+	fix := "write " + prefix + shown + ", or leave it empty and Rolekeeper makes the role"
 	switch {
 	case !ok || a.service != "iam" || a.region != "" || m == nil || len(m[1]) > maxRolePath || !accountID.MatchString(a.account):
 		e.fail(f, "role-invalid", quoted(s)+" is neither the ARN of a role nor a role's name", fix)
+	case strings.HasPrefix(m[1], "aws-service-role/"):
+		e.fail(f, "role-service-linked", "the role belongs to an AWS service, and no agent can use it", "leave it empty and Rolekeeper makes the role")
 	case ours.foreign(a) != "":
 		e.fail(f, "role-foreign", "the role is of "+ours.foreign(a)+"; an agent can only run with a role of its own account", fix)
-	case strings.HasPrefix(m[1], "aws-service-role/"):
-		e.fail(f, "role-service-linked", "the role belongs to an AWS service, and no agent can use it", fix)
 	default:
 		return RoleRef{ARN: s, Name: m[2]}
 	}
@@ -337,22 +207,25 @@ func (e *entry) repository(f field) (name string, ok bool) {
 		domain += ".cn"
 	}
 	registry := fmt.Sprintf("%s.dkr.ecr.%s.%s", ours.Account, ours.Region, domain)
-	fix := fmt.Sprintf("write the repository's name alone or %s/NAME, in lower case", registry)
 	rest := s
 	host, below, isPath := strings.Cut(s, "/")
-	if repositoryURI.MatchString(s) {
-		if host != registry {
-			e.fail(f, "repository-foreign", fmt.Sprintf("the repository is in the registry %s, not in ours, %s; roles get rights in our registry only", quoted(host), registry), fix)
-			return "", false
-		}
+	// A name may begin with a host's name, but who writes it means a registry: public.ecr.aws/...
+	hosted := repositoryURI.MatchString(s) || isPath && repositoryName.MatchString(host) && strings.Contains(host, ".")
+	if hosted {
 		rest = below
-	} else if isPath && repositoryName.MatchString(host) && strings.Contains(host, ".") {
-		// A name may begin so, but who writes it means a registry: public.ecr.aws/…, docker.io/….
-		e.fail(f, "repository-foreign", fmt.Sprintf("%s names the registry %s; roles get rights in our registry only", quoted(s), quoted(host)), fix)
-		return "", false
 	}
 	name = rest[:repositoryTag.FindStringIndex(rest)[0]]
-	if len(name) < 2 || len(name) > 256 || !repositoryName.MatchString(name) {
+	valid := len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
+	shown := "NAME"
+	if valid {
+		shown = cut(name)
+	}
+	fix := fmt.Sprintf("write %s, or %s/%s in full, for a repository in our registry; names are in lower case", shown, registry, shown)
+	switch {
+	case hosted && host != registry:
+		e.fail(f, "repository-foreign", fmt.Sprintf("the repository is in the registry %s; roles get rights in our registry only", quoted(host)), fix)
+		return "", false
+	case !valid:
 		e.fail(f, "repository-invalid", quoted(s)+" is not the name or URI of an ECR repository", fix)
 		return "", false
 	}
@@ -483,7 +356,7 @@ func (e *entry) provider(item field) (CredentialProvider, bool) {
 	switch {
 	case ok && !e.validProvider(nameField, name):
 		name = ""
-	case !ok && (nameField.node == nil || nameField.node.Value == ""):
+	case !ok && (nameField.node == nil || nameField.node.Kind == yaml.ScalarNode && nameField.node.Value == ""):
 		e.fail(nameField, "provider-name-missing", "the credential provider has no name", providerNameFix)
 	}
 	kind := OAuth2Provider

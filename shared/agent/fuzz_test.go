@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,41 +26,79 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("name: a\nentrypoint: ['\n"))
 	f.Add([]byte("%YAML 1.2\n---\n? [a]\n: !!binary b\n...\n"))
 
-	where := in("us-east-1")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		cfg, problems := Parse(data, where)
-		lines := lineCount(data)
-		for _, p := range problems {
-			checkProblem(t, p, lines)
+	f.Fuzz(func(t *testing.T, data []byte) { checkParse(t, data, in("us-east-1")) })
+}
+
+// FuzzValues puts one text into each field that drives roles, so that the
+// invariants of FuzzParse are tried on values rather than on YAML.
+func FuzzValues(f *testing.F) {
+	for _, s := range []string{
+		"my_agent", "arn:aws:iam::111122223333:role/a/R", "111122223333.dkr.ecr.us-east-1.amazonaws.com/team/app:1", "my_mem-AbCdEf1234",
+		"arn:aws:bedrock-agentcore:us-east-1:111122223333:token-vault/default/oauth2credentialprovider/p",
+		"arn:aws:bedrock-agentcore:us-east-1:111122223333:memory/my_mem-AbCdEf1234",
+		"us.anthropic.claude-sonnet-4-20250514-v1:0", "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.a.b", "arn:aws:bedrock:us-west-2::foundation-model/a.b",
+		"https://api.example.com", "${aws:username}", "*", "a\nb", "\u0430",
+	} {
+		f.Add(s)
+	}
+	const frame = `{"agents": {"a": {"name": "a", "aws": {}, %s}}}`
+	fields := []string{
+		`"aws": {"execution_role": %s}`, `"aws": {"ecr_repository": %s}`, `"aws": {"account": %s}`, `"aws": {"region": %s}`,
+		`"codebuild": {"execution_role": %s}`, `"memory": {"memory_id": %s}`, `"memory": {"memory_id": "my_mem-AbCdEf1234", "memory_arn": %s}`,
+		`"identity": {"credential_providers": [{"name": %s}]}`, `"identity": {"credential_providers": [{"name": "p", "arn": %s}]}`,
+		`"api_key_credential_provider_name": %s`, `"aws_jwt": {"enabled": true, "audiences": [%s]}`,
+		`"permissions": {"models": [%s]}`, `"permissions": {"base_images": [%s]}`, `"permissions": {%s: true}`,
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if fault.Blocks(problems) {
-			if cfg.Agents != nil {
-				t.Error("a refused config has agents")
+		checkParse(t, fmt.Appendf(nil, `{"agents": {"a": {"name": %s, "aws": {}}}}`, text), in("us-east-1"))
+		for _, field := range fields {
+			frame := frame
+			if strings.HasPrefix(field, `"aws":`) {
+				frame = strings.Replace(frame, `"aws": {}, `, "", 1)
 			}
-			return
-		}
-		if len(cfg.Agents) == 0 || len(cfg.Agents) > maxAgents {
-			t.Fatalf("accepted with %d agents", len(cfg.Agents))
-		}
-		names := map[string]bool{}
-		projects := map[string]bool{}
-		for _, a := range cfg.Agents {
-			checkAgent(t, a, where)
-			if names[a.Name] {
-				t.Errorf("two agents %q", a.Name)
-			}
-			names[a.Name] = true
-			if a.Deployment == Container {
-				if projects[naming.Project(a.Name)] {
-					t.Errorf("two agents with the project %q", naming.Project(a.Name))
-				}
-				projects[naming.Project(a.Name)] = true
-			}
-			for _, field := range []string{"", "aws.execution_role", "permissions.models[0]"} {
-				checkProblem(t, a.Problem("code", field, "message", "fix"), lines)
-			}
+			checkParse(t, fmt.Appendf(nil, frame, fmt.Sprintf(field, text)), in("us-east-1"))
 		}
 	})
+}
+
+func checkParse(t *testing.T, data []byte, where Place) {
+	t.Helper()
+	cfg, problems := Parse(data, where)
+	lines := lineCount(data)
+	for _, p := range problems {
+		checkProblem(t, p, lines)
+	}
+	if fault.Blocks(problems) {
+		if cfg.Agents != nil {
+			t.Error("a refused config has agents")
+		}
+		return
+	}
+	if len(cfg.Agents) == 0 || len(cfg.Agents) > maxAgents {
+		t.Fatalf("accepted with %d agents", len(cfg.Agents))
+	}
+	names := map[string]bool{}
+	projects := map[string]bool{}
+	for _, a := range cfg.Agents {
+		checkAgent(t, a, where)
+		if names[a.Name] {
+			t.Errorf("two agents %q", a.Name)
+		}
+		names[a.Name] = true
+		if a.Deployment == Container {
+			if projects[naming.Project(a.Name)] {
+				t.Errorf("two agents with the project %q", naming.Project(a.Name))
+			}
+			projects[naming.Project(a.Name)] = true
+		}
+		for _, field := range []string{"", "aws.execution_role", "permissions.models[0]"} {
+			checkProblem(t, a.Problem("code", field, "message", "fix"), lines)
+		}
+	}
 }
 
 func checkProblem(t *testing.T, p fault.Problem, lines int) {

@@ -92,7 +92,7 @@ func (f *file) read(data []byte) Config {
 		f.add(scope{}, top, "config-empty", "the file is empty", "upload the .bedrock_agentcore.yaml that `agentcore configure` writes")
 		return Config{}
 	case root.Kind != yaml.MappingNode:
-		f.add(scope{}, place{root.Line, root.Column}, "config-not-a-map", "the file holds a "+kindOf(root)+" where a map is needed",
+		f.add(scope{}, place{root.Line, root.Column}, "config-not-a-map", "the file holds "+kindOf(root)+" where a map is needed",
 			"begin with agents: and, below it, one entry per agent")
 		return Config{}
 	}
@@ -133,7 +133,7 @@ func (f *file) agents(root *yaml.Node) []Agent {
 	node := resolve(list.value)
 	switch {
 	case !isNull(node) && node.Kind != yaml.MappingNode:
-		f.add(in, list.place(), "config-agents-not-a-map", "agents is a "+kindOf(node)+" where a map is needed",
+		f.add(in, list.place(), "config-agents-not-a-map", "agents is "+kindOf(node)+" where a map is needed",
 			"write one entry per agent below agents: the agent's name as key, its fields below it")
 		return nil
 	case isNull(node) || len(node.Content) == 0:
@@ -152,7 +152,7 @@ func (f *file) agents(root *yaml.Node) []Agent {
 		value := resolve(p.value)
 		at := place{p.key.Line, p.key.Column}
 		if value.Kind != yaml.MappingNode {
-			f.add(scope{agent: label(p.key, value)}, at, "agent-not-a-map", "the agent is a "+kindOf(value)+" where a map is needed",
+			f.add(scope{agent: label(p.key, value)}, at, "agent-not-a-map", "the agent is "+kindOf(value)+" where a map is needed",
 				"write its fields below it: name, entrypoint, aws")
 			continue
 		}

@@ -377,6 +377,9 @@ func TestFormsOfFilesThatTheToolkitAccepts(t *testing.T) {
 			"name: old\nentrypoint: main.py\naws:\n  execution_role: MyRole\n",
 			[]Agent{{Name: "old", Deployment: Container, RuntimeRole: role("", "MyRole")}}, nil,
 		},
+		"a document between its marks": {
+			"%YAML 1.1\n---\n# by hand\nagents: {a: {name: a, aws: {}}}\n...\n# end\n", []Agent{{Name: "a", Deployment: Container}}, nil,
+		},
 		"the old form without aws": {
 			"name: old\nentrypoint: main.py\n", []Agent{{Name: "old", Deployment: Container}}, nil,
 		},
@@ -632,6 +635,7 @@ func TestFields(t *testing.T) {
 		"a provider by ARN, whose kind counts": good("{identity: {credential_providers: [{name: p, type: cognito, arn: '"+agentcore+"token-vault/default/apikeycredentialprovider/p'}]}}", providers,
 			[]CredentialProvider{{Name: "p", Kind: APIKeyProvider, ARN: agentcore + "token-vault/default/apikeycredentialprovider/p"}}),
 		"a provider without a name":       bad("{identity: {credential_providers: [{type: github}]}}", "error provider-name-missing identity.credential_providers[0].name"),
+		"a provider whose name is a list": bad("{identity: {credential_providers: [{name: [p]}]}}", "error field-type identity.credential_providers[0].name"),
 		"a provider with a wildcard":      bad("{identity: {credential_providers: [{name: '*'}]}}", "error provider-name-invalid identity.credential_providers[0].name"),
 		"a provider that is text":         bad("{identity: {credential_providers: [p]}}", "error field-type identity.credential_providers[0]"),
 		"providers that are a map":        bad("{identity: {credential_providers: {name: p}}}", "error field-type identity.credential_providers"),

@@ -273,7 +273,7 @@ func (c *checker) key(key, value *yaml.Node, lines map[string]int, in scope) {
 	at := place{key.Line, key.Column}
 	k := resolve(key)
 	if k.Kind != yaml.ScalarNode {
-		c.file.add(in, at, "config-key-invalid", "a key is a "+kindOf(k), "use plain text as the key")
+		c.file.add(in, at, "config-key-invalid", "a key is "+kindOf(k), "use plain text as the key")
 		return
 	}
 	if line, ok := lines[keyID(k)]; ok {
@@ -310,27 +310,27 @@ func (s scope) key(key string) scope {
 
 func (s scope) index(i int) scope { return scope{s.agent, fmt.Sprintf("%s[%d]", s.field, i)} }
 
-// kindOf names what a node holds, for messages.
+// kindOf names what a node holds, for messages: "a list".
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
-		return "map"
+		return "a map"
 	case yaml.SequenceNode:
-		return "list"
+		return "a list"
 	}
 	switch n.ShortTag() {
 	case "!!str":
 		return "text"
 	case "!!int", "!!float":
-		return "number"
+		return "a number"
 	case "!!bool":
-		return "true/false value"
+		return "a true/false value"
 	case "!!timestamp":
-		return "date"
+		return "a date"
 	case "!!null":
 		return "null"
 	}
-	return "value of another type"
+	return "a value of another type"
 }
 
 // cut shortens a value of the user's that is too long to be shown.
