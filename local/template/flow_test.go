@@ -1,0 +1,442 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/local/bus"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/settings"
+)
+
+const day = 24 * 60 * 60
+
+func TestADeploymentNeedsNoParameter(t *testing.T) {
+	for name, v := range load(t, home()).parameters {
+		p := v.(map[string]any)
+		if p["Default"] == nil || p["Description"] == nil {
+			t.Errorf("%s has no default or no description", name)
+		}
+		pattern, isText := p["AllowedPattern"].(string)
+		if isText && !regexp.MustCompile(pattern).MatchString(fmt.Sprint(p["Default"])) {
+			t.Errorf("%s does not allow its default", name)
+		}
+		if allowed := texts(p["AllowedValues"]); allowed != nil && !slices.Contains(allowed, fmt.Sprint(p["Default"])) {
+			t.Errorf("%s does not allow its default", name)
+		}
+		if !isText && p["AllowedValues"] == nil && p["MinValue"] == nil {
+			t.Errorf("%s allows anything", name)
+		}
+	}
+}
+
+func TestEveryQueueHasItsDeadLetters(t *testing.T) {
+	s := load(t, home())
+	deadLetters := map[string]string{} // by the queue that they come from
+	for _, id := range s.of("AWS::SQS::Queue") {
+		if arn, ok := at(s.resources[id].properties, "RedrivePolicy", "deadLetterTargetArn").(string); ok {
+			deadLetters[id] = strings.TrimSuffix(strings.Trim(arn, "<>"), ".Arn")
+		}
+	}
+	if want := (map[string]string{"InboxQueue": "InboxDeadLetterQueue", "WorkQueue": "WorkDeadLetterQueue"}); !maps.Equal(deadLetters, want) {
+		t.Fatalf("dead letters: %v, want %v", deadLetters, want)
+	}
+	if got, want := len(s.of("AWS::SQS::Queue")), 2*len(deadLetters); got != want {
+		t.Errorf("%d queues, want %d: each is read, or holds the dead letters of one that is", got, want)
+	}
+	for id, dead := range deadLetters {
+		queue, letters := s.resources[id].properties, s.resources[dead].properties
+		if got := at(queue, "RedrivePolicy", "maxReceiveCount"); got != 10 {
+			t.Errorf("%s: maxReceiveCount %v, want 10", id, got)
+		}
+		if queue["FifoQueue"] != letters["FifoQueue"] {
+			t.Errorf("%s and %s are not of one kind", id, dead)
+		}
+		if got := letters["MessageRetentionPeriod"]; got != 14*day {
+			t.Errorf("%s keeps messages %v s, want 14 days", dead, got)
+		}
+		if letters["RedrivePolicy"] != nil {
+			t.Errorf("%s passes its messages on", dead)
+		}
+	}
+	for _, id := range s.of("AWS::SQS::Queue") {
+		p := s.resources[id].properties
+		if p["SqsManagedSseEnabled"] != true {
+			t.Errorf("%s is not encrypted", id)
+		}
+		name := fmt.Sprint(p["QueueName"])
+		if fifo := p["FifoQueue"] == true; fifo != strings.HasSuffix(name, ".fifo") {
+			t.Errorf("%s: a queue called %s with FifoQueue %v", id, name, fifo)
+		}
+	}
+}
+
+func TestTheWorkQueueIsOfHighThroughput(t *testing.T) {
+	s := load(t, home())
+	got := map[string]any{}
+	for _, name := range []string{"FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "ContentBasedDeduplication"} {
+		got[name] = s.resources["WorkQueue"].properties[name]
+	}
+	want := map[string]any{
+		"FifoQueue": true, "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId", "ContentBasedDeduplication": false,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("work queue (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryFunctionReadsOneQueueAtItsPace(t *testing.T) {
+	tests := map[string]struct {
+		queue       string
+		batch       int
+		concurrency any
+	}{
+		"IntakeFunction":    {"InboxQueue", 10, 5},
+		"ReconcileFunction": {"WorkQueue", 1, "5"},
+	}
+	s := load(t, home())
+	if got, want := s.of("AWS::Serverless::Function"), slices.Sorted(maps.Keys(tests)); !slices.Equal(got, want) {
+		t.Fatalf("functions: %v, want %v", got, want)
+	}
+	for id, want := range tests {
+		t.Run(id, func(t *testing.T) {
+			p := s.resources[id].properties
+			events, _ := p["Events"].(map[string]any)
+			if len(events) != 1 {
+				t.Fatalf("%d events, want the one queue", len(events))
+			}
+			for _, e := range events {
+				got := at(e, "Properties")
+				if at(e, "Type") != "SQS" || at(got, "Queue") != "<"+want.queue+".Arn>" {
+					t.Errorf("reads %v, want %s", at(got, "Queue"), want.queue)
+				}
+				if at(got, "BatchSize") != want.batch || at(got, "ScalingConfig", "MaximumConcurrency") != want.concurrency {
+					t.Errorf("batches of %v, %v at a time; want %d, %v", at(got, "BatchSize"), at(got, "ScalingConfig", "MaximumConcurrency"), want.batch, want.concurrency)
+				}
+				if !slices.Equal(texts(at(got, "FunctionResponseTypes")), []string{"ReportBatchItemFailures"}) {
+					t.Error("one message's failure would bring the whole batch back")
+				}
+			}
+			timeout, _ := p["Timeout"].(int)
+			visibility, _ := s.resources[want.queue].properties["VisibilityTimeout"].(int)
+			if timeout <= 0 || visibility < 6*timeout {
+				t.Errorf("visibility %d s, want at least six times the timeout of %d s", visibility, timeout)
+			}
+		})
+	}
+}
+
+// SAM makes a role, and attaches managed policies to it, for a function
+// without one; and to a given role for some kinds of events and settings.
+func TestFunctionsAreBuiltAndRunAsTheyShould(t *testing.T) {
+	s := load(t, home())
+	for _, id := range s.of("AWS::Serverless::Function") {
+		p := s.resources[id].properties
+		name := strings.ToLower(strings.TrimSuffix(id, "Function"))
+		for key, want := range map[string]any{
+			"Runtime": "provided.al2023", "Handler": "bootstrap", "FunctionName": "rolekeeper-" + name, "CodeUri": "functions/" + name,
+			"Role": fmt.Sprintf("arn:aws:iam::123456789012:role/rolekeeper-%s-us-east-1", name), "Policies": nil, "Tracing": nil, "VpcConfig": nil,
+		} {
+			if p[key] != want {
+				t.Errorf("%s: %s is %v, want %v", id, key, p[key], want)
+			}
+		}
+		if !slices.Equal(texts(p["Architectures"]), []string{"arm64"}) {
+			t.Errorf("%s is not for arm64", id)
+		}
+		if at(s.resources[id].attributes, "Metadata", "BuildMethod") != "go1.x" {
+			t.Errorf("%s is not built with Go", id)
+		}
+		if _, err := os.Stat(filepath.Join("../..", fmt.Sprint(p["CodeUri"]), "main.go")); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+		group := strings.Trim(fmt.Sprint(at(p, "LoggingConfig", "LogGroup")), "<>")
+		if at(p, "LoggingConfig", "LogFormat") != "JSON" || s.resources[group].kind != "AWS::Logs::LogGroup" || s.resources[group].properties["RetentionInDays"] == nil {
+			t.Errorf("%s: logging is %v", id, p["LoggingConfig"])
+		}
+	}
+}
+
+func TestFunctionsGetTheSettingsTheyRead(t *testing.T) {
+	tests := map[string]struct {
+		settings any
+		load     func(map[string]string) error
+	}{
+		"IntakeFunction":    {settings.Intake{}, func(m map[string]string) error { _, err := settings.LoadIntake(m); return err }},
+		"ReconcileFunction": {settings.Reconcile{}, func(m map[string]string) error { _, err := settings.LoadReconcile(m); return err }},
+	}
+	s := load(t, home())
+	for id, test := range tests {
+		t.Run(id, func(t *testing.T) {
+			want := []string{"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} // the SDK's
+			for i := range reflect.TypeOf(test.settings).NumField() {
+				name, _, _ := strings.Cut(reflect.TypeOf(test.settings).Field(i).Tag.Get("env"), ",")
+				if name != "AWS_REGION" { // Lambda's own
+					want = append(want, name)
+				}
+			}
+			slices.Sort(want)
+			variables := at(s.resources[id].properties, "Environment", "Variables").(map[string]any)
+			if got := slices.Sorted(maps.Keys(variables)); !slices.Equal(got, want) {
+				t.Errorf("variables (-code +template):\n%s", cmp.Diff(want, got))
+			}
+			environ := map[string]string{"AWS_REGION": "us-east-1"}
+			for name, v := range variables {
+				environ[name] = fmt.Sprint(v)
+				if strings.HasSuffix(name, "_QUEUE_URL") {
+					environ[name] = "https://sqs.us-east-1.amazonaws.com/123456789012/" + strings.Trim(fmt.Sprint(v), "<>")
+				}
+			}
+			if err := test.load(environ); err != nil {
+				t.Errorf("the code refuses what the template gives: %v", err)
+			}
+		})
+	}
+	for name, queue := range map[string]string{
+		"INBOX_QUEUE_URL": "<InboxQueue>", "WORK_QUEUE_URL": "<WorkQueue>",
+		"INBOX_DEAD_LETTER_QUEUE_URL": "<InboxDeadLetterQueue>", "WORK_DEAD_LETTER_QUEUE_URL": "<WorkDeadLetterQueue>",
+	} {
+		for id := range tests {
+			if got := at(s.resources[id].properties, "Environment", "Variables", name); got != nil && got != queue {
+				t.Errorf("%s: %s is %v, want %s", id, name, got, queue)
+			}
+		}
+	}
+}
+
+func TestRulesReachTheirQueues(t *testing.T) {
+	s := load(t, home())
+	allowed := map[string][]string{} // ARNs of rules that may send, by queue
+	for _, id := range s.of("AWS::SQS::QueuePolicy") {
+		p := s.resources[id].properties
+		queue := strings.Trim(strings.Join(texts(p["Queues"]), ","), "<>")
+		tls := false
+		for _, st := range statements(p["PolicyDocument"]) {
+			if r := texts(st["Resource"]); !slices.Equal(r, []string{"<" + queue + ".Arn>"}) {
+				t.Errorf("%s: a statement for %v on %s", id, r, queue)
+			}
+			switch st["Effect"] {
+			case "Deny":
+				tls = tls || st["Principal"] == "*" && st["Action"] == "sqs:*" && at(st, "Condition", "Bool", "aws:SecureTransport") == "false"
+			case "Allow":
+				if at(st, "Principal", "Service") != "events.amazonaws.com" || st["Action"] != "sqs:SendMessage" {
+					t.Errorf("%s lets %v do %v", id, st["Principal"], st["Action"])
+				}
+				from := texts(at(st, "Condition", "ArnEquals", "aws:SourceArn"))
+				if len(from) == 0 {
+					t.Errorf("%s lets any rule of any account send", id)
+				}
+				allowed[queue] = append(allowed[queue], from...)
+			}
+		}
+		if !tls {
+			t.Errorf("%s allows requests without TLS", id)
+		}
+	}
+	if got, want := len(s.of("AWS::SQS::QueuePolicy")), len(s.of("AWS::SQS::Queue")); got != want {
+		t.Errorf("%d queue policies for %d queues", got, want)
+	}
+	used := map[string][]string{}
+	for _, id := range s.of("AWS::Events::Rule") {
+		targets, _ := s.resources[id].properties["Targets"].([]any)
+		if len(targets) == 0 {
+			t.Errorf("%s has no target", id)
+		}
+		for _, target := range targets {
+			for _, arn := range []any{at(target, "Arn"), at(target, "DeadLetterConfig", "Arn")} {
+				queue := strings.TrimSuffix(strings.Trim(fmt.Sprint(arn), "<>"), ".Arn")
+				if s.resources[queue].kind != "AWS::SQS::Queue" || s.resources[queue].properties["FifoQueue"] != nil {
+					t.Errorf("%s sends to %v, which is no standard queue", id, arn)
+				}
+				used[queue] = append(used[queue], "<"+id+".Arn>")
+			}
+		}
+	}
+	if diff := cmp.Diff(used, allowed); diff != "" {
+		t.Errorf("rules that send and rules that may (-rules +policies):\n%s", diff)
+	}
+}
+
+// rules compiles the patterns of all rules.
+func rules(t *testing.T, s stack) map[string]*bus.Pattern {
+	t.Helper()
+	all := map[string]*bus.Pattern{}
+	for _, id := range s.of("AWS::Events::Rule") {
+		raw, err := json.Marshal(s.resources[id].properties["EventPattern"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[id], err = bus.Compile(raw); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	return all
+}
+
+func TestEverySampleEventMatchesOneRule(t *testing.T) {
+	all := rules(t, load(t, home()))
+	files, err := filepath.Glob("../../events/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := map[event.Kind]bool{{Source: event.Source, DetailType: event.WakeDetailType}: true} // comes straight to the inbox
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e struct {
+			Source     string `json:"source"`
+			DetailType string `json:"detail-type"`
+		}
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if e.Source == "" || e.Source == event.Source {
+			continue // a batch of a queue, or our own
+		}
+		covered[event.Kind{Source: e.Source, DetailType: e.DetailType}] = true
+		if matched := matches(all, data); len(matched) != 1 {
+			t.Errorf("%s matches the rules %v, want one", name, matched)
+		}
+	}
+	for _, kind := range event.Kinds() {
+		if !covered[kind] {
+			t.Errorf("the code reads %v, and there is no sample of it", kind)
+		}
+	}
+	if got, want := len(covered), len(event.Kinds()); got != want {
+		t.Errorf("samples of %d kinds, the code reads %d", got, want)
+	}
+}
+
+func TestRulesLeaveTheRestAlone(t *testing.T) {
+	sample, err := os.ReadFile("../../events/s3-config-uploaded.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules(t, load(t, home()))
+	for name, change := range map[string][2]string{
+		"a status was written":        {"configs/team", "status/team"},
+		"another bucket":              {"bedrock-agentcore-configs-", "somebodys-configs-"},
+		"an object was restored":      {"Object Created", "Object Restore Completed"},
+		"another source says so":      {`"aws.s3"`, `"some.body"`},
+		"a key that only begins like": {"configs/team", "configs-of-team"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.ReplaceAll(string(sample), change[0], change[1])
+			if changed == string(sample) {
+				t.Fatal("the sample does not hold what the test replaces")
+			}
+			if matched := matches(all, []byte(changed)); len(matched) != 0 {
+				t.Errorf("matches %v", matched)
+			}
+		})
+	}
+}
+
+func matches(all map[string]*bus.Pattern, e []byte) []string {
+	var ids []string
+	for id, p := range all {
+		if p.Match(e) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func TestSampleEventsAreOfTheStack(t *testing.T) {
+	s := load(t, home())
+	for id, sample := range map[string]string{"InboxQueue": "sqs-inbox.json", "WorkQueue": "sqs-work.json"} {
+		name := fmt.Sprint(s.resources[id].properties["QueueName"])
+		data, err := os.ReadFile("../../events/" + sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), `"arn:aws:sqs:us-east-1:123456789012:`+name+`"`) {
+			t.Errorf("%s is not of the queue %s", sample, name)
+		}
+	}
+}
+
+func TestDeadLettersRaiseAnAlarm(t *testing.T) {
+	s := load(t, home())
+	watched := map[string]bool{}
+	for _, id := range s.of("AWS::CloudWatch::Alarm") {
+		p := s.resources[id].properties
+		if p["TreatMissingData"] != "notBreaching" || p["Threshold"] != 0 || p["ComparisonOperator"] != "GreaterThanThreshold" {
+			t.Errorf("%s does not go off at the first", id)
+		}
+		for _, d := range p["Dimensions"].([]any) {
+			watched[fmt.Sprint(p["Namespace"], " ", p["MetricName"], " ", at(d, "Value"))] = true
+		}
+	}
+	want := map[string]bool{
+		"AWS/SQS ApproximateNumberOfMessagesVisible <InboxDeadLetterQueue.QueueName>": true,
+		"AWS/SQS ApproximateNumberOfMessagesVisible <WorkDeadLetterQueue.QueueName>":  true,
+		"AWS/Lambda Errors <IntakeFunction>":                                          true,
+		"AWS/Lambda Errors <ReconcileFunction>":                                       true,
+	}
+	if diff := cmp.Diff(want, watched); diff != "" {
+		t.Errorf("alarms (-want +got):\n%s", diff)
+	}
+}
+
+func TestBucketsHaveTheToolkitsNamesAndAreGuarded(t *testing.T) {
+	s := load(t, home())
+	for id, name := range map[string]string{
+		"ConfigBucket": naming.ConfigBucket("123456789012", "us-east-1"),
+		"SourceBucket": naming.SourceBucket("123456789012", "us-east-1"),
+	} {
+		r := s.resources[id]
+		if r.properties["BucketName"] != name {
+			t.Errorf("%s is called %v, want %s", id, r.properties["BucketName"], name)
+		}
+		if r.attributes["DeletionPolicy"] != "Retain" || r.attributes["UpdateReplacePolicy"] != "Retain" {
+			t.Errorf("%s goes with the stack", id)
+		}
+		if at(r.properties, "VersioningConfiguration", "Status") != "Enabled" ||
+			at(r.properties, "NotificationConfiguration", "EventBridgeConfiguration", "EventBridgeEnabled") != true ||
+			at(r.properties, "BucketEncryption") == nil {
+			t.Errorf("%s lacks versions, events or encryption", id)
+		}
+		block, _ := r.properties["PublicAccessBlockConfiguration"].(map[string]any)
+		if want := (map[string]any{"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true}); !maps.Equal(block, want) {
+			t.Errorf("%s: public access block %v", id, block)
+		}
+	}
+	for _, rule := range at(s.resources["ConfigBucket"].properties, "LifecycleConfiguration", "Rules").([]any) {
+		if at(rule, "ExpirationInDays") != nil || strings.HasPrefix("archive/", fmt.Sprint(at(rule, "Prefix"))) {
+			t.Errorf("rule %v takes away what is not old, or what is kept for ever", at(rule, "Id"))
+		}
+	}
+}
+
+func TestAGivenSourceBucketIsLeftAlone(t *testing.T) {
+	w := home()
+	w.parameters = map[string]string{"SourceBucketName": "sources-of-ours"}
+	s := load(t, w)
+	if got := s.of("AWS::S3::Bucket"); !slices.Equal(got, []string{"ConfigBucket"}) {
+		t.Errorf("buckets: %v", got)
+	}
+	if got := s.of("AWS::S3::BucketPolicy"); !slices.Equal(got, []string{"ConfigBucketPolicy"}) {
+		t.Errorf("bucket policies: %v", got)
+	}
+	if got := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables", "SOURCE_BUCKET"); got != "sources-of-ours" {
+		t.Errorf("SOURCE_BUCKET is %v", got)
+	}
+	if got := at(s.outputs, "SourceBucket", "Value"); got != "sources-of-ours" {
+		t.Errorf("output SourceBucket is %v", got)
+	}
+}
