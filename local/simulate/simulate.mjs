@@ -1,0 +1,43 @@
+// Decides a batch of IAM requests: reads {documents, requests} as JSON from
+// standard input, writes [{allowed, error}] to standard output. Requests name
+// their policies by their place in documents, which keeps big batches small.
+import { runSimulation, runUnsafeSimulation } from '@cloud-copilot/iam-simulate'
+
+const ACCOUNT = '123456789012'
+
+let input = ''
+for await (const chunk of process.stdin) input += chunk
+const { documents, requests } = JSON.parse(input)
+
+const results = []
+for (const r of requests) {
+  const named = (i) => ({ name: `document${i}`, policy: documents[i] })
+  const simulation = {
+    request: {
+      principal: `arn:aws:iam::${ACCOUNT}:role/agent`,
+      action: r.action,
+      // The caller's own account whatever the ARN says: only identity policies
+      // and the boundary are judged here, never what an owner of a resource grants.
+      resource: { resource: r.resource, accountId: ACCOUNT },
+      contextVariables: r.context ?? {},
+    },
+    identityPolicies: r.policies.map(named),
+    serviceControlPolicies: [],
+    resourceControlPolicies: [],
+    permissionBoundaryPolicies: r.boundary < 0 ? undefined : [named(r.boundary)],
+  }
+  try {
+    results.push(r.checked ? await checked(simulation) : { allowed: runUnsafeSimulation(simulation, {}) === 'Allowed' })
+  } catch (err) {
+    results.push({ allowed: false, error: String(err) })
+  }
+}
+process.stdout.write(JSON.stringify(results))
+
+async function checked(simulation) {
+  const out = await runSimulation(simulation, {})
+  if (out.resultType === 'error') return { allowed: false, error: JSON.stringify(out.errors) }
+  const ignored = out.result?.ignoredContextKeys ?? []
+  if (ignored.length > 0) return { allowed: false, error: `no context of this action: ${ignored}` }
+  return { allowed: out.overallResult === 'Allowed' }
+}

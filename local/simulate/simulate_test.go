@@ -1,0 +1,100 @@
+package simulate_test
+
+import (
+	"os"
+	"testing"
+
+	"rolekeeper/local/simulate"
+	"rolekeeper/shared/policy"
+)
+
+// run decides the requests. Without the simulator's library the test is
+// skipped, unless ROLEKEEPER_FULL=1 asks for every test.
+func run(t *testing.T, requests []simulate.Request) []simulate.Result {
+	t.Helper()
+	if !simulate.Installed(".") {
+		const missing = "the IAM simulator is not installed: run npm ci --prefix local/simulate"
+		if os.Getenv("ROLEKEEPER_FULL") == "1" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	results, err := simulate.Run(t.Context(), ".", requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+func grant(action, resource string) policy.Statement {
+	return policy.Statement{Effect: policy.Allow, Actions: []string{action}, Resources: []string{resource}}
+}
+
+// Answers that AWS documents: the tests of the profiles are worth what these are.
+func TestTheSimulatorDecidesAsIAMDoes(t *testing.T) {
+	const (
+		secret = "arn:aws:secretsmanager:us-west-2:123456789012:secret:bedrock-agentcore-identity!default/oauth2/"
+		object = "arn:aws:s3:::b/k"
+	)
+	read := policy.New(grant("s3:GetObject", "arn:aws:s3:::b/*")).JSON()
+	everything := policy.New(grant("*", "*")).JSON()
+	conditioned := policy.New(grant("s3:GetObject", "*").With("StringEquals", "s3:ResourceAccount", "123456789012")).JSON()
+	suffixed := policy.New(grant("secretsmanager:GetSecretValue", secret+"git-??????")).JSON()
+	audience := policy.New(grant("sts:GetWebIdentityToken", "*").
+		With("ForAllValues:StringEquals", "sts:IdentityTokenAudience", "one", "two").
+		With("Null", "sts:IdentityTokenAudience", "false")).JSON()
+	forbidden := policy.New(
+		grant("s3:*", "*"), policy.Statement{Effect: policy.Deny, Actions: []string{"s3:GetObject"}, Resources: []string{object}},
+	).JSON()
+	cases := map[string]struct {
+		request simulate.Request
+		want    bool
+	}{
+		"no policy":                               {simulate.Request{Action: "s3:GetObject", Resource: object}, false},
+		"a grant":                                 {simulate.Request{Policies: []string{read}, Action: "s3:GetObject", Resource: object}, true},
+		"a grant of another action":               {simulate.Request{Policies: []string{read}, Action: "s3:PutObject", Resource: object}, false},
+		"a grant on another resource":             {simulate.Request{Policies: []string{read}, Action: "s3:GetObject", Resource: "arn:aws:s3:::c/k"}, false},
+		"the action's name in another case":       {simulate.Request{Policies: []string{read}, Action: "S3:getobject", Resource: object}, true},
+		"a grant in the second policy":            {simulate.Request{Policies: []string{suffixed, read}, Action: "s3:GetObject", Resource: object}, true},
+		"a denial beats a grant":                  {simulate.Request{Policies: []string{everything, forbidden}, Action: "s3:GetObject", Resource: object}, false},
+		"a boundary that allows it too":           {simulate.Request{Policies: []string{everything}, Boundary: read, Action: "s3:GetObject", Resource: object}, true},
+		"a boundary that does not":                {simulate.Request{Policies: []string{everything}, Boundary: read, Action: "s3:PutObject", Resource: object}, false},
+		"a boundary alone grants nothing":         {simulate.Request{Boundary: read, Action: "s3:GetObject", Resource: object}, false},
+		"a condition that holds":                  {simulate.Request{Policies: []string{conditioned}, Action: "s3:GetObject", Resource: object, Context: map[string]any{"s3:ResourceAccount": "123456789012"}}, true},
+		"a condition that does not":               {simulate.Request{Policies: []string{conditioned}, Action: "s3:GetObject", Resource: object, Context: map[string]any{"s3:ResourceAccount": "210987654321"}}, false},
+		"a condition without its key":             {simulate.Request{Policies: []string{conditioned}, Action: "s3:GetObject", Resource: object}, false},
+		"six question marks match six characters": {simulate.Request{Policies: []string{suffixed}, Action: "secretsmanager:GetSecretValue", Resource: secret + "git-AbCdEf"}, true},
+		"and not seven":                           {simulate.Request{Policies: []string{suffixed}, Action: "secretsmanager:GetSecretValue", Resource: secret + "git-AbCdEfg"}, false},
+		"and no longer name":                      {simulate.Request{Policies: []string{suffixed}, Action: "secretsmanager:GetSecretValue", Resource: secret + "git-hub-AbCdEf"}, false},
+		"all values of a key":                     {simulate.Request{Policies: []string{audience}, Action: "sts:GetWebIdentityToken", Resource: "*", Context: map[string]any{"sts:IdentityTokenAudience": []string{"two", "one"}}}, true},
+		"one value too many":                      {simulate.Request{Policies: []string{audience}, Action: "sts:GetWebIdentityToken", Resource: "*", Context: map[string]any{"sts:IdentityTokenAudience": []string{"one", "three"}}}, false},
+		"none of the values":                      {simulate.Request{Policies: []string{audience}, Action: "sts:GetWebIdentityToken", Resource: "*"}, false},
+	}
+	for _, checked := range []bool{false, true} {
+		var names []string
+		var requests []simulate.Request
+		for name, c := range cases {
+			c.request.Checked = checked
+			names, requests = append(names, name), append(requests, c.request)
+		}
+		for i, got := range run(t, requests) {
+			if got.Error != "" || got.Allowed != cases[names[i]].want {
+				t.Errorf("%s (checked %v): %+v, want %v", names[i], checked, got, cases[names[i]].want)
+			}
+		}
+	}
+}
+
+func TestWhatAWSDoesNotHaveIsAnError(t *testing.T) {
+	everything := []string{policy.New(grant("*", "*")).JSON()}
+	for _, r := range []simulate.Request{
+		{Policies: everything, Action: "s3:GetObjects", Resource: "arn:aws:s3:::b/k", Checked: true},
+		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:ecr:us-west-2:123456789012:repository/r", Checked: true},
+		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Checked: true, Context: map[string]any{"sts:DurationSeconds": "1"}},
+		{Policies: []string{`{"Statement":[{"Effect":"Perhaps"}]}`}, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Checked: true},
+	} {
+		if got := run(t, []simulate.Request{r})[0]; got.Error == "" || got.Allowed {
+			t.Errorf("%s on %s: %+v, want an error", r.Action, r.Resource, got)
+		}
+	}
+}
