@@ -64,7 +64,7 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (sqs
 		Inbox:                    workqueue.New(queues, s.InboxURL),
 		Bus:                      bus.New(eventbridge.NewFromConfig(ac)),
 		Now:                      time.Now,
-		Nonce:                    rand.Text,
+		Random:                   rand.Text,
 	}
 	return sqsbatch.Batch{
 		Log:         log,

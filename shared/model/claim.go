@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,10 +64,15 @@ func (c Claim) WithWaiting(key string) Claim {
 	return c
 }
 
-// Made reports whether the nonce is one of a role that is being made under the claim.
-func (c Claim) Made(nonce string) bool {
-	return nonce != "" && slices.Contains(c.Creating, HashNonce(nonce))
+// Made reports whether the nonce is one of a role of the kind that is being made under the claim.
+func (c Claim) Made(kind RoleKind, nonce string) bool {
+	return strings.HasPrefix(nonce, string(kind)+"-") && slices.Contains(c.Creating, HashNonce(nonce))
 }
+
+// Nonce makes the nonce of a role to be made. It names the kind, since anybody
+// who may read an agent's one role could copy its nonce to a role he makes
+// under the other's name.
+func Nonce(kind RoleKind, random string) string { return string(kind) + "-" + random }
 
 // Unused reports whether nothing was made or is being made or deleted under the claim.
 func (c Claim) Unused() bool {

@@ -216,7 +216,7 @@ func stand(r Role) standing {
 		return absent
 	case r.Observed.ID != "" && r.Observed.ID == r.Claim.RoleID(r.Desired.Kind):
 		return ours
-	case r.Claim.Made(r.Observed.Tags[model.TagCreation]) && bare(r):
+	case r.Claim.Made(r.Desired.Kind, r.Observed.Tags[model.TagCreation]) && bare(r):
 		return halfMade
 	default:
 		return strange

@@ -68,7 +68,7 @@ func (a applying) reserve(ctx context.Context, s plan.Step) error {
 	c := a.claims[s.Claim].Claim
 	a.nonces[s.Agent] = map[model.RoleKind]string{}
 	for _, kind := range s.Kinds {
-		nonce := a.Nonce()
+		nonce := model.Nonce(kind, a.Random())
 		a.nonces[s.Agent][kind] = nonce
 		c = c.WithCreating(model.HashNonce(nonce))
 	}

@@ -71,8 +71,8 @@ type Reconciler struct {
 	Inbox              Queue
 	Bus                Bus
 
-	Now   func() time.Time
-	Nonce func() string // 128 random bits, as text that an IAM tag may hold
+	Now    func() time.Time
+	Random func() string // 128 random bits, as text that an IAM tag may hold
 }
 
 // Result says what a run did, for the log.

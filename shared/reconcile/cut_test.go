@@ -1,0 +1,349 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/status"
+)
+
+// story is a path whose every call is interfered with in turn.
+type story struct {
+	before func(*world) // comes to rest undisturbed
+	action func(*world) // what is interfered with
+	after  func(*testing.T, *world)
+}
+
+const other = "configs/other.yaml"
+
+var stories = map[string]story{
+	"a container agent is created": {
+		action: func(w *world) { w.upload(key, container) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Ready) },
+	},
+	"a config changes the policies of both roles": {
+		before: func(w *world) { w.upload(key, container) },
+		action: func(w *world) {
+			w.upload(key, container+"      ecr_repository: team/app\n      protocol_configuration:\n        server_protocol: A2A\n")
+		},
+		after: func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Ready) },
+	},
+	"policies are removed": {
+		before: func(w *world) {
+			w.profile = "toolkit"
+			w.upload(key, container+"    identity:\n      credential_providers:\n      - name: crm\n    aws_jwt:\n      enabled: true\n      audiences: [https://a.example.com]\n")
+		},
+		action: func(w *world) { w.upload(key, container) },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Ready)
+			if n := len(w.cloud.Objects(bucket, naming.ArchivePrefix)); n != 1 {
+				t.Errorf("%d archives, want one whole one", n)
+			}
+			for _, body := range w.cloud.Objects(bucket, naming.ArchivePrefix) {
+				var a model.Archive
+				if err := json.Unmarshal(body, &a); err != nil || len(a.Role.Policies) != 3 {
+					t.Errorf("archive has policies %v (%v), want all three", a.Role.Policies, err)
+				}
+			}
+		},
+	},
+	"an agent is added and one renamed": {
+		before: func(w *world) { w.upload(key, agentsNamed("first", "second")) },
+		action: func(w *world) { w.upload(key, agentsNamed("first", "third", "fourth")) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
+	},
+	"a refused config frees a name that another waits for": {
+		before: func(w *world) {
+			name := runtimeRole("my_agent")
+			a := w.admin()
+			trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+			a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
+			w.upload(key, direct) // blocked by that role, so it holds a name without a role
+			w.settle()
+			w.upload(other, direct)
+			w.settle()
+			a.must(a.DeleteRole(context.Background(), &iam.DeleteRoleInput{RoleName: &name}))
+		},
+		action: func(w *world) { w.upload(key, "agents: {}\n") },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Rejected)
+			wantOutcome(t, w, other, status.Ready)
+		},
+	},
+	"a config is deleted": {
+		before: func(w *world) { w.upload(key, container) },
+		action: func(w *world) { w.remove(key) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
+	},
+}
+
+func wantOutcome(t *testing.T, w *world, key string, want status.Outcome) {
+	t.Helper()
+	if s := w.status(key); s.Outcome != want {
+		t.Errorf("%s is %s, want %s: %s %v", key, s.Outcome, want, s.Summary, s.Problems)
+	}
+}
+
+// play runs a story. The interference is armed for its action alone; n counts
+// the calls of the functions from the action on.
+func (s story) play(t *testing.T, arm func(w *world, n func() int)) (w *world, calls int) {
+	t.Helper()
+	w = newWorld(t)
+	if s.before != nil {
+		s.before(w)
+		w.settle()
+	}
+	w.cloud.ForgetCalls()
+	s.action(w)
+	if arm != nil {
+		arm(w, func() int { return calls })
+	}
+	count := func(hook func(awsfake.Call) error) func(awsfake.Call) error {
+		return func(c awsfake.Call) error {
+			if c.Caller != "intake" && c.Caller != "reconcile" {
+				return nil
+			}
+			calls++
+			if hook != nil {
+				return hook(c)
+			}
+			return nil
+		}
+	}
+	after := w.cloud.After
+	w.cloud.Before = count(w.cloud.Before)
+	w.cloud.After = func(c awsfake.Call) error {
+		if after == nil || c.Caller != "intake" && c.Caller != "reconcile" {
+			return nil
+		}
+		return after(c)
+	}
+	w.settle()
+	w.cloud.Before, w.cloud.After = nil, nil
+	return w, calls
+}
+
+// ways of interfering with the call of a number.
+var ways = map[string]func(n int) func(w *world, count func() int){
+	"killed before": func(n int) func(*world, func() int) {
+		return func(w *world, count func() int) {
+			w.cloud.Before = func(awsfake.Call) error {
+				if count() == n {
+					panic(killed{})
+				}
+				return nil
+			}
+		}
+	},
+	"killed after": func(n int) func(*world, func() int) {
+		return func(w *world, count func() int) {
+			w.cloud.After = func(awsfake.Call) error {
+				if count() == n {
+					panic(killed{})
+				}
+				return nil
+			}
+		}
+	},
+	"throttled": func(n int) func(*world, func() int) {
+		return func(w *world, count func() int) {
+			w.cloud.Before = func(awsfake.Call) error {
+				if count() == n {
+					return awsfake.APIError("Throttling", "Rate exceeded")
+				}
+				return nil
+			}
+		}
+	},
+	"failed by the service": func(n int) func(*world, func() int) {
+		return func(w *world, count func() int) {
+			w.cloud.Before = func(awsfake.Call) error {
+				if count() == n {
+					return awsfake.APIError("InternalFailure", "We are sorry")
+				}
+				return nil
+			}
+		}
+	},
+	"carried out, its answer lost": func(n int) func(*world, func() int) {
+		return func(w *world, count func() int) {
+			w.cloud.After = func(awsfake.Call) error {
+				if count() == n {
+					return timeout{}
+				}
+				return nil
+			}
+		}
+	},
+}
+
+// timeout is the network's error for an answer that does not come.
+type timeout struct{}
+
+func (timeout) Error() string   { return "i/o timeout" }
+func (timeout) Timeout() bool   { return true }
+func (timeout) Temporary() bool { return true }
+
+func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
+	for name, s := range stories {
+		t.Run(name, func(t *testing.T) {
+			undisturbed, calls := s.play(t, nil)
+			s.after(t, undisturbed)
+			want := undisturbed.snapshot()
+			if calls == 0 {
+				t.Fatal("the story makes no calls")
+			}
+			for way, interfere := range ways {
+				hit := 0
+				for n := 1; n <= calls; n++ {
+					at := fmt.Sprintf("call %d of %d %s", n, calls, way)
+					w, made := s.play(t, interfere(n))
+					if made >= n {
+						hit++
+					}
+					s.after(t, w)
+					if diff := cmp.Diff(want, w.snapshot()); diff != "" {
+						t.Fatalf("%s: the end differs (-undisturbed +this):\n%s", at, diff)
+					}
+					if dead := append(w.cloud.Messages(w.inboxDead), w.cloud.Messages(w.workDead)...); len(dead) > 0 {
+						t.Fatalf("%s: dead letters %v", at, dead)
+					}
+					w.cloud.ForgetCalls()
+					w.cloud.Put(w.inbox, wakeBody(t, key))
+					w.settle()
+					if writes := w.writes(""); len(writes) > 0 {
+						t.Fatalf("%s: a further look still writes %v", at, writes)
+					}
+				}
+				if hit != calls {
+					t.Errorf("%d calls were %s, want all %d", hit, way, calls)
+				}
+			}
+		})
+	}
+}
+
+// snapshot is what counts of a world: roles, claims, statuses and archives,
+// without what is made at random or in the order of things.
+func (w *world) snapshot() map[string]any {
+	snap := map[string]any{}
+	ids := map[string]string{}
+	for _, name := range w.cloud.RoleNames() {
+		o := w.role(name)
+		ids[o.ID] = "id of " + name
+		o.ID = ""
+		delete(o.Tags, model.TagCreation)
+		snap["role "+name] = o
+	}
+	for key, body := range w.cloud.Objects(bucket, "") {
+		if strings.HasPrefix(key, naming.ConfigPrefix) {
+			continue
+		}
+		text := volatile.ReplaceAllString(string(body), "…")
+		for id, name := range ids {
+			text = strings.ReplaceAll(text, id, name)
+		}
+		if strings.HasPrefix(key, naming.ArchivePrefix) {
+			key, text = archiveName.ReplaceAllString(key, "$1"), "archived"
+		}
+		snap[key] = text
+	}
+	return snap
+}
+
+var (
+	volatile    = regexp.MustCompile(`v\d{6}|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+	archiveName = regexp.MustCompile(`(.*/).*`)
+)
+
+func TestAStrangersRoleIsToldFromAHalfMadeOneAtEveryCut(t *testing.T) {
+	s := stories["a container agent is created"]
+	_, calls := s.play(t, nil)
+	squatted := 0
+	for _, way := range []string{"killed before", "killed after"} {
+		for n := 1; n <= calls; n++ {
+			strangers := map[string]model.ObservedRole{}
+			w, _ := s.play(t, func(w *world, count func() int) {
+				ways[way](n)(w, count)
+				squat := func(hook func(awsfake.Call) error) func(awsfake.Call) error {
+					if hook == nil {
+						return nil
+					}
+					return func(c awsfake.Call) (err error) {
+						defer func() {
+							if p := recover(); p != nil {
+								w.later = func() { strangers = w.squat() }
+								panic(p)
+							}
+						}()
+						return hook(c)
+					}
+				}
+				w.cloud.Before, w.cloud.After = squat(w.cloud.Before), squat(w.cloud.After)
+			})
+			at := fmt.Sprintf("call %d of %d %s", n, calls, way)
+			squatted += len(strangers)
+			for name, was := range strangers {
+				if diff := cmp.Diff(was, w.role(name)); diff != "" {
+					t.Fatalf("%s: the stranger's role was written:\n%s", at, diff)
+				}
+			}
+			want := status.Ready
+			if len(strangers) > 0 {
+				want = status.Blocked
+			}
+			wantOutcome(t, w, key, want)
+			for _, name := range []string{runtimeRole("my_agent"), buildRole("my_agent")} {
+				if _, strange := strangers[name]; !strange && len(w.role(name).Policies) != 1 {
+					t.Fatalf("%s: our role %s is %+v", at, name, w.role(name))
+				}
+			}
+		}
+	}
+	if squatted == 0 {
+		t.Error("no role was ever squatted")
+	}
+}
+
+// squat makes the agent's roles that do not exist yet, as alike ours as
+// somebody can who may read all of IAM: trust, boundary and tags, the nonce of
+// the other role with them.
+func (w *world) squat() map[string]model.ObservedRole {
+	ctx, a := context.Background(), w.admin()
+	made := map[string]model.ObservedRole{}
+	names := w.cloud.RoleNames()
+	pattern := newWorld(w.t)
+	pattern.nonces = 1000 // nobody can guess another's nonces
+	pattern.upload(key, container)
+	pattern.settle()
+	for _, name := range []string{runtimeRole("my_agent"), buildRole("my_agent")} {
+		if slices.Contains(names, name) {
+			continue
+		}
+		ours := pattern.role(name)
+		in := &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &ours.Trust, PermissionsBoundary: aws.String(boundary), Description: &ours.Description}
+		for _, sibling := range []string{runtimeRole("my_agent"), buildRole("my_agent")} {
+			if slices.Contains(names, sibling) {
+				ours.Tags[model.TagCreation] = w.role(sibling).Tags[model.TagCreation]
+			}
+		}
+		for k, v := range ours.Tags {
+			in.Tags = append(in.Tags, tag(k, v))
+		}
+		a.must(a.CreateRole(ctx, in))
+		made[name] = w.role(name)
+	}
+	return made
+}

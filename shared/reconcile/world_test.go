@@ -1,0 +1,365 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/bus"
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/intake"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/sqsbatch"
+	"rolekeeper/shared/status"
+)
+
+const (
+	bucket   = "bedrock-agentcore-configs-123456789012-us-east-1"
+	boundary = "arn:aws:iam::123456789012:policy/rolekeeper-boundary"
+	key      = "configs/team/agent.yaml"
+)
+
+// world is an account with the functions in it: the pipelines on the real
+// adapters, on fakes of the services, fed by queues as Lambda feeds them.
+type world struct {
+	t     testing.TB
+	cloud *awsfake.Cloud
+
+	inbox, inboxDead, work, workDead string
+
+	profile desired.Profile
+	hash    string
+	nonces  int
+
+	later func() // runs once when a function was killed
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	c := awsfake.New()
+	w := &world{t: t, cloud: c, profile: desired.Scoped, hash: "settings-1"}
+	c.AddBucket(bucket)
+	c.AddPolicy(boundary)
+	w.inboxDead = c.AddQueue("inbox-dead", time.Minute, 0, "")
+	w.workDead = c.AddQueue("work-dead.fifo", time.Minute, 0, "")
+	w.inbox = c.AddQueue("inbox", 3*time.Minute, 10, w.inboxDead)
+	w.work = c.AddQueue("work.fifo", 6*time.Minute, 10, w.workDead)
+	c.Notify(bucket, naming.ConfigPrefix, w.inbox)
+	return w
+}
+
+// reconciler wires the pipeline as functions/reconcile does.
+func (w *world) reconciler() *reconcile.Reconciler {
+	c := w.cloud
+	roles := c.IAM("reconcile")
+	return &reconcile.Reconciler{
+		Env: desired.Env{
+			Place:               agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account},
+			Profile:             w.profile,
+			PermissionsBoundary: boundary,
+			SourceBucket:        naming.SourceBucket(c.Account, c.Region),
+		},
+		SettingsHash:             w.hash,
+		EnsureServiceLinkedRoles: true,
+		Store:                    configstore.New(c.S3("reconcile"), bucket, c.Account),
+		Roles:                    iamrole.New(roles),
+		ServiceLinkedRoles:       slrole.New(roles),
+		Inbox:                    workqueue.New(c.SQS("reconcile"), w.inbox),
+		Bus:                      bus.New(c.EventBridge("reconcile")),
+		Now:                      c.Now,
+		Random: func() string {
+			w.nonces++
+			return fmt.Sprintf("random-%06d", w.nonces)
+		},
+	}
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func (w *world) reconcileBatch() sqsbatch.Batch {
+	r := w.reconciler()
+	q := w.cloud.SQS("reconcile")
+	return sqsbatch.Batch{
+		Log: quiet, Queue: workqueue.New(q, w.work), DeadLetters: workqueue.New(q, w.workDead),
+		Handle: func(ctx context.Context, m sqsbatch.Message) error {
+			_, err := r.Handle(ctx, m.Body, m.Receives)
+			return err
+		},
+	}
+}
+
+func (w *world) intakeBatch() sqsbatch.Batch {
+	q := w.cloud.SQS("intake")
+	p := intake.Intake{
+		Here: event.Here{Account: w.cloud.Account, Region: w.cloud.Region, ConfigBucket: bucket},
+		Work: workqueue.New(q, w.work),
+	}
+	return sqsbatch.Batch{
+		Log: quiet, Queue: workqueue.New(q, w.inbox), DeadLetters: workqueue.New(q, w.inboxDead),
+		Handle: func(ctx context.Context, m sqsbatch.Message) error { return p.Handle(ctx, m.ID, m.Body) },
+	}
+}
+
+// killed is what the fakes panic with to end a function in the middle of a call.
+type killed struct{}
+
+// run handles messages until the queues are empty, letting time pass up to the
+// given bound where messages wait.
+func (w *world) run(bound time.Duration) {
+	w.t.Helper()
+	end := w.cloud.Now().Add(bound)
+	for range 10_000 {
+		if w.poll(w.inbox, 10, w.intakeBatch()) || w.poll(w.work, 1, w.reconcileBatch()) {
+			continue
+		}
+		at, any := w.cloud.NextVisible(w.inbox, w.work)
+		if !any {
+			return
+		}
+		if at.After(end) {
+			w.t.Fatalf("messages are still waiting after %s: inbox %v, work %v", bound, w.cloud.Messages(w.inbox), w.cloud.Messages(w.work))
+		}
+		w.cloud.Advance(max(at.Sub(w.cloud.Now()), time.Millisecond))
+	}
+	w.t.Fatal("the queues do not come to rest")
+}
+
+// settle runs until nothing is left to do within an hour.
+func (w *world) settle() { w.t.Helper(); w.run(time.Hour) }
+
+// poll runs one invocation if there is a message for it. A function that is
+// killed leaves its messages to the visibility timeout.
+func (w *world) poll(url string, most int, b sqsbatch.Batch) (polled bool) {
+	e := w.cloud.Receive(url, most)
+	if len(e.Records) == 0 {
+		return false
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(killed); !ok {
+				panic(p)
+			}
+			polled = true
+			if w.later != nil {
+				w.later()
+				w.later = nil
+			}
+		}
+	}()
+	out, err := b.Lambda(context.Background(), e)
+	if err != nil {
+		w.t.Fatalf("batch: %v", err)
+	}
+	w.cloud.Done(url, e, out.BatchItemFailures)
+	return true
+}
+
+func (w *world) upload(key, body string) (version string) {
+	w.t.Helper()
+	out, err := w.cloud.S3("developer").PutObject(context.Background(), &s3.PutObjectInput{
+		Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body),
+	})
+	if err != nil {
+		w.t.Fatalf("upload %s: %v", key, err)
+	}
+	return *out.VersionId
+}
+
+func (w *world) remove(key string) {
+	w.t.Helper()
+	if _, err := w.cloud.S3("developer").DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key}); err != nil {
+		w.t.Fatalf("delete %s: %v", key, err)
+	}
+}
+
+// status gives the answer to a config; the test fails when there is none or it is not valid.
+func (w *world) status(key string) status.Status {
+	w.t.Helper()
+	body, ok := w.cloud.Objects(bucket, naming.StatusPrefix)[naming.StatusKey(key)]
+	if !ok {
+		w.t.Fatalf("%s has no status", key)
+	}
+	s, err := status.Parse(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) claim(key string) model.Claim {
+	w.t.Helper()
+	body, ok := w.cloud.Objects(bucket, naming.ClaimPrefix)[key]
+	if !ok {
+		w.t.Fatalf("there is no %s", key)
+	}
+	c, err := model.ParseClaim(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// role reads a role as an administrator, without leaving calls in the log of the functions.
+func (w *world) role(name string) model.ObservedRole {
+	w.t.Helper()
+	o, err := iamrole.New(w.cloud.IAM("admin")).Read(context.Background(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) admin() *iam0 { return &iam0{w.t, w.cloud.IAM("admin")} }
+
+// iam0 is an administrator who does things by hand.
+type iam0 struct {
+	t testing.TB
+	*awsfake.IAM
+}
+
+func (a *iam0) must(_ any, err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *iam0) putPolicy(role, name, document string) {
+	a.t.Helper()
+	a.must(a.PutRolePolicy(context.Background(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: &document}))
+}
+
+func (a *iam0) deletePolicy(role, name string) {
+	a.t.Helper()
+	a.must(a.DeleteRolePolicy(context.Background(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &name}))
+}
+
+// made counts the calls of the functions by service and, for IAM, by reading or writing.
+func (w *world) made() map[string]int {
+	n := map[string]int{}
+	for _, c := range w.functionCalls() {
+		switch {
+		case c.Service != "iam":
+			n[c.Service]++
+		case strings.HasPrefix(c.Operation, "Get"), strings.HasPrefix(c.Operation, "List"):
+			n["iam read"]++
+		default:
+			n["iam write"]++
+		}
+	}
+	return n
+}
+
+func (w *world) functionCalls() []awsfake.Call {
+	return slices.DeleteFunc(w.cloud.Calls(), func(c awsfake.Call) bool {
+		return c.Caller != "reconcile" && c.Caller != "intake"
+	})
+}
+
+// writes gives the writes of the functions under the prefixes of the bucket given, and to IAM.
+func (w *world) writes(prefixes ...string) []string {
+	var all []string
+	for _, c := range w.functionCalls() {
+		read := strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List")
+		ofBucket := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(c.Resource, bucket+"/"+p) })
+		if !read && (c.Service == "iam" || c.Service == "s3" && ofBucket) {
+			all = append(all, c.String())
+		}
+	}
+	return all
+}
+
+func (w *world) sent(detailType string) []map[string]any {
+	w.t.Helper()
+	var all []map[string]any
+	for _, e := range w.cloud.Events() {
+		if e.DetailType != detailType {
+			continue
+		}
+		var d map[string]any
+		if err := json.Unmarshal([]byte(e.Detail), &d); err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// codes gives the codes of the problems of a status.
+func codes(s status.Status) []string {
+	var all []string
+	for _, p := range s.Problems {
+		all = append(all, p.Code)
+	}
+	return all
+}
+
+// inboxBatch makes an event for a function by hand.
+func inboxBatch(body string) events.SQSEvent {
+	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: "by-hand", Body: body, Attributes: map[string]string{"ApproximateReceiveCount": "1"}}}}
+}
+
+const container = `
+agents:
+  my_agent:
+    name: my_agent
+    entrypoint: main.py
+    deployment_type: container
+    aws:
+      account: '123456789012'
+      region: us-east-1
+`
+
+const direct = `
+agents:
+  my_agent:
+    name: my_agent
+    entrypoint: main.py
+    deployment_type: direct_code_deploy
+    aws: {}
+`
+
+// agentsNamed gives a config with container agents of the names.
+func agentsNamed(names ...string) string {
+	var b strings.Builder
+	b.WriteString("agents:\n")
+	for _, n := range names {
+		fmt.Fprintf(&b, "  %[1]s:\n    name: %[1]s\n    entrypoint: main.py\n    aws: {}\n", n)
+	}
+	return b.String()
+}
+
+func runtimeRole(name string) string { return naming.RuntimeRole("us-east-1", name) }
+func buildRole(name string) string   { return naming.BuildRole("us-east-1", name) }
+
+func tag(k, v string) types.Tag { return types.Tag{Key: &k, Value: &v} }
+
+func wakeBody(t testing.TB, key string) string {
+	t.Helper()
+	m, err := event.Wake(key, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Body
+}
