@@ -1,5 +1,5 @@
 // Package moto runs the moto server, which holds the state of the local AWS:
-// S3, SQS, IAM, STS, SSM and CloudWatch Logs.
+// S3, SQS, IAM and STS.
 package moto
 
 import (

@@ -277,7 +277,7 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerSQS(ctx, c, r, body)
 	case "events":
 		return p.answerEvents(c, body)
-	case "sts", "ssm", "logs":
+	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:
 		return unanswered(c, "the service is not part of it")
