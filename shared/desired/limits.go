@@ -84,7 +84,7 @@ func largestStatement(policies map[string]policy.Document) policy.Statement {
 func remedy(sid, roleField string) (field, fix string) {
 	const own = ", or let agents that share this role have roles of their own"
 	switch strings.TrimRight(sid, "0123456789") {
-	case "Models", "ModelProfiles", "ModelsThroughProfiles":
+	case "Models", "ModelsThroughProfiles":
 		return "permissions.models", "name fewer models" + own
 	case "BaseImages":
 		return "permissions.base_images", "name fewer base images" + own

@@ -71,27 +71,25 @@ func scopedPermissions(a agent.Agent, in at) []policy.Statement {
 // inference profiles"). One statement serves all profiles, because a profile
 // reaches no model but its own.
 func models(named []agent.Model, in at) []policy.Statement {
-	var direct, profiles, routed []string
+	var called, profiles, routed []string
 	for _, m := range named {
 		if m.InferenceProfile == "" {
-			direct = append(direct, in.foundationModel(in.Region, m.FoundationModel))
+			called = append(called, in.foundationModel(in.Region, m.FoundationModel))
 			continue
 		}
-		profiles = append(profiles, in.arn("bedrock", "inference-profile/"+m.InferenceProfile))
+		profile := in.arn("bedrock", "inference-profile/"+m.InferenceProfile)
+		called, profiles = append(called, profile), append(profiles, profile)
 		routed = append(routed, in.foundationModel("*", m.FoundationModel))
 	}
 	var s []policy.Statement
-	if len(direct) > 0 {
-		s = append(s, allow("Models", invokeModel(), direct...))
+	if len(called) > 0 {
+		s = append(s, allow("Models", invokeModel(), called...))
 	}
-	if len(profiles) > 0 {
-		s = append(s,
-			allow("ModelProfiles", invokeModel(), profiles...),
-			allow("ModelsThroughProfiles", invokeModel(), routed...).
-				With("StringEquals", "bedrock:InferenceProfileArn", profiles...),
-		)
+	if len(routed) > 0 {
+		s = append(s, allow("ModelsThroughProfiles", invokeModel(), routed...).
+			With("StringEquals", "bedrock:InferenceProfileArn", profiles...))
 	}
-	return policy.Merge(s)
+	return s
 }
 
 // scopedProviders grants the credentials of the named providers. AgentCore
