@@ -66,41 +66,50 @@ func (f *file) sorted() []fault.Problem {
 
 // read gives the config, which is only to be used when no problem blocks.
 func (f *file) read(data []byte) Config {
+	root, ok := f.tree(data)
+	if !ok {
+		return Config{}
+	}
+	return Config{Agents: f.agents(root)}
+}
+
+// tree gives the map that the file holds, not ok when there is none within bounds.
+func (f *file) tree(data []byte) (root *yaml.Node, ok bool) {
 	top := place{1, 1}
 	if len(data) > maxBytes {
 		f.add(scope{}, top, "config-too-large", fmt.Sprintf("the file has %d bytes, more than the %d allowed", len(data), maxBytes),
 			"upload only the agent config; split it when it describes many agents")
-		return Config{}
+		return nil, false
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) {
 		f.add(scope{}, placeAt(data, invalidAt(data)), "config-not-utf8", "the file is not UTF-8 text from here on",
 			"save it as UTF-8 (a shell that writes UTF-16 needs to be told), and upload the YAML itself, not an archive")
-		return Config{}
+		return nil, false
 	}
 	root, err := readTree(joinSurrogates(data))
 	switch {
 	case errors.Is(err, errManyDocuments):
 		f.add(scope{}, place{root.Line, root.Column}, "config-many-documents", "a second YAML document begins here",
 			"keep one document per file: put all agents under one agents key and delete the line ---")
-		return Config{}
+		return nil, false
 	case err != nil:
 		f.add(scope{}, syntaxPlace(data, err), "config-not-yaml", "this is not YAML: "+legible(complaint(err)),
 			"mend this line or the one above it: indent with spaces, put a colon and a space after each key, close quotes and brackets")
-		return Config{}
+		return nil, false
 	case root == nil || isNull(root):
 		f.add(scope{}, top, "config-empty", "the file is empty", "upload the .bedrock_agentcore.yaml that `agentcore configure` writes")
-		return Config{}
+		return nil, false
 	case root.Kind != yaml.MappingNode:
 		f.add(scope{}, place{root.Line, root.Column}, "config-not-a-map", "the file holds "+kindOf(root)+" where a map is needed",
 			"begin with agents: and, below it, one entry per agent")
-		return Config{}
+		return nil, false
 	}
 	c := &checker{file: f, told: make(map[*yaml.Node]bool)}
 	if !c.visit(root, 0, scope{agent: legacyLabel(root)}) {
-		return Config{}
+		return nil, false
 	}
-	return Config{Agents: f.agents(root)}
+	return root, true
 }
 
 func invalidAt(data []byte) int {

@@ -105,3 +105,33 @@ func ConfigBucket(account, region string) string {
 
 // SourceKey gives the key of the agent's source in the source bucket.
 func SourceKey(agent string) string { return agent + "/source.zip" }
+
+// Partition gives the partition that a region belongs to. Source: the prefixes
+// in partitions.json of the AWS SDK for Go v2, version 1.47.
+func Partition(region string) string {
+	prefix, rest, _ := strings.Cut(region, "-")
+	second, _, _ := strings.Cut(rest, "-")
+	switch prefix + "-" + second {
+	case "us-gov":
+		return "aws-us-gov"
+	case "us-iso":
+		return "aws-iso"
+	case "us-isob":
+		return "aws-iso-b"
+	case "eu-isoe":
+		return "aws-iso-e"
+	case "us-isof":
+		return "aws-iso-f"
+	}
+	switch prefix {
+	case "cn":
+		return "aws-cn"
+	case "eusc":
+		return "aws-eusc"
+	}
+	return "aws"
+}
+
+// Boundary gives the name of the managed policy that the stack makes as the
+// permissions boundary of all roles in a region.
+func Boundary(region string) string { return "RolekeeperAgentBoundary-" + region }

@@ -156,3 +156,23 @@ func FuzzNames(f *testing.F) {
 		}
 	})
 }
+
+func TestARegionTellsItsPartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"us-east-1":       "aws",
+		"eu-central-2":    "aws",
+		"ap-southeast-7":  "aws",
+		"mx-central-1":    "aws",
+		"us-gov-west-1":   "aws-us-gov",
+		"cn-northwest-1":  "aws-cn",
+		"eusc-de-east-1":  "aws-eusc",
+		"us-iso-east-1":   "aws-iso",
+		"us-isob-east-1":  "aws-iso-b",
+		"eu-isoe-west-1":  "aws-iso-e",
+		"us-isof-south-1": "aws-iso-f",
+	} {
+		if got := naming.Partition(region); got != want {
+			t.Errorf("Partition(%q) = %q, want %q", region, got, want)
+		}
+	}
+}
