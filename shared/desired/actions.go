@@ -43,7 +43,7 @@ const (
 	directory    = "workload-identity-directory/default"
 	identities   = directory + "/workload-identity/"
 	tokenVault   = "token-vault/default"
-	secretPrefix = "secret:bedrock-agentcore-identity!default/" // #nosec G101 -- a name, not a secret
+	secretPrefix = "secret:bedrock-agentcore-identity!default/"
 	runtimeLogs  = "log-group:/aws/bedrock-agentcore/runtimes/"
 	buildLogs    = "log-group:/aws/codebuild/"
 )
