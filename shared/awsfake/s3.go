@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,48 @@ func (s *S3) DeleteObject(_ context.Context, in *s3.DeleteObjectInput, _ ...func
 		delete(b.objects, *in.Key)
 		out.DeleteMarker, out.VersionId = aws.Bool(true), aws.String(fmt.Sprintf("v%06d", s.cloud.next()))
 		return s.cloud.notify(b, *in.Bucket, *in.Key, "Object Deleted", "DeleteObject", *out.VersionId, 0)
+	})
+}
+
+// ListObjectsV2 is s3:ListObjectsV2, without delimiters.
+func (s *S3) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
+	var out s3.ListObjectsV2Output
+	return &out, s.call("ListObjectsV2", in.Bucket, in.Prefix, in.ExpectedBucketOwner, func(b *bucket) error {
+		switch {
+		case b.noList[s.caller]:
+			return APIError("AccessDenied", "Access Denied")
+		case in.Delimiter != nil:
+			return APIError("NotImplemented", "this fake knows no delimiters")
+		}
+		const most = 1000
+		size := most
+		if in.MaxKeys != nil {
+			size = min(max(int(*in.MaxKeys), 1), most)
+		}
+		after := aws.ToString(in.StartAfter)
+		if in.ContinuationToken != nil {
+			last, err := hex.DecodeString(*in.ContinuationToken)
+			if err != nil {
+				return APIError("InvalidArgument", "The continuation token provided is incorrect")
+			}
+			after = string(last)
+		}
+		for _, key := range slices.Sorted(maps.Keys(b.objects)) {
+			if !strings.HasPrefix(key, aws.ToString(in.Prefix)) || key <= after {
+				continue
+			}
+			if len(out.Contents) == size {
+				last := *out.Contents[size-1].Key
+				out.IsTruncated, out.NextContinuationToken = aws.Bool(true), aws.String(hex.EncodeToString([]byte(last)))
+				break
+			}
+			o := b.objects[key]
+			out.Contents = append(out.Contents, types.Object{
+				Key: aws.String(key), ETag: aws.String(o.etag), Size: aws.Int64(int64(len(o.body))), LastModified: aws.Time(o.modified),
+			})
+		}
+		out.KeyCount = aws.Int32(int32(len(out.Contents))) //nolint:gosec // at most 1,000
+		return nil
 	})
 }
 

@@ -39,7 +39,7 @@ type Reconcile struct {
 	WorkDeadURL              string          `env:"WORK_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
 	Profile                  desired.Profile `env:"PERMISSION_PROFILE,required,notEmpty"`
 	PermissionsBoundary      string          `env:"PERMISSIONS_BOUNDARY_ARN,required,notEmpty"`
-	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required"`
+	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required,notEmpty"`
 }
 
 // LoadIntake reads the settings of functions/intake from the environment given.
@@ -56,7 +56,8 @@ func LoadIntake(environ map[string]string) (Intake, error) {
 // LoadReconcile reads the settings of functions/reconcile from the environment given.
 func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	s, err := env.ParseAsWithOptions[Reconcile](env.Options{Environment: environ})
-	err = errors.Join(err, account(s.Account), Profile(s.Profile), Boundary(s.PermissionsBoundary),
+	err = errors.Join(err, account(s.Account), named("PERMISSION_PROFILE", Profile(s.Profile)),
+		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
 		return Reconcile{}, fmt.Errorf("settings: %w", err)
@@ -102,21 +103,28 @@ func account(id string) error {
 	return fmt.Errorf("ACCOUNT_ID: %q is not 12 digits", id)
 }
 
-// Profile checks a permission profile.
+func named(variable string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", variable, err)
+}
+
+// Profile says what is wrong with a permission profile; empty is not wrong.
 func Profile(p desired.Profile) error {
 	switch p {
 	case "", desired.Scoped, desired.Toolkit:
 		return nil
 	}
-	return fmt.Errorf("PERMISSION_PROFILE: %q is neither %q nor %q", p, desired.Scoped, desired.Toolkit)
+	return fmt.Errorf("%q is neither %q nor %q", p, desired.Scoped, desired.Toolkit)
 }
 
-// Boundary checks the ARN of a permissions boundary.
+// Boundary says what is wrong with the ARN of a permissions boundary; empty is not wrong.
 func Boundary(arn string) error {
 	if arn == "" || boundaryARN.MatchString(arn) {
 		return nil
 	}
-	return fmt.Errorf("PERMISSIONS_BOUNDARY_ARN: %q is not the ARN of a managed policy", arn)
+	return fmt.Errorf("%q is not the ARN of a managed policy", arn)
 }
 
 func queueURL(name, url string) error {

@@ -42,13 +42,19 @@ const MaxRead = 1 << 20
 // Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
 // only to readers that may list the bucket, to others it says 403.
 func (c *Client) Get(ctx context.Context, key string) (model.Object, error) {
-	out, err := c.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.bucket, Key: &key, ExpectedBucketOwner: &c.owner})
+	return get(ctx, c.api.GetObject, c.bucket, c.owner, key)
+}
+
+type getObject func(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+
+func get(ctx context.Context, call getObject, bucket, owner, key string) (model.Object, error) {
+	out, err := call(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, ExpectedBucketOwner: &owner})
 	if err != nil {
-		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", c.bucket, key)
+		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", bucket, key)
 	}
 	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
 	if err = errors.Join(err, out.Body.Close()); err != nil {
-		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", c.bucket, key, err)
+		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", bucket, key, err)
 	}
 	return model.Object{
 		Body:         body,

@@ -1,0 +1,234 @@
+package settings
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+)
+
+const queues = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
+
+func intakeEnv() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID":                  "123456789012",
+		"AWS_REGION":                  "eu-west-1",
+		"CONFIG_BUCKET":               "configs",
+		"INBOX_QUEUE_URL":             queues + "inbox",
+		"INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead",
+		"WORK_QUEUE_URL":              queues + "work.fifo",
+	}
+}
+
+func reconcileEnv() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID":                  "123456789012",
+		"PARTITION":                   "aws",
+		"AWS_REGION":                  "eu-west-1",
+		"CONFIG_BUCKET":               "configs",
+		"SOURCE_BUCKET":               "sources",
+		"INBOX_QUEUE_URL":             queues + "inbox",
+		"WORK_QUEUE_URL":              queues + "work.fifo",
+		"WORK_DEAD_LETTER_QUEUE_URL":  queues + "work-dead.fifo",
+		"PERMISSION_PROFILE":          "scoped",
+		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:policy/Boundary",
+		"ENSURE_SERVICE_LINKED_ROLES": "true",
+	}
+}
+
+func with(environ map[string]string, name, value string) map[string]string {
+	environ = maps.Clone(environ)
+	environ[name] = value
+	return environ
+}
+
+// loaders gives each function's loader with an environment that it takes.
+func loaders() map[string]struct {
+	load func(map[string]string) error
+	good map[string]string
+} {
+	return map[string]struct {
+		load func(map[string]string) error
+		good map[string]string
+	}{
+		"intake":    {func(e map[string]string) error { _, err := LoadIntake(e); return err }, intakeEnv()},
+		"reconcile": {func(e map[string]string) error { _, err := LoadReconcile(e); return err }, reconcileEnv()},
+	}
+}
+
+func TestGoodEnvironmentsAreRead(t *testing.T) {
+	intake, err := LoadIntake(with(intakeEnv(), "HOME", "/anything else is ignored"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Intake{
+		Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs",
+		InboxURL: queues + "inbox", InboxDeadURL: queues + "inbox-dead", WorkURL: queues + "work.fifo",
+	}, intake); diff != "" {
+		t.Errorf("intake (-want +got)\n%s", diff)
+	}
+	reconcile, err := LoadReconcile(reconcileEnv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Reconcile{
+		Account: "123456789012", Partition: "aws", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
+		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
+		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", EnsureServiceLinkedRoles: true,
+	}, reconcile); diff != "" {
+		t.Errorf("reconcile (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(desired.Env{
+		Place:   agent.Place{Partition: "aws", Region: "eu-west-1", Account: "123456789012"},
+		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", SourceBucket: "sources",
+	}, reconcile.Env()); diff != "" {
+		t.Errorf("what shapes roles (-want +got)\n%s", diff)
+	}
+}
+
+func TestEveryMissingVariableIsNamedAtOnce(t *testing.T) {
+	for name, l := range loaders() {
+		t.Run(name, func(t *testing.T) {
+			if err := l.load(l.good); err != nil {
+				t.Fatal(err)
+			}
+			err := l.load(nil)
+			if err == nil {
+				t.Fatal("an empty environment was taken")
+			}
+			for variable := range l.good {
+				if !strings.Contains(err.Error(), variable) {
+					t.Errorf("%s is not named in: %v", variable, err)
+				}
+				// An empty value is none: CloudFormation writes one for an empty parameter.
+				if err := l.load(with(l.good, variable, "")); err == nil || !strings.Contains(err.Error(), variable) {
+					t.Errorf("%s empty: %v", variable, err)
+				}
+			}
+		})
+	}
+}
+
+func TestBadValuesAreRefusedTogether(t *testing.T) {
+	bad := map[string]string{
+		"ACCOUNT_ID":                  "12345678901",
+		"PERMISSION_PROFILE":          "generous",
+		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:role/NoPolicy",
+		"ENSURE_SERVICE_LINKED_ROLES": "perhaps",
+		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
+		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
+		"WORK_QUEUE_URL":              "sqs://work",
+		"WORK_DEAD_LETTER_QUEUE_URL":  "ftp://work-dead",
+	}
+	for name, l := range loaders() {
+		t.Run(name, func(t *testing.T) {
+			all := maps.Clone(l.good)
+			for variable, value := range bad {
+				if _, needed := l.good[variable]; !needed {
+					continue
+				}
+				all[variable] = value
+				if l.load(with(l.good, variable, value)) == nil {
+					t.Errorf("%s=%s was taken", variable, value)
+				}
+			}
+			err := l.load(all)
+			if err == nil {
+				t.Fatal("nothing but bad values was taken")
+			}
+			for variable := range bad {
+				// A flag that is no truth value is named by its field.
+				word := strings.ReplaceAll(variable, "ENSURE_SERVICE_LINKED_ROLES", "EnsureServiceLinkedRoles")
+				if _, needed := l.good[variable]; needed && !strings.Contains(err.Error(), word) {
+					t.Errorf("%s is not named in: %v", word, err)
+				}
+			}
+		})
+	}
+}
+
+func TestBoundariesAndProfiles(t *testing.T) {
+	for arn, good := range map[string]bool{
+		"": true,
+		"arn:aws:iam::123456789012:policy/Boundary":        true,
+		"arn:aws-us-gov:iam::123456789012:policy/a/b/Team": true,
+		"arn:aws:iam::aws:policy/PowerUserAccess":          true,
+		"arn:aws:iam::123456789012:policy/":                false,
+		"arn:aws:iam::123456789012:policy/a b":             false,
+		"arn:aws:iam::123456789012:policy/a\n":             false,
+		"arn:aws:s3:::policy/a":                            false,
+		"Boundary":                                         false,
+	} {
+		if err := Boundary(arn); (err == nil) != good {
+			t.Errorf("Boundary(%q) = %v", arn, err)
+		}
+	}
+	for profile, good := range map[desired.Profile]bool{
+		"": true, desired.Scoped: true, desired.Toolkit: true, "Scoped": false, "scoped ": false,
+	} {
+		if err := Profile(profile); (err == nil) != good {
+			t.Errorf("Profile(%q) = %v", profile, err)
+		}
+	}
+}
+
+func TestTheLocalAWSIsAnAllowedQueue(t *testing.T) {
+	if err := queueURL("Q", "http://127.0.0.1:4566/123456789012/q"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheHashChangesWithWhatShapesRolesAndOnlyWithThat(t *testing.T) {
+	hash := func(environ map[string]string) string {
+		t.Helper()
+		s, err := LoadReconcile(environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := s.Hash()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	base := hash(reconcileEnv())
+	if len(base) != 16 || base != hash(reconcileEnv()) {
+		t.Fatalf("hash %q is not steady", base)
+	}
+	changes := map[string]struct {
+		value  string
+		shapes bool
+	}{
+		"ACCOUNT_ID":                  {"210987654321", true},
+		"PARTITION":                   {"aws-us-gov", true},
+		"AWS_REGION":                  {"eu-west-2", true},
+		"SOURCE_BUCKET":               {"other-sources", true},
+		"PERMISSION_PROFILE":          {"toolkit", true},
+		"PERMISSIONS_BOUNDARY_ARN":    {"arn:aws:iam::123456789012:policy/Other", true},
+		"ENSURE_SERVICE_LINKED_ROLES": {"false", true},
+		"CONFIG_BUCKET":               {"other-configs", false},
+		"INBOX_QUEUE_URL":             {queues + "other", false},
+		"WORK_QUEUE_URL":              {queues + "other.fifo", false},
+		"WORK_DEAD_LETTER_QUEUE_URL":  {queues + "other-dead.fifo", false},
+	}
+	seen := map[string]string{base: "the base"}
+	for variable := range reconcileEnv() {
+		c, ok := changes[variable]
+		if !ok {
+			t.Errorf("%s: the test does not say whether it shapes roles", variable)
+			continue
+		}
+		h := hash(with(reconcileEnv(), variable, c.value))
+		if (h != base) != c.shapes {
+			t.Errorf("%s: hash differs: %v, shapes roles: %v", variable, h != base, c.shapes)
+		}
+		if other, taken := seen[h]; taken && c.shapes {
+			t.Errorf("%s has the hash of %s", variable, other)
+		}
+		seen[h] = variable
+	}
+}
