@@ -73,8 +73,8 @@ func code(err error) string {
 	return ""
 }
 
-// A subtest named "moto …" pins a gap of moto that a fill-in stands for: it asks
-// moto directly and fails when the gap closes, so that the fill-in can go.
+// The last subtest pins the gaps of moto that fill-ins stand for: it asks moto
+// directly and fails when a gap closes, so that the fill-in can go.
 func TestOnMoto(t *testing.T) {
 	server := mototest.Start(t)
 	w := newWorld(t, server.URL.String(), 1)
@@ -552,5 +552,30 @@ func testGaps(t *testing.T, direct world) {
 	out, err := c.CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("network.bedrock-agentcore.amazonaws.com")})
 	if err != nil || aws.ToString(out.Role.RoleName) == "AWSServiceRoleForBedrockAgentCoreNetwork" {
 		t.Errorf("moto now names service-linked roles right (%v): the fill-in can go", err)
+	}
+
+	q := sqs.NewFromConfig(direct.config("gaps"))
+	queue, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("gap.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	received := 0
+	for range 2 {
+		if _, err := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String("b"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("1")}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range got.Messages {
+			received++
+			if _, err := q.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: queue.QueueUrl, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if received != 2 {
+		t.Errorf("received %d times: moto now remembers the id of a deleted message, the fill-in can go", received)
 	}
 }
