@@ -26,8 +26,8 @@ func CheckConfigKey(key string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("config key %.220q does not begin with %q", key, ConfigPrefix)
-	case rest == "":
-		return fmt.Errorf("config key %q names no object", key)
+	case rest == "" || strings.HasSuffix(rest, "/"):
+		return fmt.Errorf("config key %.220q names a folder", key)
 	case len(key) > MaxConfigKey:
 		return fmt.Errorf("config key %.220q has %d bytes; at most %d are allowed", key, len(key), MaxConfigKey)
 	}

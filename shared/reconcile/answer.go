@@ -232,9 +232,11 @@ func (r *Reconciler) fail(ctx context.Context, key string, cause error) error {
 }
 
 // recall makes a run that knows only the status, for an answer without a look.
+// Agents that cannot be found again now are left out, and looked for by the
+// next run: the answer must not depend on what just went wrong.
 func (r *Reconciler) recall(ctx context.Context, key string) (*run, error) {
 	run := &run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
-	return run, run.remember(ctx)
+	return run, run.readStatus(ctx)
 }
 
 // write sends the events that the new answer calls for and then stores it; an

@@ -199,6 +199,7 @@ func (timeout) Temporary() bool { return true }
 func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 	for name, s := range stories {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			undisturbed, calls := s.play(t, nil)
 			s.after(t, undisturbed)
 			want := undisturbed.snapshot()
@@ -325,7 +326,7 @@ func (w *world) squat() map[string]model.ObservedRole {
 	made := map[string]model.ObservedRole{}
 	names := w.cloud.RoleNames()
 	pattern := newWorld(w.t)
-	pattern.nonces = 1000 // nobody can guess another's nonces
+	pattern.nonces.Store(1000) // nobody can guess another's nonces
 	pattern.upload(key, container)
 	pattern.settle()
 	for _, name := range []string{runtimeRole("my_agent"), buildRole("my_agent")} {

@@ -201,32 +201,40 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 }
 
 // remember reads the status and the index of claims. A status that is damaged,
-// or missing where claims are held, is rebuilt from the claims.
+// or knows of no agents where claims are held, is rebuilt from the claims.
 func (r *run) remember(ctx context.Context) error {
-	object, err := r.Store.Get(ctx, naming.StatusKey(r.key))
-	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+	if err := r.readStatus(ctx); err != nil {
 		return err
-	}
-	r.storedETag = object.ETag
-	known := false
-	if err == nil {
-		if s, damaged := status.Parse(object.Body); damaged == nil && s.Config.Key == r.key {
-			r.stored, known = s, true
-		}
 	}
 	if err := r.readIndex(ctx); err != nil {
 		return err
 	}
-	if known {
+	if len(r.stored.Agents) > 0 {
 		return nil
 	}
-	r.stored = status.Status{V: status.Version, Config: status.Config{Key: r.key}}
 	return r.rebuild(ctx)
+}
+
+func (r *run) readStatus(ctx context.Context) error {
+	r.stored = status.Status{V: status.Version, Config: status.Config{Key: r.key}}
+	object, err := r.Store.Get(ctx, naming.StatusKey(r.key))
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.storedETag = object.ETag
+	if s, damaged := status.Parse(object.Body); damaged == nil && s.Config.Key == r.key {
+		r.stored = s
+	}
+	return nil
 }
 
 // rebuild finds the agents of a lost status by the claims of this config under
 // which roles were made. What was applied to them is not known any more.
 func (r *run) rebuild(ctx context.Context) error {
+	var agents []status.Agent
 	for _, key := range r.index.Claims {
 		c, err := r.readClaim(ctx, key)
 		if errors.Is(err, fault.ErrNotFound) {
@@ -245,8 +253,9 @@ func (r *run) rebuild(ctx context.Context) error {
 		if c.BuildRoleID != "" {
 			a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, c.Agent))
 		}
-		r.stored.Agents = append(r.stored.Agents, a)
+		agents = append(agents, a)
 	}
+	r.stored.Agents = agents
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,15 +51,16 @@ type world struct {
 
 	profile desired.Profile
 	hash    string
-	nonces  int
+	nonces  atomic.Int64
 
 	later func() // runs once when a function was killed
+	clock time.Time
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	c := awsfake.New()
-	w := &world{t: t, cloud: c, profile: desired.Scoped, hash: "settings-1"}
+	w := &world{t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, hash: "settings-1"}
 	c.AddBucket(bucket)
 	c.AddPolicy(boundary)
 	w.inboxDead = c.AddQueue("inbox-dead", time.Minute, 0, "")
@@ -89,8 +91,7 @@ func (w *world) reconciler() *reconcile.Reconciler {
 		Bus:                      bus.New(c.EventBridge("reconcile")),
 		Now:                      c.Now,
 		Random: func() string {
-			w.nonces++
-			return fmt.Sprintf("random-%06d", w.nonces)
+			return fmt.Sprintf("random-%06d", w.nonces.Add(1))
 		},
 	}
 }
@@ -124,9 +125,9 @@ func (w *world) intakeBatch() sqsbatch.Batch {
 // killed is what the fakes panic with to end a function in the middle of a call.
 type killed struct{}
 
-// run handles messages until the queues are empty, letting time pass up to the
-// given bound where messages wait.
-func (w *world) run(bound time.Duration) {
+// run handles messages for a time, which passes where messages wait, and
+// reports whether the queues are empty.
+func (w *world) run(bound time.Duration) bool {
 	w.t.Helper()
 	end := w.cloud.Now().Add(bound)
 	for range 10_000 {
@@ -135,22 +136,30 @@ func (w *world) run(bound time.Duration) {
 		}
 		at, any := w.cloud.NextVisible(w.inbox, w.work)
 		if !any {
-			return
+			return true
 		}
 		if at.After(end) {
-			w.t.Fatalf("messages are still waiting after %s: inbox %v, work %v", bound, w.cloud.Messages(w.inbox), w.cloud.Messages(w.work))
+			w.cloud.Advance(max(end.Sub(w.cloud.Now()), 0))
+			return false
 		}
 		w.cloud.Advance(max(at.Sub(w.cloud.Now()), time.Millisecond))
 	}
 	w.t.Fatal("the queues do not come to rest")
+	return false
 }
 
-// settle runs until nothing is left to do within an hour.
-func (w *world) settle() { w.t.Helper(); w.run(time.Hour) }
+// settle runs until nothing is left to do, which must be within an hour.
+func (w *world) settle() {
+	w.t.Helper()
+	if !w.run(time.Hour) {
+		w.t.Fatalf("messages still wait: inbox %v, work %v", w.cloud.Messages(w.inbox), w.cloud.Messages(w.work))
+	}
+}
 
 // poll runs one invocation if there is a message for it. A function that is
 // killed leaves its messages to the visibility timeout.
 func (w *world) poll(url string, most int, b sqsbatch.Batch) (polled bool) {
+	w.clock = w.cloud.Now()
 	e := w.cloud.Receive(url, most)
 	if len(e.Records) == 0 {
 		return false

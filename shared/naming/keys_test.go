@@ -1,0 +1,48 @@
+package naming_test
+
+import (
+	"strings"
+	"testing"
+
+	"rolekeeper/shared/naming"
+)
+
+func TestConfigKeysThatAreRefused(t *testing.T) {
+	for name, key := range map[string]string{
+		"elsewhere":          "claims/a.yaml",
+		"the prefix alone":   "configs/",
+		"a folder":           "configs/team/",
+		"dots":               "configs/./a.yaml",
+		"two dots":           "configs/../a.yaml",
+		"two dots at an end": "configs/a/..",
+		"a space":            "configs/a b.yaml",
+		"unicode":            "configs/é.yaml",
+		"a control":          "configs/a\x00.yaml",
+		"201 bytes":          "configs/" + strings.Repeat("a", 193),
+	} {
+		if naming.CheckConfigKey(key) == nil {
+			t.Errorf("%s: %q was accepted", name, key)
+		}
+	}
+}
+
+func FuzzConfigKey(f *testing.F) {
+	for _, key := range []string{"configs/a.yaml", "configs/team/.bedrock_agentcore.yaml", "configs/a=b@c+d", "configs/..", "status/a"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		if naming.CheckConfigKey(key) != nil {
+			return
+		}
+		back, ok := naming.ConfigKeyOf(naming.StatusKey(key))
+		if !ok || back != key {
+			t.Fatalf("status key %q of %q leads to %q", naming.StatusKey(key), key, back)
+		}
+		if len(naming.StatusKey(key)) > 1024 || len(key) > 256 {
+			t.Fatalf("%q is too long for S3 or a tag", key)
+		}
+		if !strings.HasPrefix(naming.StatusKey(key), naming.StatusPrefix) || strings.Contains(naming.StatusKey(key), "/../") {
+			t.Fatalf("status key %q leaves its prefix", naming.StatusKey(key))
+		}
+	})
+}
