@@ -99,43 +99,51 @@ func number(v any) (float64, bool) {
 // compileText reads the operators on strings: prefix, suffix,
 // equals-ignore-case and wildcard.
 func compileText(name string, arg any) (func(any) bool, error) {
-	fold := false
-	if m, ok := arg.(map[string]any); ok && (name == "prefix" || name == "suffix") {
-		inner, value, err := single(m)
-		if err != nil || inner != "equals-ignore-case" {
-			return nil, fmt.Errorf("%q takes only equals-ignore-case inside", name)
-		}
-		fold, arg = true, value
-	}
-	want, ok := arg.(string)
-	if !ok {
-		return nil, fmt.Errorf("%q wants a string", name)
-	}
-	var is func(string) bool
-	switch name {
-	case "prefix":
-		is = func(s string) bool {
-			return len(s) >= len(want) && same(s[:len(want)], want, fold)
-		}
-	case "suffix":
-		is = func(s string) bool {
-			return len(s) >= len(want) && same(s[len(s)-len(want):], want, fold)
-		}
-	case "equals-ignore-case":
-		is = func(s string) bool { return strings.EqualFold(s, want) }
-	case "wildcard":
-		parts, err := splitWildcard(want)
-		if err != nil {
-			return nil, err
-		}
-		is = func(s string) bool { return matchWildcard(parts, s) }
-	default:
-		return nil, fmt.Errorf("unknown operator %q", name)
+	is, err := compileString(name, arg)
+	if err != nil {
+		return nil, err
 	}
 	return func(v any) bool {
 		s, ok := v.(string)
 		return ok && is(s)
 	}, nil
+}
+
+func compileString(name string, arg any) (func(string) bool, error) {
+	want, fold, err := operand(name, arg)
+	if err != nil {
+		return nil, err
+	}
+	switch name {
+	case "prefix":
+		return func(s string) bool { return len(s) >= len(want) && same(s[:len(want)], want, fold) }, nil
+	case "suffix":
+		return func(s string) bool { return len(s) >= len(want) && same(s[len(s)-len(want):], want, fold) }, nil
+	case "equals-ignore-case":
+		return func(s string) bool { return strings.EqualFold(s, want) }, nil
+	case "wildcard":
+		parts, err := splitWildcard(want)
+		return func(s string) bool { return matchWildcard(parts, s) }, err
+	default:
+		return nil, fmt.Errorf("unknown operator %q", name)
+	}
+}
+
+// operand gives an operator's string. Only prefix and suffix can be told to
+// ignore case.
+func operand(name string, arg any) (want string, fold bool, err error) {
+	if m, ok := arg.(map[string]any); ok && (name == "prefix" || name == "suffix") {
+		inner, value, err := single(m)
+		if err != nil || inner != "equals-ignore-case" {
+			return "", false, fmt.Errorf("%q takes only equals-ignore-case inside", name)
+		}
+		fold, arg = true, value
+	}
+	want, ok := arg.(string)
+	if !ok {
+		return "", false, fmt.Errorf("%q wants a string", name)
+	}
+	return want, fold, nil
 }
 
 func same(a, b string, fold bool) bool {

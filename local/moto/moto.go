@@ -66,7 +66,7 @@ type Options struct {
 	LogFile string // receives what the server prints
 }
 
-var announced = regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
+var announced = regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)\s`)
 
 // Start runs moto on a free port and waits until it listens. It ends with ctx,
 // with Stop, or with this process.

@@ -63,7 +63,7 @@ func unanswered(c Call, why string) answer {
 }
 
 // errorCode finds the AWS error code in an answer.
-func errorCode(c Call, a answer) string {
+func errorCode(a answer) string {
 	if a.status < 300 || a.status == http.StatusNotModified {
 		return ""
 	}

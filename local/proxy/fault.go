@@ -15,6 +15,7 @@ const (
 	Throttle    Kind = "throttle"     // IAM: 400 Throttling, S3: 503 SlowDown, JSON services: 400 ThrottlingException
 	ServerError Kind = "server-error" // 500 in the service's protocol
 	Denied      Kind = "denied"       // AccessDenied in the service's protocol
+	Conflict    Kind = "conflict"     // S3: 409 ConditionalRequestConflict, IAM: 409 ConcurrentModification
 	DropBefore  Kind = "drop-before"  // connection reset, nothing happened
 	DropAfter   Kind = "drop-after"   // it happened, then connection reset
 	Delay       Kind = "delay"        // answered late
@@ -131,6 +132,12 @@ func spoil(c Call, k Kind) (answer, bool) {
 			code = "AccessDeniedException"
 		}
 		return refuse(c, http.StatusForbidden, code, c.Caller+" is not authorized to perform: "+c.Service+":"+c.Operation), true
+	case Conflict: // the proxy holds a key while it is written, so a real race never shows
+		code := "ConditionalRequestConflict"
+		if c.Service == "iam" {
+			code = "ConcurrentModification"
+		}
+		return refuse(c, http.StatusConflict, code, "A conflicting operation is in progress. Please try again."), true
 	default:
 		return answer{}, false
 	}

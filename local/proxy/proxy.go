@@ -181,7 +181,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a = p.answer(context.WithoutCancel(r.Context()), c, r, body)
 		c.Committed = a.ok() || a.status == http.StatusNotModified
 	}
-	c.Status, c.ErrorCode = a.status, errorCode(c, a)
+	c.Status, c.ErrorCode = a.status, errorCode(a)
 	if p.ask(c, true) == Drop || fault.Kind == DropAfter {
 		c.Dropped, c.Status, c.ErrorCode = true, 0, ""
 		p.finish(record, c)

@@ -56,6 +56,8 @@ func TestFaults(t *testing.T) {
 		"S3 has an internal error":           {proxy.Fault{Kind: proxy.ServerError}, getObject, "InternalError", 0, 500},
 		"IAM has an internal error":          {proxy.Fault{Kind: proxy.ServerError}, createRole, "ServiceFailure", 0, 500},
 		"S3 denies":                          {proxy.Fault{Kind: proxy.Denied}, getObject, "AccessDenied", 0, 403},
+		"S3 sees a conflict":                 {proxy.Fault{Kind: proxy.Conflict}, getObject, "ConditionalRequestConflict", 0, 409},
+		"IAM sees a conflict":                {proxy.Fault{Kind: proxy.Conflict}, createRole, "ConcurrentModification", 0, 409},
 		"IAM denies":                         {proxy.Fault{Kind: proxy.Denied}, createRole, "AccessDenied", 0, 403},
 		"the connection drops before":        {proxy.Fault{Kind: proxy.DropBefore}, createRole, "reset", 0, 0},
 		"the connection drops after":         {proxy.Fault{Kind: proxy.DropAfter}, createRole, "reset", 1, 0},

@@ -73,10 +73,10 @@ func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []by
 	case "PutBucketNotificationConfiguration":
 		return p.putNotification(ctx, c, bucket, body)
 	case "GetBucketNotificationConfiguration":
-		return p.getNotification(ctx, c, r, bucket)
+		return p.getNotification(ctx, c, bucket)
 	case "GetObject", "HeadObject":
 		a := p.forward(ctx, c, r, body)
-		if a.status == http.StatusNotFound && errorCode(c, a) != "NoSuchBucket" && !p.lists(c.Caller, bucket) {
+		if a.status == http.StatusNotFound && errorCode(a) != "NoSuchBucket" && !p.lists(c.Caller, bucket) {
 			return refuse(c, http.StatusForbidden, "AccessDenied", "Access Denied")
 		}
 		return a
@@ -139,7 +139,7 @@ func (p *Proxy) putNotification(ctx context.Context, c Call, bucket string, body
 	return answer{status: http.StatusOK, header: http.Header{}}
 }
 
-func (p *Proxy) getNotification(ctx context.Context, c Call, r *http.Request, bucket string) answer {
+func (p *Proxy) getNotification(ctx context.Context, c Call, bucket string) answer {
 	a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil)
 	if err != nil || !a.ok() {
 		return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")

@@ -46,7 +46,7 @@ func (p *Proxy) answerSQS(ctx context.Context, c Call, r *http.Request, body []b
 	if err := d.Decode(&in); err != nil {
 		return refuse(c, http.StatusBadRequest, "SerializationException", err.Error())
 	}
-	p.scale(c.Operation, in)
+	p.scale(in)
 	scaled, err := json.Marshal(in)
 	if err != nil {
 		return refuse(c, http.StatusBadRequest, "SerializationException", err.Error())
@@ -97,7 +97,7 @@ func (p *Proxy) sentBefore(id string) ([]byte, bool) {
 // scale shortens the times in a request. moto takes whole seconds; they are
 // rounded down, but a queue's own visibility timeout stays at least a second,
 // since at zero a message would be received again while it is being handled.
-func (p *Proxy) scale(operation string, in map[string]any) {
+func (p *Proxy) scale(in map[string]any) {
 	if p.o.TimeScale == 1 {
 		return
 	}
@@ -111,7 +111,7 @@ func (p *Proxy) scale(operation string, in map[string]any) {
 	if entries, ok := in["Entries"].([]any); ok {
 		for _, e := range entries {
 			if m, ok := e.(map[string]any); ok {
-				p.scale(operation, m)
+				p.scale(m)
 			}
 		}
 	}

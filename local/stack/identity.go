@@ -28,55 +28,66 @@ func (r *resolver) identity(logical string) (identity, error) {
 	if !ok {
 		return identity{}, fmt.Errorf("no resource or parameter %s", logical)
 	}
-	if made, err := r.isMade(res); err != nil || !made {
-		return identity{}, fmt.Errorf("resource %s is not made, its condition does not hold (%v)", logical, err)
+	made, err := r.isMade(res)
+	if err != nil {
+		return identity{}, err
+	}
+	if !made {
+		return identity{}, fmt.Errorf("resource %s is not made: condition %s does not hold", logical, res.Condition)
 	}
 	leave, err := r.enter("the name of " + logical)
 	if err != nil {
 		return identity{}, err
 	}
 	defer leave()
-	name := func(property string) (string, error) {
-		v, given := res.Properties[property]
-		if !given {
-			return r.place.Name + "-" + logical, nil
-		}
-		v, err := r.value(v)
-		return text(v), err
+	named, ok := named[res.Type]
+	name := r.place.Name + "-" + logical
+	if !ok {
+		return identity{ref: name}, nil
 	}
-	switch res.Type {
-	case "AWS::S3::Bucket":
-		n, err := name("BucketName")
-		n = strings.ToLower(n)
-		return identity{n, map[string]string{"Arn": "arn:" + r.place.Partition + ":s3:::" + n}}, err
-	case "AWS::SQS::Queue":
-		n, err := name("QueueName")
-		if fifo := text(res.Properties["FifoQueue"]) == "true"; fifo && !strings.HasSuffix(n, ".fifo") {
-			n += ".fifo"
+	if given, ok := res.Properties[named.property]; ok {
+		v, err := r.value(given)
+		if err != nil {
+			return identity{}, err
 		}
-		url := r.place.Endpoint + "/" + r.place.Account + "/" + n
-		return identity{url, map[string]string{"Arn": r.arn("sqs", n), "QueueName": n, "QueueUrl": url}}, err
-	case "AWS::IAM::Role":
-		n, err := name("RoleName")
-		return identity{n, map[string]string{"Arn": r.iamARN("role" + rolePath(res) + n)}}, err
-	case "AWS::IAM::ManagedPolicy":
-		n, err := name("ManagedPolicyName")
-		arn := r.iamARN("policy" + rolePath(res) + n)
-		return identity{arn, map[string]string{"PolicyArn": arn}}, err
-	case "AWS::Lambda::Function":
-		n, err := name("FunctionName")
-		return identity{n, map[string]string{"Arn": r.arn("lambda", "function:"+n)}}, err
-	case "AWS::Events::Rule":
-		n, err := name("Name")
-		return identity{n, map[string]string{"Arn": r.arn("events", "rule/"+n)}}, err
-	case "AWS::Logs::LogGroup":
-		n, err := name("LogGroupName")
-		return identity{n, map[string]string{"Arn": r.arn("logs", "log-group:"+n+":*")}}, err
-	case "AWS::CloudWatch::Alarm":
-		n, err := name("AlarmName")
-		return identity{n, map[string]string{"Arn": r.arn("cloudwatch", "alarm:"+n)}}, err
-	default:
-		return identity{r.place.Name + "-" + logical, map[string]string{}}, nil
+		name = text(v)
+	}
+	return named.identity(r, res, name), nil
+}
+
+// named are the types whose name is a property, and what follows from it.
+var named = map[string]struct {
+	property string
+	identity func(r *resolver, res resource, name string) identity
+}{
+	"AWS::S3::Bucket": {"BucketName", func(r *resolver, _ resource, name string) identity {
+		name = strings.ToLower(name)
+		return identity{name, map[string]string{"Arn": "arn:" + r.place.Partition + ":s3:::" + name}}
+	}},
+	"AWS::SQS::Queue": {"QueueName", func(r *resolver, res resource, name string) identity {
+		if text(res.Properties["FifoQueue"]) == "true" && !strings.HasSuffix(name, ".fifo") {
+			name += ".fifo"
+		}
+		url := r.place.Endpoint + "/" + r.place.Account + "/" + name
+		return identity{url, map[string]string{"Arn": r.arn("sqs", name), "QueueName": name, "QueueUrl": url}}
+	}},
+	"AWS::IAM::Role": {"RoleName", func(r *resolver, res resource, name string) identity {
+		return identity{name, map[string]string{"Arn": r.iamARN("role" + rolePath(res) + name)}}
+	}},
+	"AWS::IAM::ManagedPolicy": {"ManagedPolicyName", func(r *resolver, res resource, name string) identity {
+		arn := r.iamARN("policy" + rolePath(res) + name)
+		return identity{arn, map[string]string{"PolicyArn": arn}}
+	}},
+	"AWS::Lambda::Function":  {"FunctionName", inRegion("lambda", "function:", "")},
+	"AWS::Events::Rule":      {"Name", inRegion("events", "rule/", "")},
+	"AWS::Logs::LogGroup":    {"LogGroupName", inRegion("logs", "log-group:", ":*")},
+	"AWS::CloudWatch::Alarm": {"AlarmName", inRegion("cloudwatch", "alarm:", "")},
+}
+
+// inRegion is the identity of what Ref names and an ARN in the region holds.
+func inRegion(service, before, after string) func(*resolver, resource, string) identity {
+	return func(r *resolver, _ resource, name string) identity {
+		return identity{name, map[string]string{"Arn": r.arn(service, before+name+after)}}
 	}
 }
 

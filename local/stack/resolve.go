@@ -104,45 +104,55 @@ func text(v any) string {
 func (r *resolver) value(v any) (any, error) {
 	switch v := v.(type) {
 	case []any:
-		out := []any{}
-		for _, e := range v {
-			e, err := r.value(e)
-			if err != nil {
-				return nil, err
-			}
-			if e != (noValue{}) {
-				out = append(out, e)
-			}
-		}
-		return out, nil
+		return r.list(v)
 	case map[string]any:
-		if len(v) == 1 {
-			for name, arg := range v {
-				if name == "Ref" || name == "Condition" && isText(arg) || strings.HasPrefix(name, "Fn::") {
-					return r.function(name, arg)
-				}
-			}
-		}
-		out := map[string]any{}
-		for k, e := range v {
-			e, err := r.value(e)
-			if err != nil {
-				return nil, err
-			}
-			if e != (noValue{}) {
-				out[k] = e
-			}
-		}
-		return out, nil
+		return r.object(v)
 	default:
 		return v, nil
 	}
 }
 
+func (r *resolver) list(list []any) (any, error) {
+	out := []any{}
+	for _, e := range list {
+		e, err := r.value(e)
+		if err != nil {
+			return nil, err
+		}
+		if e != (noValue{}) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// object resolves an object, or the function that it is.
+func (r *resolver) object(m map[string]any) (any, error) {
+	if len(m) == 1 {
+		for name, arg := range m {
+			// Condition with anything but a name is an element of a policy
+			if name == "Ref" || name == "Condition" && isText(arg) || strings.HasPrefix(name, "Fn::") {
+				return r.function(name, arg)
+			}
+		}
+	}
+	out := map[string]any{}
+	for k, e := range m {
+		e, err := r.value(e)
+		if err != nil {
+			return nil, err
+		}
+		if e != (noValue{}) {
+			out[k] = e
+		}
+	}
+	return out, nil
+}
+
 func isText(v any) bool { _, ok := v.(string); return ok }
 
 func (r *resolver) function(name string, arg any) (any, error) {
-	switch name {
+	switch name { // those that look at their argument before it is resolved
 	case "Ref":
 		return r.ref(text(arg))
 	case "Condition":
@@ -154,47 +164,55 @@ func (r *resolver) function(name string, arg any) (any, error) {
 	case "Fn::If":
 		return r.choose(arg)
 	}
+	f, ok := listFunctions[name]
+	if !ok {
+		return nil, fmt.Errorf("%s is not supported", name)
+	}
 	arg, err := r.value(arg)
 	if err != nil {
 		return nil, err
 	}
 	list, ok := arg.([]any)
-	if !ok {
-		return nil, fmt.Errorf("%s wants a list", name)
+	if !ok || f.arity != 0 && len(list) != f.arity {
+		return nil, fmt.Errorf("%s wants a list of %d values", name, f.arity)
 	}
-	switch {
-	case name == "Fn::Join" && len(list) == 2:
-		return join(list)
-	case name == "Fn::Split" && len(list) == 2:
-		out := []any{}
-		for _, s := range strings.Split(text(list[1]), text(list[0])) {
-			out = append(out, s)
-		}
-		return out, nil
-	case name == "Fn::Select" && len(list) == 2:
+	return f.call(r, list)
+}
+
+// listFunctions take a list of resolved values; arity 0 is any number.
+var listFunctions = map[string]struct {
+	arity int
+	call  func(r *resolver, list []any) (any, error)
+}{
+	"Fn::Join":  {2, func(_ *resolver, list []any) (any, error) { return join(list) }},
+	"Fn::Split": {2, func(_ *resolver, list []any) (any, error) { return split(list), nil }},
+	"Fn::Select": {2, func(_ *resolver, list []any) (any, error) {
 		from, _ := list[1].([]any)
 		i, err := strconv.Atoi(text(list[0]))
 		if err != nil || i < 0 || i >= len(from) {
 			return nil, fmt.Errorf("Fn::Select %v of %d values", list[0], len(from))
 		}
 		return from[i], nil
-	case name == "Fn::FindInMap" && len(list) == 3:
+	}},
+	"Fn::FindInMap": {3, func(r *resolver, list []any) (any, error) {
 		v, ok := r.template.Mappings[text(list[0])][text(list[1])][text(list[2])]
 		if !ok {
 			return nil, fmt.Errorf("Fn::FindInMap: nothing at %v", list)
 		}
 		return v, nil
-	case name == "Fn::Equals" && len(list) == 2:
-		return text(list[0]) == text(list[1]), nil
-	case name == "Fn::Not" && len(list) == 1:
-		return list[0] != true, nil
-	case name == "Fn::And":
-		return !slices.Contains(list, any(false)), nil
-	case name == "Fn::Or":
-		return slices.Contains(list, any(true)), nil
-	default:
-		return nil, fmt.Errorf("%s of %d values is not supported", name, len(list))
+	}},
+	"Fn::Equals": {2, func(_ *resolver, list []any) (any, error) { return text(list[0]) == text(list[1]), nil }},
+	"Fn::Not":    {1, func(_ *resolver, list []any) (any, error) { return list[0] != true, nil }},
+	"Fn::And":    {0, func(_ *resolver, list []any) (any, error) { return !slices.Contains(list, any(false)), nil }},
+	"Fn::Or":     {0, func(_ *resolver, list []any) (any, error) { return slices.Contains(list, any(true)), nil }},
+}
+
+func split(list []any) []any {
+	out := []any{}
+	for _, s := range strings.Split(text(list[1]), text(list[0])) {
+		out = append(out, s)
 	}
+	return out
 }
 
 func join(list []any) (any, error) {
@@ -279,7 +297,7 @@ func (r *resolver) ref(name string) (any, error) {
 	}
 	id, err := r.identity(name)
 	if err != nil {
-		return nil, fmt.Errorf("Ref %s: %w", name, err)
+		return nil, fmt.Errorf("reference to %s: %w", name, err)
 	}
 	return id.ref, nil
 }
@@ -292,11 +310,11 @@ func (r *resolver) getAtt(arg any) (any, error) {
 	logical, attribute, _ := strings.Cut(name, ".")
 	id, err := r.identity(logical)
 	if err != nil {
-		return nil, fmt.Errorf("GetAtt %s: %w", name, err)
+		return nil, fmt.Errorf("attribute %s: %w", name, err)
 	}
 	v, ok := id.attributes[attribute]
 	if !ok {
-		return nil, fmt.Errorf("GetAtt %s: the local AWS does not know this attribute", name)
+		return nil, fmt.Errorf("attribute %s is not known to the local AWS", name)
 	}
 	return v, nil
 }
