@@ -105,40 +105,48 @@ func (f Fault) matches(c Call) bool {
 		strings.Contains(c.Resource, f.Resource)
 }
 
+// trouble is an error answer of a fault.
+type trouble struct {
+	status  int
+	code    string
+	message string
+}
+
+// troubles are the answers by kind and service; "" is every other service.
+var troubles = map[Kind]map[string]trouble{
+	Throttle: {
+		"s3":  {http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
+		"iam": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
+		"sts": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
+		"":    {http.StatusBadRequest, "ThrottlingException", "Rate exceeded"},
+	},
+	ServerError: {
+		"s3":  {http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again."},
+		"iam": {http.StatusInternalServerError, "ServiceFailure", "The request processing has failed."},
+		"":    {http.StatusInternalServerError, "InternalFailure", "The request processing has failed."},
+	},
+	Denied: {
+		"s3":  {http.StatusForbidden, "AccessDenied", "Access Denied"},
+		"iam": {http.StatusForbidden, "AccessDenied", "The caller is not authorized to perform this action."},
+		"sts": {http.StatusForbidden, "AccessDenied", "The caller is not authorized to perform this action."},
+		"sqs": {http.StatusForbidden, "AccessDenied", "Access to the resource is denied."},
+		"":    {http.StatusForbidden, "AccessDeniedException", "The caller is not authorized to perform this action."},
+	},
+	Conflict: { // the proxy holds a key while it is written, so a real race never shows
+		"iam": {http.StatusConflict, "ConcurrentModification", "The request was rejected because multiple requests to change this object were submitted simultaneously."},
+		"":    {http.StatusConflict, "ConditionalRequestConflict", "A conflicting operation is in progress. Please try again."},
+	},
+}
+
 // spoil gives the error answer of a fault that has one.
 func spoil(c Call, k Kind) (answer, bool) {
-	switch k {
-	case Throttle:
-		switch c.Service {
-		case "s3":
-			return refuse(c, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."), true
-		case "iam", "sts":
-			return refuse(c, http.StatusBadRequest, "Throttling", "Rate exceeded"), true
-		default:
-			return refuse(c, http.StatusBadRequest, "ThrottlingException", "Rate exceeded"), true
-		}
-	case ServerError:
-		code := "InternalFailure"
-		switch c.Service {
-		case "s3":
-			code = "InternalError"
-		case "iam":
-			code = "ServiceFailure"
-		}
-		return refuse(c, http.StatusInternalServerError, code, "We encountered an internal error. Please try again."), true
-	case Denied:
-		code := "AccessDenied"
-		if c.Service != "s3" && c.Service != "iam" && c.Service != "sts" && c.Service != "sqs" {
-			code = "AccessDeniedException"
-		}
-		return refuse(c, http.StatusForbidden, code, c.Caller+" is not authorized to perform: "+c.Service+":"+c.Operation), true
-	case Conflict: // the proxy holds a key while it is written, so a real race never shows
-		code := "ConditionalRequestConflict"
-		if c.Service == "iam" {
-			code = "ConcurrentModification"
-		}
-		return refuse(c, http.StatusConflict, code, "A conflicting operation is in progress. Please try again."), true
-	default:
+	services, ok := troubles[k]
+	if !ok {
 		return answer{}, false
 	}
+	t, ok := services[c.Service]
+	if !ok {
+		t = services[""]
+	}
+	return refuse(c, t.status, t.code, t.message), true
 }
