@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// connect finds out the account by the credentials that the SDK finds, as the
+// AWS CLI does; region may be empty.
+func connect(ctx context.Context, region string) (account, error) {
+	var options []func(*config.LoadOptions) error
+	if region != "" {
+		options = append(options, config.WithRegion(region))
+	}
+	ac, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return account{}, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if ac.Region == "" {
+		return account{}, errors.New("which Region? Pass --region or set AWS_REGION")
+	}
+	who, err := sts.NewFromConfig(ac).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return account{}, fmt.Errorf("find out the AWS account: %w", err)
+	}
+	return account{id: aws.ToString(who.Account), region: ac.Region, objects: s3.NewFromConfig(ac)}, nil
+}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/settings"
+)
+
+// renderFlags is what render is told on the command line.
+type renderFlags struct {
+	account, region, boundary, key, settings string
+	profile, output                          choice
+}
+
+func (p program) renderCommand() *cobra.Command {
+	f := renderFlags{
+		profile: choice{words: []string{string(desired.Scoped), string(desired.Toolkit)}},
+		output:  outputs(),
+	}
+	c := &cobra.Command{
+		Use:   "render FILE",
+		Short: "Show the roles that a config gets, without asking AWS",
+		Long: `Show the roles that the agents of a config get: trust, policies, tags and
+permissions boundary. FILE is a .bedrock_agentcore.yaml, or - for standard input.
+AWS is not asked, so no credentials are needed; what only the account knows, for
+example whether another config has the agent's name, is told after the upload.
+
+Account and Region are those that the file names. Where it names none, pass them;
+the Region is also taken from AWS_REGION or AWS_DEFAULT_REGION.
+
+Exit codes: 0 the config is good (warnings allowed), 3 it has problems, 1 anything
+else.`,
+		Example: `  rolekeeper render .bedrock_agentcore.yaml
+  rolekeeper render --account 111122223333 --region eu-central-1 agent.yaml
+  rolekeeper render -o json agent.yaml | jq '.agents[].runtimeRole.policies'
+  rolekeeper render --profile toolkit --key configs/team/agent.yaml - < agent.yaml`,
+		Args: takes(1, 1, "one FILE (or - for standard input)"),
+		RunE: func(_ *cobra.Command, args []string) error { return p.render(f, args[0]) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.account, "account", "", "AWS account, 12 digits (default: the one the file names)")
+	flags.StringVar(&f.region, "region", "", "AWS Region (default: the one the file names)")
+	flags.Var(&f.profile, "profile", "how much the roles grant: the stack's PermissionProfile (default scoped)")
+	flags.StringVar(&f.boundary, "boundary", "", "ARN of the roles' permissions boundary (default: the one that the stack makes)")
+	flags.StringVar(&f.key, "key", "", "S3 key the config will have, for the roles' tags (default: configs/ and the file's name)")
+	flags.StringVar(&f.settings, "settings", "", "YAML or JSON `file` with parameters of the stack by name; flags win over it")
+	flags.VarP(&f.output, "output", "o", "output format")
+	return c
+}
+
+func (p program) render(f renderFlags, file string) error {
+	data, name, err := p.read(file)
+	if err != nil {
+		return err
+	}
+	env, err := p.env(f, file, data)
+	if err != nil {
+		return err
+	}
+	r := rendering{file: name}
+	cfg, problems := agent.Parse(data, env.Place)
+	r.problems = problems
+	if !fault.Blocks(problems) {
+		state, more := desired.Compute(cfg, env)
+		r.problems = append(r.problems, more...)
+		r.agents = rendered(state)
+	}
+	blocked := fault.Blocks(r.problems)
+	if blocked {
+		r.agents = nil
+	}
+	if f.output.value == "json" {
+		p.stdout.json(r.view())
+	} else {
+		r.text(p.stdout)
+	}
+	if blocked {
+		return errProblems
+	}
+	return nil
+}
+
+// read gives the config with its name for problems.
+func (p program) read(file string) (data []byte, name string, err error) {
+	if file == "-" {
+		data, err = io.ReadAll(p.stdin)
+		if err != nil {
+			return nil, "", fmt.Errorf("read standard input: %w", err)
+		}
+		return data, "stdin", nil
+	}
+	data, err = os.ReadFile(file) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, "", fmt.Errorf("read config: %w", err)
+	}
+	return data, file, nil
+}
+
+// env gives what shapes the roles beside the config.
+func (p program) env(f renderFlags, file string, data []byte) (desired.Env, error) {
+	params, err := readParameters(f.settings)
+	if err != nil {
+		return desired.Env{}, err
+	}
+	place, err := p.place(f, data)
+	if err != nil {
+		return desired.Env{}, err
+	}
+	key, err := renderKey(f.key, file)
+	if err != nil {
+		return desired.Env{}, err
+	}
+	env := desired.Env{
+		Place:        place,
+		Profile:      desired.Profile(cmp.Or(f.profile.value, params.profile, string(desired.Scoped))),
+		SourceBucket: cmp.Or(params.sourceBucket, naming.SourceBucket(place.Account, place.Region)),
+		ConfigKey:    key,
+	}
+	if err := settings.Boundary(f.boundary); err != nil {
+		return desired.Env{}, fmt.Errorf("--boundary: %w", err)
+	}
+	stacks := fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region))
+	env.PermissionsBoundary = cmp.Or(f.boundary, params.boundary, stacks)
+	return env, nil
+}
+
+// place gives account and region by flag, file and environment, in this order.
+// For a file without agents it may be empty: its faults are the same anywhere.
+func (p program) place(f renderFlags, data []byte) (agent.Place, error) {
+	accounts, regions, ok := agent.Declared(data)
+	account, accountErr := which("account", f.account, accounts, "")
+	region, regionErr := which("region", f.region, regions, cmp.Or(p.getenv("AWS_REGION"), p.getenv("AWS_DEFAULT_REGION")))
+	if err := errors.Join(accountErr, regionErr); err != nil && ok {
+		return agent.Place{}, fmt.Errorf("where will the agents run? %w", err)
+	}
+	place := agent.Place{Partition: naming.Partition(region), Account: account, Region: region}
+	if err := place.Check(); err != nil && ok {
+		return agent.Place{}, fmt.Errorf("place of the agents: %w", err)
+	}
+	return place, nil
+}
+
+// which gives the first that is known: the flag, what the file's agents agree
+// on, or the fallback.
+func which(flag, given string, declared []string, fallback string) (string, error) {
+	switch {
+	case given != "":
+		return given, nil
+	case len(declared) == 1:
+		return declared[0], nil
+	case fallback != "":
+		return fallback, nil
+	case len(declared) > 1:
+		return "", fmt.Errorf("the file names %s: pass --%s", strings.Join(declared, " and "), flag)
+	}
+	return "", fmt.Errorf("the file names no %s: pass --%s", flag, flag)
+}
+
+func renderKey(given, file string) (string, error) {
+	name := filepath.Base(file)
+	switch {
+	case given != "":
+		name = given
+	case file == "-":
+		name = "stdin"
+	}
+	key, err := configKey(name)
+	if err != nil && given == "" {
+		return "", fmt.Errorf("the file's name makes no key, pass --key: %w", err)
+	}
+	return key, err
+}
+
+// rendering is the answer to a config.
+type rendering struct {
+	file     string
+	agents   []renderedAgent
+	problems []fault.Problem
+}
+
+// renderedAgent is an agent with the roles it is deployed and built with.
+type renderedAgent struct {
+	name     string
+	runtime  *model.Role // its own or its sibling's; nil when it is external
+	external string      // ARN
+	build    *model.Role // its own or its sibling's; nil when it is external or not needed
+	notes    []string
+}
+
+func rendered(state desired.State) []renderedAgent {
+	var agents []renderedAgent
+	for _, a := range state.Agents {
+		r := renderedAgent{name: a.Name, runtime: a.RuntimeRole, build: a.BuildRole, notes: a.Notes}
+		if a.SharedRuntimeRole != "" {
+			r.runtime = state.Agent(a.SharedRuntimeRole).RuntimeRole
+		}
+		if a.SharedBuildRole != "" {
+			r.build = state.Agent(a.SharedBuildRole).BuildRole
+		}
+		if a.ExternalRuntimeRole != nil {
+			r.external = a.ExternalRuntimeRole.ARN
+		}
+		agents = append(agents, r)
+	}
+	return agents
+}
+
+// The JSON of render, a contract: every key is always there.
+type (
+	answerView struct {
+		Agents   []agentView   `json:"agents"`
+		Problems []problemView `json:"problems"`
+	}
+	agentView struct {
+		Name         string    `json:"name"`
+		RuntimeRole  *roleView `json:"runtimeRole"`
+		ExternalRole *string   `json:"externalRole"`
+		BuildRole    *roleView `json:"buildRole"`
+		Notes        []string  `json:"notes"`
+	}
+	roleView struct {
+		Name                string                     `json:"name"`
+		ARN                 string                     `json:"arn"`
+		Trust               json.RawMessage            `json:"trust"`
+		Policies            map[string]json.RawMessage `json:"policies"`
+		Tags                map[string]string          `json:"tags"`
+		PermissionsBoundary string                     `json:"permissionsBoundary"`
+		MaxSessionDuration  int32                      `json:"maxSessionDuration"`
+		Description         string                     `json:"description"`
+	}
+	problemView struct {
+		Code     string         `json:"code"`
+		Severity fault.Severity `json:"severity"`
+		Agent    string         `json:"agent"`
+		Field    string         `json:"field"`
+		Line     int            `json:"line"`
+		Column   int            `json:"column"`
+		Message  string         `json:"message"`
+		Fix      string         `json:"fix"`
+	}
+)
+
+func (r rendering) view() answerView {
+	v := answerView{Agents: []agentView{}, Problems: []problemView{}}
+	for _, a := range r.agents {
+		av := agentView{Name: a.name, RuntimeRole: viewRole(a.runtime), BuildRole: viewRole(a.build), Notes: append([]string{}, a.notes...)}
+		if a.external != "" {
+			av.ExternalRole = &a.external
+		}
+		v.Agents = append(v.Agents, av)
+	}
+	for _, p := range r.problems {
+		v.Problems = append(v.Problems, problemView(p))
+	}
+	return v
+}
+
+func viewRole(r *model.Role) *roleView {
+	if r == nil {
+		return nil
+	}
+	v := &roleView{
+		Name: r.Name, ARN: r.ARN, Trust: json.RawMessage(r.Trust.JSON()), Policies: map[string]json.RawMessage{}, Tags: r.Tags,
+		PermissionsBoundary: r.PermissionsBoundary, MaxSessionDuration: r.MaxSessionDuration, Description: r.Description,
+	}
+	for name, document := range r.Policies {
+		v.Policies[name] = json.RawMessage(document.JSON())
+	}
+	return v
+}

@@ -1,0 +1,381 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/policy"
+)
+
+const (
+	// warned is good, but a VPC without subnets cannot be deployed.
+	warned = `agents:
+  solo:
+    name: solo
+    entrypoint: app.py
+    aws:
+      account: '111122223333'
+      region: eu-west-1
+      network_configuration: {network_mode: VPC}
+`
+	// siblings is well-formed: only the roles show that nobody keeps the first agent's.
+	siblings = `agents:
+  one:
+    name: one
+    entrypoint: app.py
+    aws: {account: '111122223333', region: eu-west-1, execution_role: 'arn:aws:iam::111122223333:role/Mine'}
+  two:
+    name: two
+    entrypoint: app.py
+    aws: {account: '111122223333', region: eu-west-1, execution_role: 'arn:aws:iam::111122223333:role/AmazonBedrockAgentCoreSDKRuntime-eu-west-1-7692c3ad35'}
+`
+)
+
+func TestRender(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"multi-agent.txt":  {[]string{sample + "multi-agent.yaml"}, 0},
+		"multi-agent.json": {[]string{sample + "multi-agent.yaml", "-o", "json"}, 0},
+		"toolkit.txt":      {[]string{sample + "direct-code-deploy.yaml", "--profile=toolkit", "--key=team/agent.yaml"}, 0},
+		"gov.txt":          {[]string{"testdata/gov.yaml", "--account=111122223333", "--region=us-gov-west-1", "--settings=testdata/settings.yaml"}, 0},
+		"faulty.txt":       {[]string{"testdata/faulty.yaml", "--account=111122223333"}, 3},
+		"faulty.json":      {[]string{"testdata/faulty.yaml", "--account=111122223333", "-o=json"}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tool{}.run(t, append([]string{"render"}, c.args...)...)
+			if got.code != c.code || got.stderr != "" {
+				t.Fatalf("exit code %d, want %d\n%s", got.code, c.code, got.stderr)
+			}
+			golden(t, name, got.stdout)
+		})
+	}
+}
+
+// answered runs render and reads its JSON.
+func answered(t *testing.T, c tool, args ...string) (answerView, outcome) {
+	t.Helper()
+	got := c.run(t, append([]string{"render", "-o=json"}, args...)...)
+	var v answerView
+	d := json.NewDecoder(strings.NewReader(got.stdout))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("%v\n%s%s", err, got.stdout, got.stderr)
+	}
+	return v, got
+}
+
+func TestTheJSONFollowsItsSchemaAndEveryProblemHasItsPlace(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("testdata/render.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(sample + "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wild, err := filepath.Glob(sample + "wild/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, wild...)
+	if len(files) < 14 {
+		t.Fatalf("%d samples", len(files))
+	}
+	configs := map[string]string{
+		"good with a warning": warned, "siblings": siblings, "no YAML": "agents: [", "empty": "", "a list": "- a", "no agents": "agents: {}",
+		"two documents": "a: 1\n---\nb: 2", "not UTF-8": "agents: \xff", "too large": strings.Repeat("#", 300<<10), "a key twice": "agents: {}\nagents: {}",
+	}
+	for _, f := range append(files, "testdata/faulty.yaml", "testdata/gov.yaml") {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs[filepath.Base(f)] = string(data)
+	}
+	for name, config := range configs {
+		t.Run(name, func(t *testing.T) {
+			for _, region := range []string{"us-east-1", "eu-west-1"} {
+				v, got := answered(t, tool{stdin: config}, "-", "--account=111122223333", "--region="+region)
+				instance, err := jsonschema.UnmarshalJSON(strings.NewReader(got.stdout))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := schema.Validate(instance); err != nil {
+					t.Errorf("%v\n%s", err, got.stdout)
+				}
+				if (got.code == exitProblems) != (len(v.Agents) == 0) {
+					t.Errorf("exit code %d with %d agents", got.code, len(v.Agents))
+				}
+				text := tool{stdin: config}.run(t, "render", "-", "--account=111122223333", "--region="+region)
+				told := regexp.MustCompile(`(?m)^stdin:[1-9][0-9]*:[1-9][0-9]*: (error|warning): .+; .+ \[[a-z0-9-]+\]$`).FindAllString(text.stdout, -1)
+				if len(told) != len(v.Problems) || text.code != got.code {
+					t.Errorf("%d problems in the text, %d in the JSON; exit codes %d, %d\n%s", len(told), len(v.Problems), text.code, got.code, text.stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestRolesOfSiblingsAndStrangers(t *testing.T) {
+	v, _ := answered(t, tool{}, sample+"multi-agent.yaml")
+	agents := map[string]agentView{}
+	for _, a := range v.Agents {
+		agents[a.Name] = a
+	}
+	supervisor, flight, hotel := agents["travel_supervisor"], agents["flight_search"], agents["hotel_search"]
+	if diff := cmp.Diff(supervisor.RuntimeRole, flight.RuntimeRole); flight.RuntimeRole == nil || diff != "" {
+		t.Errorf("flight_search does not show the role it shares\n%s", diff)
+	}
+	const stranger = "arn:aws:iam::111122223333:role/platform/agents/"
+	if hotel.RuntimeRole != nil || hotel.BuildRole != nil || hotel.ExternalRole == nil || *hotel.ExternalRole != stranger+"TravelSharedAgentRole" {
+		t.Errorf("hotel_search: %+v", hotel)
+	}
+	for agent, want := range map[string]string{"flight_search": "travel_supervisor", "hotel_search": stranger + "SharedArmBuilder"} {
+		if !strings.Contains(strings.Join(agents[agent].Notes, "\n"), want) {
+			t.Errorf("the notes of %s do not name %s: %q", agent, want, agents[agent].Notes)
+		}
+	}
+}
+
+func TestDocumentsSurviveTheJSON(t *testing.T) {
+	v, _ := answered(t, tool{}, "testdata/gov.yaml", "--account=111122223333", "--region=us-gov-west-1")
+	for _, r := range []*roleView{v.Agents[0].RuntimeRole, v.Agents[0].BuildRole} {
+		for name, raw := range r.Policies {
+			d, err := policy.Parse(string(raw))
+			if err != nil || len(d.Statements) == 0 || len(d.Unknown) > 0 {
+				t.Errorf("%s: %d statements, %v", name, len(d.Statements), err)
+			}
+		}
+		if !policy.Trusts(string(r.Trust), "bedrock-agentcore.amazonaws.com", "111122223333") && !policy.Trusts(string(r.Trust), "codebuild.amazonaws.com", "111122223333") {
+			t.Errorf("%s trusts nobody: %s", r.Name, r.Trust)
+		}
+	}
+}
+
+func TestThePlaceIsThatOfFlagFileOrEnvironment(t *testing.T) {
+	const placeless = "agents: {solo: {name: solo, entrypoint: a, aws: {network_configuration: {network_mode: PUBLIC}}}}"
+	env := map[string]string{"AWS_REGION": "us-gov-east-1", "AWS_DEFAULT_REGION": "ap-south-1"}
+	for name, c := range map[string]struct {
+		config string
+		env    map[string]string
+		args   []string
+		want   string // beginning of the role's ARN and its name's region, or an exit code
+		code   int
+	}{
+		"the file's":                           {warned, env, nil, "arn:aws:iam::111122223333: eu-west-1", 0},
+		"the environment's for a file without": {placeless, env, []string{"--account=111122223333"}, "arn:aws-us-gov:iam::111122223333: us-gov-east-1", 0},
+		"the other variable's": {
+			placeless, map[string]string{"AWS_DEFAULT_REGION": "cn-north-1"}, []string{"--account=111122223333"}, "arn:aws-cn:iam::111122223333: cn-north-1", 0,
+		},
+		"the flag's for a file without":  {placeless, env, []string{"--account=111122223333", "--region=eu-west-3"}, "arn:aws:iam::111122223333: eu-west-3", 0},
+		"flags that the file is not for": {warned, env, []string{"--region=us-east-2"}, "region-mismatch", 3},
+		"agents that disagree": {
+			"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b, aws: {region: eu-west-2}}}", nil, []string{"--account=111122223333"}, "eu-west-1 and eu-west-2", 1,
+		},
+		"agents that disagree, decided by a flag": {
+			"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b, aws: {region: eu-west-2}}}", nil, []string{"--account=111122223333", "--region=eu-west-2"}, "region-mismatch", 3,
+		},
+		"nowhere": {placeless, nil, nil, "--account; the file names no region: pass --region", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tool{stdin: c.config, env: c.env}.run(t, append([]string{"render", "-o=json", "-"}, c.args...)...)
+			if got.code != c.code {
+				t.Fatalf("exit code %d, want %d\n%s%s", got.code, c.code, got.stdout, got.stderr)
+			}
+			if c.code != exitGood {
+				if !strings.Contains(got.stdout+got.stderr, c.want) {
+					t.Errorf("%q is not in\n%s%s", c.want, got.stdout, got.stderr)
+				}
+				return
+			}
+			var v answerView
+			if err := json.Unmarshal([]byte(got.stdout), &v); err != nil {
+				t.Fatal(err)
+			}
+			r := v.Agents[0].RuntimeRole
+			arn, region, _ := strings.Cut(c.want, " ")
+			if !strings.HasPrefix(r.ARN, arn) || r.Name != naming.RuntimeRole(region, "solo") {
+				t.Errorf("the role is %s, want one of %s in %s", r.ARN, arn, region)
+			}
+		})
+	}
+}
+
+func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
+	type shape struct{ Boundary, Config, Source, Profile string }
+	stacks := "arn:aws:iam::111122223333:policy/RolekeeperAgentBoundary-eu-west-1"
+	for name, c := range map[string]struct {
+		settings string
+		args     []string
+		want     shape
+	}{
+		"a file of JSON": {
+			`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::111122223333:policy/B", "SourceBucketName": "s"}`, nil,
+			shape{"arn:aws:iam::111122223333:policy/B", "configs/stdin", "s", "toolkit"},
+		},
+		"what is empty has its default": {
+			"PermissionsBoundaryArn: ''\nSourceBucketName:\nPermissionProfile: ~\nMaximumConcurrency: 7", nil,
+			shape{stacks, "configs/stdin", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"},
+		},
+		"flags win": {
+			"PermissionProfile: toolkit\nPermissionsBoundaryArn: arn:aws:iam::111122223333:policy/B",
+			[]string{"--profile=scoped", "--boundary=arn:aws:iam::111122223333:policy/C", "--key=configs/team/x.yaml"},
+			shape{"arn:aws:iam::111122223333:policy/C", "configs/team/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"},
+		},
+		"an empty file": {"", []string{"--key=x.yaml"}, shape{stacks, "configs/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "settings")
+			if err := os.WriteFile(file, []byte(c.settings), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			v, _ := answered(t, tool{stdin: warned}, append([]string{"-", "--settings=" + file}, c.args...)...)
+			r, b := v.Agents[0].RuntimeRole, v.Agents[0].BuildRole
+			got := shape{r.PermissionsBoundary, r.Tags["rolekeeper:config"], "", "scoped"}
+			if m := regexp.MustCompile(`arn:aws:s3:::([a-z0-9-]+)`).FindSubmatch(b.Policies[naming.BuildPolicy]); m != nil {
+				got.Source = string(m[1])
+			}
+			if bytes.Contains(r.Policies[naming.RuntimePolicy("solo")], []byte("GetWorkloadAccessTokenForUserId")) {
+				got.Profile = "toolkit"
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFaultsOfASettingsFileAreToldTogether(t *testing.T) {
+	_, err := parseParameters([]byte("PermissionProfle: scoped\nPermissionProfile: all\nPermissionsBoundaryArn: B\nSourceBucketName: [a]\n"))
+	if err == nil {
+		t.Fatal("it was taken")
+	}
+	for _, want := range []string{"PermissionProfle", "PermissionProfile: ", "PermissionsBoundaryArn", "SourceBucketName"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not in %v", want, err)
+		}
+	}
+	for _, bad := range []string{"- a", "a", "SourceBucketName: a\nSourceBucketName: b", "{"} {
+		if _, err := parseParameters([]byte(bad)); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// template is what the tool agrees on with the stack.
+type template struct {
+	Parameters map[string]yaml.Node `yaml:"Parameters"`
+	Resources  struct {
+		AgentBoundary struct {
+			Properties struct {
+				ManagedPolicyName yaml.Node `yaml:"ManagedPolicyName"`
+			} `yaml:"Properties"`
+		} `yaml:"AgentBoundary"`
+	} `yaml:"Resources"`
+}
+
+func TestTheToolAgreesWithTheTemplate(t *testing.T) {
+	data, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stack template
+	if err := yaml.Unmarshal(data, &stack); err != nil {
+		t.Fatal(err)
+	}
+	if len(stack.Parameters) == 0 {
+		t.Fatal("the template has no parameters")
+	}
+	for name := range stack.Parameters {
+		if _, err := parseParameters([]byte(name + ":")); err != nil {
+			t.Errorf("the stack's parameter %s: %v", name, err)
+		}
+	}
+	if got, want := stack.Resources.AgentBoundary.Properties.ManagedPolicyName.Value, naming.Boundary("${AWS::Region}"); got != want {
+		t.Errorf("the stack's boundary is %q, the tool takes it for %q", got, want)
+	}
+}
+
+func TestTheKeyIsMadeOfTheFilesName(t *testing.T) {
+	for name, c := range map[string]struct {
+		given, file, want string
+	}{
+		"a file":                    {"", "team/.bedrock_agentcore.yaml", "configs/.bedrock_agentcore.yaml"},
+		"standard input":            {"", "-", "configs/stdin"},
+		"a key":                     {"configs/a.yaml", "b.yaml", "configs/a.yaml"},
+		"a key without the prefix":  {"team/a.yaml", "b.yaml", "configs/team/a.yaml"},
+		"a file that makes no key":  {"", "my agent.yaml", ""},
+		"a key that is none":        {"../a", "b.yaml", ""},
+		"a file with a key of ours": {"a.yaml", "my agent.yaml", "configs/a.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := renderKey(c.given, c.file)
+			if (err != nil) != (c.want == "") || err == nil && got != c.want {
+				t.Errorf("renderKey = %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+// run itself fails on what is not for terminals.
+func TestNothingOfAFileCommandsTheTerminal(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a\x1b]0;title\a\nb\u202e.yaml")
+	for _, config := range []string{
+		"agents: {a: {name: \"\\e[31mred\\a\", aws: {}, \"\\u009b31m\": 1}}",
+		"agents: {a: {name: a, aws: {account: \"\\u202e1\", region: \"\\n9:9: error: forged\"}, deployment_type: \"\\x7f\\uE000\\U000E0001\"}}",
+		"\x1b[2J: [",
+		"agents: \u009b1m",
+	} {
+		if err := os.WriteFile(name, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"render", name, "--account=111122223333", "--region=eu-west-1", "--key=a"}
+		text := tool{}.run(t, args...)
+		v, _ := answered(t, tool{}, args[1:]...)
+		if text.code != exitProblems || strings.Count(text.stdout, "\n") != len(v.Problems) {
+			t.Errorf("exit code %d, %d problems:\n%s", text.code, len(v.Problems), text.stdout)
+		}
+		tool{}.run(t, "render", "--account=\x1b[31m", name)
+	}
+}
+
+func TestEscapingKeepsTheMeaningOfJSON(t *testing.T) {
+	want := "a\x1b\u0085\u202e\u2028\U000E0001é\U0001F600<&>\"\\\n"
+	var b bytes.Buffer
+	out := terminal{w: &b}
+	out.json(map[string]string{"v": want})
+	var got map[string]string
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil || got["v"] != want {
+		t.Errorf("%q became %q, %v", want, got["v"], err)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\u0085\u202e\u2028\U000E0001") || !strings.Contains(b.String(), "é\U0001F600<&>") {
+		t.Errorf("%q", b.String())
+	}
+}
+
+func TestAStatementWithoutWordsIsShownWhole(t *testing.T) {
+	for name, s := range map[string]policy.Statement{
+		"NotAction":    {Sid: "S", Effect: policy.Deny, NotActions: []string{"iam:Get*"}, Resources: []string{"*"}},
+		"NotResource":  {Sid: "S", Effect: policy.Deny, Actions: []string{"iam:Get*"}, NotResources: []string{"x"}},
+		"NotPrincipal": {Sid: "S", Effect: policy.Deny, Actions: []string{"iam:Get*"}, NotPrincipals: policy.Principals{policy.AWS: {"*"}}},
+		"Unknown":      {Sid: "S", Effect: policy.Deny, Actions: []string{"iam:Get*"}, Unknown: map[string]string{"Unknown": "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := statementText(s); !strings.Contains(got, `"`+name+`":`) || !policy.New(s).Same(got) {
+				t.Errorf("%s", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/policy"
+)
+
+// text writes the roles, then the problems as compilers write theirs.
+func (r rendering) text(t *terminal) {
+	for i, a := range r.agents {
+		if i > 0 {
+			t.line("")
+		}
+		t.line("agent %s", a.name)
+		if a.external != "" {
+			t.line("  runtime role %s (not Rolekeeper's)", a.external)
+		}
+		roleText(t, "runtime", a.name, a.runtime)
+		roleText(t, "build", a.name, a.build)
+		for _, n := range a.notes {
+			t.line("  note: %s", n)
+		}
+	}
+	if len(r.agents) > 0 && len(r.problems) > 0 {
+		t.line("")
+	}
+	problemsText(t, r.file, r.problems)
+}
+
+func problemsText(t *terminal, file string, problems []fault.Problem) {
+	for _, p := range problems {
+		space := ""
+		if p.Line == 0 {
+			space = " "
+		}
+		t.line("%s:%s%s", file, space, p)
+	}
+}
+
+func roleText(t *terminal, kind, agent string, r *model.Role) {
+	if r == nil {
+		return
+	}
+	if r.Agent != agent {
+		t.line("  %s role %s (that of agent %s)", kind, r.ARN, r.Agent)
+		return
+	}
+	t.line("  %s role %s", kind, r.ARN)
+	t.line("    trust")
+	statementsText(t, r.Trust)
+	for _, name := range slices.Sorted(maps.Keys(r.Policies)) {
+		t.line("    policy %s", name)
+		statementsText(t, r.Policies[name])
+	}
+	tags := make([]string, 0, len(r.Tags))
+	for _, key := range slices.Sorted(maps.Keys(r.Tags)) {
+		tags = append(tags, key+"="+r.Tags[key])
+	}
+	t.line("    tags %s", strings.Join(tags, ", "))
+	t.line("    boundary %s", r.PermissionsBoundary)
+	t.line("    sessions of at most %d s; %s", r.MaxSessionDuration, r.Description)
+}
+
+func statementsText(t *terminal, d policy.Document) {
+	for _, s := range d.Statements {
+		t.line("      %s", statementText(s))
+	}
+}
+
+// statementText gives a statement in words, and as JSON what has no words here.
+func statementText(s policy.Statement) string {
+	if s.NotPrincipals != nil || s.NotActions != nil || s.NotResources != nil || s.Unknown != nil {
+		return policy.New(s).JSON()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", s.Effect, s.Sid, strings.Join(s.Actions, ", "))
+	if s.Resources != nil {
+		fmt.Fprintf(&b, " on %s", strings.Join(s.Resources, ", "))
+	}
+	for _, kind := range slices.Sorted(maps.Keys(s.Principals)) {
+		fmt.Fprintf(&b, " by %s %s", kind, strings.Join(s.Principals[kind], ", "))
+	}
+	word := " if "
+	for _, operator := range slices.Sorted(maps.Keys(s.Conditions)) {
+		for _, key := range slices.Sorted(maps.Keys(s.Conditions[operator])) {
+			fmt.Fprintf(&b, "%s%s %s %s", word, key, operator, strings.Join(s.Conditions[operator][key], ", "))
+			word = " and "
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/naming"
+)
+
+// Exit codes, a contract with scripts and checks of pull requests.
+const (
+	exitGood     = 0
+	exitError    = 1 // the question could not be answered
+	exitProblems = 3 // the answer is that the config has problems
+)
+
+// errProblems ends a command that has told all it has to tell.
+var errProblems = errors.New("the config has problems")
+
+// program is the tool with everything it takes from outside.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr *terminal
+	getenv         func(string) string
+	connect        func(ctx context.Context, region string) (account, error)
+}
+
+// account is where statuses are read: an AWS account in one region.
+type account struct {
+	id, region string
+	objects    configstore.ReadAPI
+}
+
+// run carries out the command in args, without the program's name, and gives
+// the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	p := program{stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, getenv: getenv, connect: connect}
+	return p.run(ctx, args)
+}
+
+func (p program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(append([]string{}, args...)) // cobra takes os.Args for nil
+	root.SetOut(p.stdout.w)
+	root.SetErr(p.stderr.w)
+	err := root.ExecuteContext(ctx)
+	if errors.Is(err, errProblems) && p.stdout.err == nil {
+		return exitProblems
+	}
+	if err = errors.Join(err, p.stdout.err); err != nil {
+		p.stderr.line("rolekeeper: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return exitError
+	}
+	return exitGood
+}
+
+func (p program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rolekeeper",
+		Short: "See the IAM roles that Rolekeeper makes for Amazon Bedrock AgentCore agents",
+		Long: `Rolekeeper makes and keeps the IAM roles that AgentCore agents need: you upload
+an agent config to S3 and read the answer beside it.
+
+This tool shows the roles before the upload and the answer after it. It changes
+nothing.`,
+		Example: `  rolekeeper render .bedrock_agentcore.yaml
+  rolekeeper status team/agent.yaml`,
+		Version:           version(debug.ReadBuildInfo()),
+		SilenceErrors:     true, // told by run, cleaned
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		// A suggestion takes lines of its own, which an error has not.
+		DisableSuggestions: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(p.renderCommand(), p.statusCommand())
+	return root
+}
+
+// version gives the module's version, and for a build of a checkout the commit.
+func version(info *debug.BuildInfo, ok bool) string {
+	if !ok {
+		return "unknown"
+	}
+	v := cmp.Or(info.Main.Version, "(devel)")
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v += " " + s.Value
+		}
+	}
+	return v
+}
+
+// takes says what a command's arguments are, for the error when they are not.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return fmt.Errorf("%s takes %s; see %s --help", c.Name(), what, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// choice is a flag that is one of several words.
+type choice struct {
+	value string
+	words []string
+}
+
+func (c *choice) String() string { return c.value }
+
+// Type names the values in the help.
+func (c *choice) Type() string { return strings.Join(c.words, "|") }
+
+// Set takes a value from the command line.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.words, s) {
+		return fmt.Errorf("must be %s", strings.Join(c.words, " or "))
+	}
+	c.value = s
+	return nil
+}
+
+func outputs() choice { return choice{"text", []string{"text", "json"}} }
+
+// configKey gives the S3 key of a config that a person names with or without the prefix.
+func configKey(name string) (string, error) {
+	key := name
+	if !strings.HasPrefix(key, naming.ConfigPrefix) {
+		key = naming.ConfigPrefix + key
+	}
+	return key, naming.CheckConfigKey(key)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// outcome is what a run of the tool left.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// tool is one run of the tool; it fails the test that lets it ask AWS.
+type tool struct {
+	stdin   string
+	env     map[string]string
+	connect func(context.Context, string) (account, error)
+}
+
+func (c tool) run(t *testing.T, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	connect := c.connect
+	if connect == nil {
+		connect = func(context.Context, string) (account, error) {
+			t.Error("AWS was asked")
+			return account{}, errors.New("not in this test")
+		}
+	}
+	p := program{
+		stdin: strings.NewReader(c.stdin), stdout: &terminal{w: &stdout}, stderr: &terminal{w: &stderr},
+		getenv: func(name string) string { return c.env[name] }, connect: connect,
+	}
+	code := p.run(t.Context(), args)
+	for _, r := range stdout.String() + stderr.String() {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Fatalf("%q is not for terminals:\n%q\n%q", r, stdout.String(), stderr.String())
+		}
+	}
+	if strings.Count(stderr.String(), "\n") > 1 {
+		t.Errorf("an error takes one line:\n%s", stderr.String())
+	}
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s; -update writes it anew (-want +got)\n%s", path, diff)
+	}
+}
+
+const sample = "../../shared/agent/testdata/"
+
+func TestExitCodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		stdin string
+		want  int
+	}{
+		"a good config":                        {[]string{"render", sample + "multi-agent.yaml"}, "", 0},
+		"a good config as JSON":                {[]string{"render", "-o", "json", sample + "multi-agent.yaml"}, "", 0},
+		"a good config with a warning":         {[]string{"render", "-"}, warned, 0},
+		"faults":                               {[]string{"render", sample + "wild/10.yaml", "--account=111122223333", "--region=us-east-1"}, "", 3},
+		"faults as JSON":                       {[]string{"render", "-o=json", "-", "--account=999988887777"}, warned, 3},
+		"a fault that only the roles show":     {[]string{"render", "-"}, siblings, 3},
+		"no YAML, and no place to be told":     {[]string{"render", "-"}, "agents: [", 3},
+		"nothing at all":                       {[]string{"render", "-"}, "", 3},
+		"no agents":                            {[]string{"render", "-o=json", "-"}, "agents: {}", 3},
+		"no account to be told":                {[]string{"render", sample + "wild/09.yaml"}, "", 1},
+		"an account that is none":              {[]string{"render", "-", "--account=1"}, warned, 1},
+		"a region that is none":                {[]string{"render", "-", "--region=here"}, warned, 1},
+		"a file that is not there":             {[]string{"render", "no-such-file.yaml"}, "", 1},
+		"a folder":                             {[]string{"render", "testdata"}, "", 1},
+		"a settings file that is not there":    {[]string{"render", "-", "--settings=no-such-file"}, warned, 1},
+		"a boundary that is no policy":         {[]string{"render", "-", "--boundary=Boundary"}, warned, 1},
+		"a key that no config has":             {[]string{"render", "-", "--key=a b"}, warned, 1},
+		"an unknown profile":                   {[]string{"render", "-", "--profile=all"}, warned, 1},
+		"an unknown output":                    {[]string{"render", "-", "-o", "yaml"}, warned, 1},
+		"an unknown flag":                      {[]string{"render", "-", "--frob"}, warned, 1},
+		"no file":                              {[]string{"render"}, "", 1},
+		"two files":                            {[]string{"render", "a", "b"}, "", 1},
+		"an unknown command":                   {[]string{"frob"}, "", 1},
+		"a status of a key that no config has": {[]string{"status", "a/../b"}, "", 1},
+		"two keys":                             {[]string{"status", "a", "b"}, "", 1},
+		"help":                                 {[]string{"--help"}, "", 0},
+		"no command is a call for help":        {nil, "", 0},
+		"help of a command":                    {[]string{"help", "render"}, "", 0},
+		"version":                              {[]string{"--version"}, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tool{stdin: c.stdin}.run(t, c.args...)
+			if got.code != c.want {
+				t.Errorf("exit code %d, want %d\n%s%s", got.code, c.want, got.stdout, got.stderr)
+			}
+			// The answer is on stdout; stderr says why there is none.
+			if (got.stdout == "") != (c.want == exitError) || (got.stderr == "") == (c.want == exitError) {
+				t.Errorf("stdout %q\nstderr %q", got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+func TestAnOutputThatCannotBeWrittenIsAnError(t *testing.T) {
+	for _, args := range [][]string{
+		{"render", sample + "multi-agent.yaml"},
+		{"render", "-o=json", sample + "multi-agent.yaml"},
+		{"render", sample + "wild/10.yaml", "--account=111122223333", "--region=us-east-1"},
+	} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), args, strings.NewReader(""), full{}, &stderr, func(string) string { return "" })
+		if code != exitError || stderr.Len() == 0 {
+			t.Errorf("%q: exit code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+}
+
+// full is a disk without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestTheHelpShowsEveryCommandWithAnExample(t *testing.T) {
+	help := tool{}.run(t, "--help").stdout
+	for _, c := range (program{}).root().Commands() {
+		if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, "rolekeeper "+c.Name()) {
+			t.Errorf("%s lacks help or an example", c.Name())
+		}
+		if !strings.Contains(help, c.Name()) || !strings.Contains(help, c.Short) {
+			t.Errorf("the help does not name %s:\n%s", c.Name(), help)
+		}
+	}
+}
+
+func TestTheVersionNamesReleaseOrCommit(t *testing.T) {
+	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123abcd"}}
+	for name, c := range map[string]struct {
+		info debug.BuildInfo
+		ok   bool
+		want string
+	}{
+		"a release":        {debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}, Settings: commit}, true, "v1.2.3"},
+		"a checkout":       {debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: commit}, true, "(devel) 0123abcd"},
+		"without a commit": {debug.BuildInfo{}, true, "(devel)"},
+		"without anything": {debug.BuildInfo{}, false, "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := version(&c.info, c.ok); got != c.want {
+				t.Errorf("version = %q, want %q", got, c.want)
+			}
+		})
+	}
+}

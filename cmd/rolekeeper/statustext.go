@@ -1,0 +1,89 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"rolekeeper/shared/status"
+)
+
+// statusText writes all of a status.
+func statusText(t *terminal, s status.Status) {
+	t.line("%s: %s", s.Config.Key, s.Outcome)
+	t.line("%s", s.Summary)
+	for _, n := range s.Next {
+		t.line("  next: %s", n)
+	}
+	t.line("")
+	problemsText(t, s.Config.Key, s.Problems)
+	if len(s.Problems) > 0 {
+		t.line("")
+	}
+	for _, a := range s.Agents {
+		agentText(t, a)
+		t.line("")
+	}
+	for _, r := range s.Requests {
+		t.line("request %s: %s, %s", r.ID, r.Outcome, r.Message)
+	}
+	t.field("version looked at", s.Config.VersionID)
+	t.field("version applied", s.Config.AppliedVersionID)
+	t.field("settings", s.SettingsHash)
+	if s.TemplateVersion > 0 {
+		t.line("policy templates version %d", s.TemplateVersion)
+	}
+	t.time("looked at again at", s.WakeAt)
+	t.time("updated", s.UpdatedAt)
+}
+
+func agentText(t *terminal, a status.Agent) {
+	t.line("agent %s: %s", a.Name, a.Phase)
+	t.field("  runtime role", a.RuntimeRoleARN)
+	t.field("  build role", a.BuildRoleARN)
+	t.field("  repository", a.Repository)
+	t.field("  project", a.Project)
+	if b := a.Build; b != nil {
+		t.line("  build %s: %s", b.ID, b.State)
+		t.field("    source version", b.SourceVersion)
+		t.field("    image", b.Image)
+		t.field("    log", b.LogURL)
+		t.field("    message", b.Message)
+	}
+	for _, r := range a.Runtimes {
+		t.line("  runtime %s, last seen %s", r.ID, moment(r.LastSeen))
+	}
+	t.time("  retired after", a.RetireAfter)
+	t.time("  deleted after", a.DeleteAfter)
+	t.field("  retirement", a.RetirementID)
+	t.field("  archive", a.ArchiveKey)
+	for _, b := range a.BlockedBy {
+		t.line("  blocked by %s (%s); %s", b.ARN, b.Kind, b.Fix)
+	}
+	for _, d := range a.Drift {
+		by := ""
+		if d.Actor != "" {
+			by = " by " + d.Actor
+		}
+		t.line("  drift: %s %s%s, first seen %s", d.Element, d.Kind, by, moment(d.At))
+	}
+	for _, n := range a.Notes {
+		t.line("  note: %s", n)
+	}
+	for _, element := range slices.Sorted(maps.Keys(a.Applied)) {
+		t.line("  applied %s %s", element, a.Applied[element])
+	}
+}
+
+// field writes a named value, unless it is empty.
+func (t *terminal) field(name, value string) {
+	if value != "" {
+		t.line("%s %s", name, value)
+	}
+}
+
+func (t *terminal) time(name string, at time.Time) {
+	if !at.IsZero() {
+		t.line("%s %s", name, moment(at))
+	}
+}
