@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/status"
+)
+
+const owner = "functions"
+
+// world is an account with a config bucket, and the tool in it.
+type world struct {
+	*awsfake.Cloud
+	bucket string
+	tool
+}
+
+func newWorld() *world {
+	w := &world{Cloud: awsfake.New()}
+	w.bucket = naming.ConfigBucket(w.Account, w.Region)
+	w.AddBucket(w.bucket)
+	w.connect = func(_ context.Context, region string) (account, error) {
+		if region == "" {
+			region = w.Region
+		}
+		return account{w.Account, region, w.S3("developer")}, nil
+	}
+	return w
+}
+
+func (w *world) put(t *testing.T, key, body string) {
+	t.Helper()
+	_, err := w.S3(owner).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &w.bucket, Key: &key, Body: strings.NewReader(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) answer(t *testing.T, s status.Status) {
+	t.Helper()
+	body, err := s.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, naming.StatusKey(s.Config.Key), string(body))
+}
+
+// all runs status and reads the list it gives.
+func (w *world) all(t *testing.T) ([]status.Status, outcome) {
+	t.Helper()
+	got := w.run(t, "status", "-o=json")
+	var list []status.Status
+	if err := json.Unmarshal([]byte(got.stdout), &list); err != nil {
+		t.Fatalf("%v\n%s%s", err, got.stdout, got.stderr)
+	}
+	return list, got
+}
+
+func at(hour int) time.Time { return time.Date(2026, 11, 22, hour, 0, 0, 0, time.UTC) }
+
+// fullStatus gives a status with every field.
+func fullStatus() status.Status {
+	return status.Status{
+		V: status.Version, Config: status.Config{Key: "configs/team/full.yaml", VersionID: "v2", AppliedVersionID: "v1"},
+		SettingsHash: "0123456789abcdef", TemplateVersion: 1, Outcome: status.Blocked, Summary: "One role cannot be kept up.", WakeAt: at(13),
+		Requests: []status.Request{{ID: "r1", Outcome: "done", Message: "the role was adopted"}},
+		Agents: []status.Agent{{
+			Name: "full", Phase: status.PhaseQuarantined, Applied: map[string]string{"runtime/trust": "11", "build/trust": "22"},
+			RuntimeRoleARN: "arn:runtime", BuildRoleARN: "arn:build", Repository: "images", Project: "builder",
+			Build:    &status.Build{ID: "b1", State: "failed", SourceVersion: "s1", Image: "image:1", LogURL: "https://logs", Message: "no Dockerfile"},
+			Runtimes: []status.Runtime{{ID: "full-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKey: "archive/full.json",
+			Drift:     []status.Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
+			BlockedBy: []status.Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
+			Notes:     []string{"a note"},
+		}},
+		Problems: []fault.Problem{
+			{Code: "role-not-ours", Severity: fault.SeverityError, Agent: "full", Field: "name", Line: 3, Column: 5, Message: "a role of that name", Fix: "delete the role"},
+			{Code: "aws-not-ready", Severity: fault.SeverityWarning, Message: "throttled", Fix: "nothing"},
+		},
+		Next: []string{"delete the role"}, UpdatedAt: at(12),
+	}
+}
+
+func ready(key string, agents ...string) status.Status {
+	s := status.Status{
+		V: status.Version, Config: status.Config{Key: key, VersionID: "v1", AppliedVersionID: "v1"},
+		Outcome: status.Ready, Summary: "The roles are ready.", UpdatedAt: at(11),
+	}
+	for _, a := range agents {
+		s.Agents = append(s.Agents, status.Agent{Name: a, Phase: status.PhaseActive})
+	}
+	return s
+}
+
+func TestStatus(t *testing.T) {
+	w := newWorld()
+	w.answer(t, fullStatus())
+	w.answer(t, ready("configs/alone.yaml"))
+	w.answer(t, ready("configs/many.yaml", "one", "two", "three", "four", "five"))
+	w.put(t, "configs/team/full.yaml", "agents: {}")
+	w.put(t, "status/no status", "{")
+	for name, args := range map[string][]string{
+		"status-table.txt": {"status"},
+		"status-full.txt":  {"status", "team/full.yaml"},
+		"status-full.json": {"status", "configs/team/full.yaml", "-o=json"},
+		"status-alone.txt": {"status", "alone.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := w.run(t, args...)
+			if got.code != exitGood || got.stderr != "" {
+				t.Fatalf("exit code %d\n%s", got.code, got.stderr)
+			}
+			golden(t, name, got.stdout)
+		})
+	}
+	for _, c := range w.Calls() {
+		if c.Caller != owner && c.Operation != "GetObject" && c.Operation != "ListObjectsV2" {
+			t.Errorf("the tool called %s", c)
+		}
+	}
+}
+
+// The text shows all that the JSON has.
+func TestTheFullTextLeavesNothingOut(t *testing.T) {
+	w := newWorld()
+	s := fullStatus()
+	w.answer(t, s)
+	text := w.run(t, "status", "team/full.yaml").stdout
+	body, err := s.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range leaves(v) {
+		if !strings.Contains(text, value) {
+			t.Errorf("%q is not in the text:\n%s", value, text)
+		}
+	}
+}
+
+// leaves gives the texts in a JSON value.
+func leaves(v any) []string {
+	var all []string
+	switch v := v.(type) {
+	case string:
+		all = append(all, v)
+	case []any:
+		for _, item := range v {
+			all = append(all, leaves(item)...)
+		}
+	case map[string]any:
+		for _, item := range v {
+			all = append(all, leaves(item)...)
+		}
+	}
+	return all
+}
+
+func TestMoreStatusesThanOnePageOfAListing(t *testing.T) {
+	w := newWorld()
+	const n = 2_100
+	for i := range n {
+		w.answer(t, ready(fmt.Sprintf("configs/%04d.yaml", i)))
+	}
+	w.ForgetCalls()
+	list, got := w.all(t)
+	if got.code != exitGood || len(list) != n {
+		t.Fatalf("exit code %d, %d statuses, want %d", got.code, len(list), n)
+	}
+	for i, s := range list {
+		if want := fmt.Sprintf("configs/%04d.yaml", i); s.Config.Key != want {
+			t.Fatalf("status %d is that of %s, want %s", i, s.Config.Key, want)
+		}
+	}
+	if calls := len(w.Calls()); calls != n+3 {
+		t.Errorf("%d calls, want one for each status and 3 for the listing", calls)
+	}
+}
+
+func TestWhatCannotBeAnsweredIsSaid(t *testing.T) {
+	damaged := []byte(`{"v":1`)
+	for name, c := range map[string]struct {
+		prepare func(*testing.T, *world)
+		args    []string
+		want    []string // in the error
+		table   string   // shown all the same
+	}{
+		"nobody uploaded anything": {nil, nil, []string{"upload a config to s3://bedrock-agentcore-configs-123456789012-us-east-1/configs/"}, ""},
+		"no status of that config": {nil, []string{"a.yaml"}, []string{"configs/a.yaml", "upload"}, ""},
+		"the bucket is not there": {
+			nil, []string{"--bucket=other"}, []string{"s3://other/", "account 123456789012, Region us-east-1", "deployed"}, "",
+		},
+		"the bucket is not there, one config": {nil, []string{"a.yaml", "--bucket=other"}, []string{"s3://other/", "deployed"}, ""},
+		"the bucket is another region's":      {nil, []string{"--region=eu-west-1"}, []string{"configs-123456789012-eu-west-1", "Region eu-west-1"}, ""},
+		"listing is denied":                   {func(_ *testing.T, w *world) { w.DenyList(w.bucket, "developer") }, nil, []string{"AccessDenied", "may you list"}, ""},
+		// Without s3:ListBucket S3 says 403 for what is missing.
+		"listing is denied, one config": {
+			func(_ *testing.T, w *world) { w.DenyList(w.bucket, "developer") }, []string{"a.yaml"}, []string{"AccessDenied", "may you list"}, "",
+		},
+		"a damaged status": {
+			func(t *testing.T, w *world) { w.put(t, "status/a.yaml.json", string(damaged)) }, []string{"a.yaml"}, []string{"configs/a.yaml", "damaged", "upload the config again"}, "",
+		},
+		"a damaged status among others": {
+			func(t *testing.T, w *world) {
+				w.put(t, "status/a.yaml.json", string(damaged))
+				w.answer(t, ready("configs/b.yaml"))
+			}, nil, []string{"configs/a.yaml", "damaged"}, "configs/b.yaml",
+		},
+		"a status that is about another config": {
+			func(t *testing.T, w *world) {
+				body, err := ready("configs/b.yaml").JSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.put(t, "status/a.yaml.json", string(body))
+			}, []string{"a.yaml"}, []string{"configs/a.yaml", "about configs/b.yaml"}, "",
+		},
+		"one of many cannot be read": {
+			func(t *testing.T, w *world) {
+				for i := range 20 {
+					w.answer(t, ready(fmt.Sprintf("configs/%d.yaml", i)))
+				}
+				w.Before = func(c awsfake.Call) error {
+					if strings.HasSuffix(c.Resource, "/7.yaml.json") {
+						return awsfake.APIError("SlowDown", "Please reduce your request rate.")
+					}
+					return nil
+				}
+			}, nil, []string{"status/7.yaml.json", "SlowDown"}, "",
+		},
+		"no credentials": {
+			func(_ *testing.T, w *world) {
+				w.connect = func(context.Context, string) (account, error) { return account{}, errors.New("no credentials") }
+			}, nil, []string{"no credentials"}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			if c.prepare != nil {
+				c.prepare(t, w)
+			}
+			got := w.run(t, append([]string{"status"}, c.args...)...)
+			if got.code != exitError {
+				t.Errorf("exit code %d", got.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(got.stderr, want) {
+					t.Errorf("%q is not in %q", want, got.stderr)
+				}
+			}
+			if !strings.Contains(got.stdout, c.table) || (got.stdout == "") != (c.table == "") {
+				t.Errorf("stdout:\n%s", got.stdout)
+			}
+		})
+	}
+}
+
+func TestAStatusDeletedMeanwhileIsLeftOut(t *testing.T) {
+	w := newWorld()
+	w.answer(t, ready("configs/a.yaml"))
+	w.answer(t, ready("configs/b.yaml"))
+	w.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" && strings.HasSuffix(c.Resource, "/a.yaml.json") {
+			return awsfake.APIError("NoSuchKey", "gone")
+		}
+		return nil
+	}
+	if list, got := w.all(t); got.code != exitGood || len(list) != 1 || list[0].Config.Key != "configs/b.yaml" {
+		t.Errorf("exit code %d, %+v", got.code, list)
+	}
+}
+
+// run itself fails on what is not for terminals.
+func TestNothingOfAStatusCommandsTheTerminal(t *testing.T) {
+	w := newWorld()
+	s := fullStatus()
+	s.Summary = "\x1b[31m\u009b2J\nconfigs/forged.yaml  ready\tx"
+	s.Agents[0].Notes = []string{"\u202e\r\n"}
+	s.Problems[0].Message = "\x1b]0;title\a"
+	w.answer(t, s)
+	for _, args := range [][]string{{"status"}, {"status", "-o=json"}, {"status", "team/full.yaml"}, {"status", "-o=json", "team/full.yaml"}} {
+		got := w.run(t, args...)
+		if got.code != exitGood {
+			t.Errorf("%q: exit code %d: %s", args, got.code, got.stderr)
+		}
+		if len(args) == 1 && strings.Count(got.stdout, "\n") != 2 {
+			t.Errorf("one status, one row:\n%s", got.stdout)
+		}
+	}
+}
