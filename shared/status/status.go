@@ -148,10 +148,34 @@ func Parse(data []byte) (Status, error) {
 	if s.V != Version {
 		return Status{}, fmt.Errorf("status: version %d; this is version %d", s.V, Version)
 	}
-	if err := naming.CheckConfigKey(s.Config.Key); err != nil {
+	if err := s.check(); err != nil {
 		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	return s, nil
+}
+
+// check finds what no status has. A status without outcome or with an agent
+// without a name would be read as one that owns less than it does.
+func (s Status) check() error {
+	if err := naming.CheckConfigKey(s.Config.Key); err != nil {
+		return err
+	}
+	switch s.Outcome {
+	case Ready, Waiting, Building, Rejected, Orphaned, Retiring, Retired, Blocked, Failed:
+	default:
+		return fmt.Errorf("there is no outcome %q", s.Outcome)
+	}
+	for i, a := range s.Agents {
+		if !naming.ValidAgent(a.Name) {
+			return fmt.Errorf("agent %d has the name %q", i, a.Name)
+		}
+		switch a.Phase {
+		case PhaseActive, PhaseRetiring, PhaseQuarantined, PhaseRetired, PhaseHeld:
+		default:
+			return fmt.Errorf("agent %s: there is no phase %q", a.Name, a.Phase)
+		}
+	}
+	return nil
 }
 
 // JSON gives the status as it is stored: indented, since people read it.
