@@ -54,11 +54,15 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (sqs
 		return sqsbatch.Batch{}, fmt.Errorf("AWS configuration: %w", err)
 	}
 	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
+	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
+		// One line for every object that its uploader gave no checksum is noise.
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
 	pipeline := &reconcile.Reconciler{
 		Env:                      s.Env(),
 		SettingsHash:             hash,
 		EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles,
-		Store:                    configstore.New(s3.NewFromConfig(ac), s.ConfigBucket, s.Account),
+		Store:                    configstore.New(objects, s.ConfigBucket, s.Account),
 		Roles:                    iamrole.New(roles),
 		ServiceLinkedRoles:       slrole.New(roles),
 		Inbox:                    workqueue.New(queues, s.InboxURL),

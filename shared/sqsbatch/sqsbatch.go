@@ -78,7 +78,7 @@ func (b Batch) done(ctx context.Context, r events.SQSMessage) bool {
 		return true
 	}
 	class := fault.Of(err)
-	log := b.Log.With("message", m.ID, "receives", m.Receives, "class", string(class), "error", err.Error())
+	log := b.Log.With("messageId", m.ID, "receives", m.Receives, "class", string(class), "error", err.Error())
 	// What follows must also work when the handler has used up its time.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), margin/2)
 	defer cancel()
@@ -93,7 +93,7 @@ func (b Batch) done(ctx context.Context, r events.SQSMessage) bool {
 		log.WarnContext(ctx, "message goes back to the queue")
 		if err := b.Queue.Postpone(ctx, r.ReceiptHandle, backoff(m.Receives)); err != nil {
 			// The queue's own visibility timeout gives it back, only later.
-			b.Log.WarnContext(ctx, "message could not be postponed", "message", m.ID, "error", err.Error())
+			b.Log.WarnContext(ctx, "message could not be postponed", "messageId", m.ID, "error", err.Error())
 		}
 		return false
 	}
@@ -113,7 +113,7 @@ func (b Batch) bury(ctx context.Context, r events.SQSMessage, class fault.Class,
 		},
 	}
 	if err := b.DeadLetters.Send(ctx, dead); err != nil {
-		b.Log.ErrorContext(ctx, "message could not be sent to the dead letters", "message", r.MessageId, "error", err.Error())
+		b.Log.ErrorContext(ctx, "message could not be sent to the dead letters", "messageId", r.MessageId, "error", err.Error())
 		return false
 	}
 	return true
