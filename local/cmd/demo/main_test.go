@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"rolekeeper/local/mototest"
+	"rolekeeper/shared/naming"
+)
+
+func TestTheDemoTellsWhatHappened(t *testing.T) {
+	mototest.Venv(t)
+	t.Chdir("../../..")
+	var out bytes.Buffer
+	if err := run(t.Context(), &out, func(string) string { return "" }); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{
+		"Object Created: configs/support/claims.yaml",
+		"Agent Roles Ready: configs/travel/team.yaml flight_search",
+		naming.RuntimeRole(region, "claims_assistant"), naming.BuildRole(region, "claims_assistant"), naming.RuntimeRole(region, "flight_search"),
+		"memory/claims_assistant_mem-Zk3Vw8Rt1P",
+		"answer   REJECTED",
+		"  3 |     name: hotel-search",
+		"3 roles made, 1 config refused",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demo does not tell %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestTheDemoFailsWhenARoleCannotBeMade(t *testing.T) {
+	mototest.Venv(t)
+	t.Chdir("../../..")
+	var out bytes.Buffer
+	err := run(t.Context(), &out, func(name string) string {
+		if name == "DENY_CREATE_ROLE" {
+			return "1"
+		}
+		return ""
+	})
+	if err == nil {
+		t.Errorf("the demo says all is well:\n%s", out.String())
+	}
+}
