@@ -149,6 +149,21 @@ func TestRolesOfSiblingsAndStrangers(t *testing.T) {
 	}
 }
 
+func TestASharedBuildRoleIsShown(t *testing.T) {
+	const config = `agents:
+  one: {name: one, entrypoint: a.py, aws: {account: '111122223333', region: eu-west-1}}
+  two:
+    name: two
+    entrypoint: b.py
+    aws: {account: '111122223333', region: eu-west-1}
+    codebuild: {execution_role: 'arn:aws:iam::111122223333:role/AmazonBedrockAgentCoreSDKCodeBuild-eu-west-1-7692c3ad35'}
+`
+	v, _ := answered(t, tool{stdin: config}, "-")
+	if diff := cmp.Diff(v.Agents[0].BuildRole, v.Agents[1].BuildRole); diff != "" || v.Agents[1].BuildRole == nil {
+		t.Errorf("two does not show the build role of one\n%s", diff)
+	}
+}
+
 func TestDocumentsSurviveTheJSON(t *testing.T) {
 	v, _ := answered(t, tool{}, "testdata/gov.yaml", "--account=111122223333", "--region=us-gov-west-1")
 	for _, r := range []*roleView{v.Agents[0].RuntimeRole, v.Agents[0].BuildRole} {

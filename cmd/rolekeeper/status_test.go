@@ -110,6 +110,7 @@ func TestStatus(t *testing.T) {
 	w.answer(t, ready("configs/many.yaml", "one", "two", "three", "four", "five"))
 	w.put(t, "configs/team/full.yaml", "agents: {}")
 	w.put(t, "status/no status", "{")
+	w.put(t, "status/of a key that no config has.json", "{")
 	for name, args := range map[string][]string{
 		"status-table.txt": {"status"},
 		"status-full.txt":  {"status", "team/full.yaml"},
@@ -266,6 +267,26 @@ func TestWhatCannotBeAnsweredIsSaid(t *testing.T) {
 				t.Errorf("stdout:\n%s", got.stdout)
 			}
 		})
+	}
+}
+
+func TestTheFirstFailureEndsTheReading(t *testing.T) {
+	w := newWorld()
+	for i := range 500 {
+		w.answer(t, ready(fmt.Sprintf("configs/%03d.yaml", i)))
+	}
+	w.ForgetCalls()
+	w.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" {
+			return awsfake.APIError("AccessDenied", "Access Denied")
+		}
+		return nil
+	}
+	if got := w.run(t, "status"); got.code != exitError {
+		t.Errorf("exit code %d", got.code)
+	}
+	if n := len(w.Calls()); n > 100 {
+		t.Errorf("%d calls though none was allowed", n)
 	}
 }
 
