@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -39,9 +40,9 @@ func (e *EventBridge) PutEvents(_ context.Context, in *eventbridge.PutEventsInpu
 			return APIError("ValidationException", "1 to 10 entries")
 		}
 		for _, entry := range in.Entries {
-			if aws.ToString(entry.Source) == "" || aws.ToString(entry.DetailType) == "" || !json.Valid([]byte(aws.ToString(entry.Detail))) {
+			if failure := refused(entry); failure != "" {
 				out.FailedEntryCount++
-				out.Entries = append(out.Entries, types.PutEventsResultEntry{ErrorCode: aws.String("MalformedDetail"), ErrorMessage: aws.String("Detail is malformed.")})
+				out.Entries = append(out.Entries, types.PutEventsResultEntry{ErrorCode: aws.String(failure), ErrorMessage: aws.String("refused")})
 				continue
 			}
 			e.cloud.events = append(e.cloud.events, Event{*entry.Source, *entry.DetailType, *entry.Detail})
@@ -49,4 +50,18 @@ func (e *EventBridge) PutEvents(_ context.Context, in *eventbridge.PutEventsInpu
 		}
 		return nil
 	})
+}
+
+// refused gives the code with which PutEvents refuses an entry, empty when it takes it.
+func refused(entry types.PutEventsRequestEntry) string {
+	var object map[string]any
+	switch source := aws.ToString(entry.Source); {
+	case source == "", aws.ToString(entry.DetailType) == "", aws.ToString(entry.Detail) == "":
+		return "InvalidArgument"
+	case strings.HasPrefix(source, "aws."):
+		return "NotAuthorizedForSourceException"
+	case json.Unmarshal([]byte(*entry.Detail), &object) != nil || object == nil:
+		return "MalformedDetail"
+	}
+	return ""
 }

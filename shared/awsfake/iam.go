@@ -224,15 +224,17 @@ func validTrust(document string) error {
 	if utf8.RuneCountInString(document) > 2048 {
 		return &types.LimitExceededException{Message: aws.String("Cannot exceed quota for ACLSizePerRole: 2048")}
 	}
-	return validDocument(document, "Principal", "Resource")
+	return validDocument(document, "Principal", "Resource", "sts:")
 }
 
-func validPermissions(document string) error { return validDocument(document, "Resource", "Principal") }
+func validPermissions(document string) error {
+	return validDocument(document, "Resource", "Principal", "")
+}
 
 // validDocument checks as much of the grammar as a mistake of ours could break:
-// JSON, an effect, actions, the element that the kind of policy needs and the
-// one that it must not have.
-func validDocument(document, needs, forbids string) error {
+// JSON, an effect, actions and their prefix, the element that the kind of policy
+// needs and the one that it must not have.
+func validDocument(document, needs, forbids, actions string) error {
 	malformed := func(what string) error {
 		return &types.MalformedPolicyDocumentException{Message: aws.String(what)}
 	}
@@ -246,28 +248,47 @@ func validDocument(document, needs, forbids string) error {
 	if d.Version != "2012-10-17" && d.Version != "2008-10-17" {
 		return malformed("Invalid version in policy.")
 	}
-	sids := map[any]bool{}
+	sids := map[string]bool{}
 	for _, s := range d.Statement {
-		if s["Effect"] != "Allow" && s["Effect"] != "Deny" {
-			return malformed("Missing or invalid effect.")
-		}
-		if s["Action"] == nil && s["NotAction"] == nil {
-			return malformed("Missing required field Action.")
-		}
-		if s[needs] == nil && s["Not"+needs] == nil {
-			return malformed("Missing required field " + needs + ".")
-		}
-		if s[forbids] != nil || s["Not"+forbids] != nil {
-			return malformed("Has prohibited field " + forbids + ".")
-		}
-		if sid := s["Sid"]; sid != nil {
+		if sid, ok := s["Sid"].(string); ok {
 			if sids[sid] {
 				return malformed("Statement IDs (SID) in a single policy must be unique.")
 			}
 			sids[sid] = true
 		}
+		if what := statementFault(s, needs, forbids, actions); what != "" {
+			return malformed(what)
+		}
 	}
 	return nil
+}
+
+func statementFault(s map[string]any, needs, forbids, actions string) string {
+	switch {
+	case s["Effect"] != "Allow" && s["Effect"] != "Deny":
+		return "Missing or invalid effect."
+	case s["Action"] == nil && s["NotAction"] == nil:
+		return "Missing required field Action."
+	case !begin(s["Action"], actions):
+		return "Actions must begin with " + actions + "."
+	case s[needs] == nil && s["Not"+needs] == nil:
+		return "Missing required field " + needs + "."
+	case s[forbids] != nil || s["Not"+forbids] != nil:
+		return "Has prohibited field " + forbids + "."
+	}
+	return ""
+}
+
+// begin reports whether an element that is a string or a list begins with the
+// prefix throughout.
+func begin(element any, prefix string) bool {
+	switch v := element.(type) {
+	case string:
+		return strings.HasPrefix(strings.ToLower(v), prefix)
+	case []any:
+		return !slices.ContainsFunc(v, func(one any) bool { return !begin(one, prefix) })
+	}
+	return true
 }
 
 func (c *Cloud) setBoundary(r *role, arn *string) error {

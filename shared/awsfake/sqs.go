@@ -144,10 +144,19 @@ func (c *Cloud) Receive(url string, most int) lambdaevents.SQSEvent {
 		m.visibleAt = c.now.Add(q.visibility)
 		e.Records = append(e.Records, lambdaevents.SQSMessage{
 			MessageId: m.id, ReceiptHandle: m.receipt, Body: m.body, EventSource: "aws:sqs",
-			Attributes: map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "MessageGroupId": m.group},
+			Attributes:        map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.receives), "MessageGroupId": m.group},
+			MessageAttributes: m.lambdaAttributes(),
 		})
 	}
 	return e
+}
+
+func (m message) lambdaAttributes() map[string]lambdaevents.SQSMessageAttribute {
+	all := map[string]lambdaevents.SQSMessageAttribute{}
+	for k, v := range m.attributes {
+		all[k] = lambdaevents.SQSMessageAttribute{DataType: "String", StringValue: &v}
+	}
+	return all
 }
 
 func (c *Cloud) redrive(q *queue) {

@@ -1,0 +1,31 @@
+package awsfake_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/awsfake/suite"
+)
+
+func TestTheFakesBehaveAsAWS(t *testing.T) {
+	c := awsfake.New()
+	b := &suite.Backend{
+		Account: c.Account, Region: c.Region, Bucket: "suite", Boundary: "arn:aws:iam::" + c.Account + ":policy/suite-boundary",
+		IAM: c.IAM("suite"), S3: c.S3("suite"), Unlisted: c.S3("unlisted"), SQS: c.SQS("suite"), EventBridge: c.EventBridge("suite"),
+		AddQueue: func(_ suite.T, name string, visibility time.Duration, maxReceives int, deadLetters string) string {
+			return c.AddQueue(name, visibility, maxReceives, deadLetters)
+		},
+		Receive: func(_ suite.T, url string, most int) events.SQSEvent { return c.Receive(url, most) },
+		Done:    func(_ suite.T, url string, e events.SQSEvent) { c.Done(url, e, nil) },
+		Pass:    c.Advance,
+	}
+	c.AddBucket(b.Bucket)
+	c.DenyList(b.Bucket, "unlisted")
+	c.AddPolicy(b.Boundary)
+	b.Inbox = c.AddQueue("suite-inbox", time.Minute, 0, "")
+	c.Notify(b.Bucket, "configs/", b.Inbox)
+	suite.Run(t, b)
+}
