@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -364,31 +365,44 @@ func (e *entry) provider(item field) (CredentialProvider, bool) {
 		kind = APIKeyProvider
 	}
 	f := e.child(item, "arn")
-	s, given := e.option(f)
-	if !given {
-		return e.file.provider(kind, name), name != ""
+	if arn, given := e.option(f); given {
+		return e.providerByARN(f, arn, name, kind)
 	}
+	return e.file.provider(kind, name), name != ""
+}
+
+// providerByARN reads a provider's ARN, which must agree with its name if it
+// has a good one; kind is only for the fix.
+func (e *entry) providerByARN(f field, arn, name string, kind ProviderKind) (CredentialProvider, bool) {
 	ours := e.file.place
-	shown := name
-	if shown == "" {
-		shown = "NAME"
-	}
-	fix := "write " + e.file.provider(kind, shown).ARN + ", or leave arn out"
-	a, ok := splitARN(s)
-	vault := strings.Split(a.resource, "/")
+	fix := "write " + e.file.provider(kind, cmp.Or(name, "NAME")).ARN + ", or leave arn out"
+	a, vault, ok := splitProviderARN(arn)
 	switch {
-	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) ||
-		len(vault) != 4 || vault[0] != "token-vault" || vault[1] != "default" ||
-		ProviderKind(vault[2]) != OAuth2Provider && ProviderKind(vault[2]) != APIKeyProvider || !providerName.MatchString(vault[3]):
-		e.fail(f, "provider-arn-invalid", quoted(s)+" is not the ARN of a credential provider of the default token vault", fix)
+	case !ok:
+		e.fail(f, "provider-arn-invalid", quoted(arn)+" is not the ARN of a credential provider of the default token vault", fix)
 	case ours.foreign(a) != "":
 		e.fail(f, "provider-foreign", "the credential provider is of "+ours.foreign(a)+"; roles get rights to providers of this account and region only", fix)
-	case name != "" && vault[3] != name:
-		e.fail(f, "provider-name-mismatch", "the ARN is of the provider "+vault[3]+", but the name is "+name, fix)
+	case name != "" && vault.Name != name:
+		e.fail(f, "provider-name-mismatch", "the ARN is of the provider "+vault.Name+", but the name is "+name, fix)
 	default:
-		return CredentialProvider{Name: name, ARN: s, Kind: ProviderKind(vault[2])}, name != ""
+		return CredentialProvider{Name: name, ARN: arn, Kind: vault.Kind}, name != ""
 	}
 	return CredentialProvider{}, false
+}
+
+// splitProviderARN gives the parts of the ARN of a provider of the default
+// token vault, and whether it is one.
+func splitProviderARN(s string) (a arn, p CredentialProvider, ok bool) {
+	a, ok = splitARN(s)
+	if !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) {
+		return a, p, false
+	}
+	vault := strings.Split(a.resource, "/")
+	if len(vault) != 4 || vault[0] != "token-vault" || vault[1] != "default" {
+		return a, p, false
+	}
+	p = CredentialProvider{Name: vault[3], ARN: s, Kind: ProviderKind(vault[2])}
+	return a, p, (p.Kind == OAuth2Provider || p.Kind == APIKeyProvider) && providerName.MatchString(p.Name)
 }
 
 var wholeNumber = regexp.MustCompile(`\A[0-9]{1,9}\z`)

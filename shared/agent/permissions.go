@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,28 +76,34 @@ func (e *entry) models(f field) []Model {
 	return out
 }
 
+// foreignModel says whose model or profile an ARN names when it is not one an agent here can use.
+func (p Place) foreignModel(a arn, model, profile bool) string {
+	switch {
+	case model && a.account != "":
+		return "account " + quoted(a.account)
+	case model && a.partition != p.Partition:
+		return "partition " + quoted(a.partition)
+	case profile:
+		return p.foreign(a)
+	}
+	return ""
+}
+
 // model reads a model given by id or ARN, or by the id or ARN of an inference profile that AWS defines.
 func (e *entry) model(f field, s string) (Model, bool) {
 	const fix = "write the id of a model, such as anthropic.claude-sonnet-4-20250514-v1:0, or the same after us., eu., apac., jp., au., ca., us-gov. or global. for an inference profile; no wildcards"
-	ours := e.file.place
-	id := s
-	model, profile := true, true // what id may be
+	id, model, profile := s, true, true // what id may be
 	if a, ok := splitARN(s); ok {
 		kind, rest, _ := strings.Cut(a.resource, "/")
-		id = rest
-		model, profile = kind == "foundation-model", kind == "inference-profile"
-		switch {
-		case a.service != "bedrock" || !regionID.MatchString(a.region):
-			model, profile = false, false
-		case kind == "application-inference-profile":
+		ofBedrock := a.service == "bedrock" && regionID.MatchString(a.region)
+		id, model, profile = rest, ofBedrock && kind == "foundation-model", ofBedrock && kind == "inference-profile"
+		if ofBedrock && kind == "application-inference-profile" {
 			e.fail(f, "model-profile-unsupported", "this is an application inference profile, whose model cannot be told from its ARN",
 				"write the id of the model, or of the system inference profile, that it was made from")
 			return Model{}, false
-		case model && (a.account != "" || a.partition != ours.Partition):
-			e.fail(f, "model-foreign", fmt.Sprintf("%s is not the ARN of a model in partition %s", quoted(s), ours.Partition), fix)
-			return Model{}, false
-		case profile && ours.foreign(a) != "":
-			e.fail(f, "model-foreign", "the inference profile is of "+ours.foreign(a)+"; roles get rights to profiles of this account and region only", fix)
+		}
+		if foreign := e.file.place.foreignModel(a, model, profile); foreign != "" {
+			e.fail(f, "model-foreign", quoted(s)+" is of "+foreign+"; roles get rights to models of this partition and to profiles of this account and region only", fix)
 			return Model{}, false
 		}
 	}

@@ -41,7 +41,7 @@ func readTree(data []byte) (root *yaml.Node, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var first, second yaml.Node
 	if err := dec.Decode(&first); errors.Is(err, io.EOF) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // a file may hold nothing, and that is no error of reading it
 	} else if err != nil {
 		return nil, err
 	}

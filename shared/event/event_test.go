@@ -103,12 +103,12 @@ func TestAWakeUpComesBackAsItWasSent(t *testing.T) {
 func TestWorkOfOneConfigIsOneGroupAndOfOneEventOneMessage(t *testing.T) {
 	a := event.Look{Key: "configs/a.yaml"}
 	b := event.Look{Key: "configs/b.yaml"}
-	first, again, next, else_ := message(t, a, "1"), message(t, a, "1"), message(t, a, "2"), message(t, b, "1")
-	if first.ID != again.ID || first.ID == next.ID || first.ID == else_.ID {
-		t.Errorf("deduplication ids %s %s %s %s", first.ID, again.ID, next.ID, else_.ID)
+	first, again, next, elsewhere := message(t, a, "1"), message(t, a, "1"), message(t, a, "2"), message(t, b, "1")
+	if first.ID != again.ID || first.ID == next.ID || first.ID == elsewhere.ID {
+		t.Errorf("deduplication ids %s %s %s %s", first.ID, again.ID, next.ID, elsewhere.ID)
 	}
-	if first.Group != next.Group || first.Group == else_.Group || first.Group != naming.ConfigID("configs/a.yaml") {
-		t.Errorf("groups %s %s %s", first.Group, next.Group, else_.Group)
+	if first.Group != next.Group || first.Group == elsewhere.Group || first.Group != naming.ConfigID("configs/a.yaml") {
+		t.Errorf("groups %s %s %s", first.Group, next.Group, elsewhere.Group)
 	}
 	w, err := event.DecodeWork(first.Body)
 	if err != nil || w.Key != "configs/a.yaml" || len(w.Hints) != 1 {

@@ -242,10 +242,7 @@ func refuse(r Role) Refusal {
 	}
 	f.Kind = NotOurs
 	f.Message = fmt.Sprintf("role %s exists already and Rolekeeper did not make it", d.Name)
-	f.Fix = "if nothing uses it, have it deleted and upload the config again; or rename the agent; or name the role in aws.execution_role of another agent name"
-	if d.Kind == model.BuildRole {
-		f.Fix = "if nothing uses it, have it deleted and upload the config again; or rename the agent"
-	}
+	f.Fix = "if nothing uses it, have it deleted and upload the config again; or rename the agent"
 	return f
 }
 

@@ -77,7 +77,7 @@ func lost(n need, owner model.Claim) fault.Problem {
 	if n.key == naming.RoleClaimKey(n.agent.Name) {
 		return n.agent.Problem("name-claimed", "name",
 			fmt.Sprintf("agent name %q is taken by %s", n.agent.Name, owner.Config),
-			"rename the agent; or remove it there, and this config is looked at again when the name is free")
+			"rename the agent, or keep it in that config; should the name become free, this config is looked at again by itself")
 	}
 	return n.agent.Problem("project-claimed", "name",
 		fmt.Sprintf("agent %q needs the CodeBuild project %s, which agent %q of %s has", n.agent.Name, naming.Project(n.agent.Name), owner.Agent, owner.Config),

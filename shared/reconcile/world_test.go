@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -96,7 +94,7 @@ func (w *world) reconciler() *reconcile.Reconciler {
 	}
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 func (w *world) reconcileBatch() sqsbatch.Batch {
 	r := w.reconciler()
@@ -322,11 +320,6 @@ func codes(s status.Status) []string {
 		all = append(all, p.Code)
 	}
 	return all
-}
-
-// inboxBatch makes an event for a function by hand.
-func inboxBatch(body string) events.SQSEvent {
-	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: "by-hand", Body: body, Attributes: map[string]string{"ApproximateReceiveCount": "1"}}}}
 }
 
 const container = `

@@ -171,25 +171,21 @@ func plain(err error) string {
 // Events gives the events that a new answer calls for, given the answer before
 // it and the plan's findings. Equal transitions have equal ids.
 func Events(before, now status.Status, findings []plan.Finding) []event.Outgoing {
-	key, version := now.Config.Key, now.Config.VersionID
+	switch now.Outcome {
+	case status.Rejected:
+		return refused(before, now)
+	case status.Ready, status.Orphaned, status.Blocked:
+	default:
+		return nil
+	}
+	if now.Config.VersionID == "" {
+		return nil // the config is gone, and nothing was looked at
+	}
 	var events []event.Outgoing
-	if now.Outcome == status.Rejected && (before.Outcome != status.Rejected || before.Config.VersionID != version || !slices.Equal(before.Problems, now.Problems)) {
-		events = append(events, event.ConfigRejected{
-			Transition: event.NewTransition(key, version, "", "rejected "+now.Summary),
-			Summary:    now.Summary, Problems: now.Problems[:min(len(now.Problems), event.MaxProblems)],
-		})
-	}
-	if now.Outcome != status.Ready && now.Outcome != status.Orphaned && now.Outcome != status.Blocked || version == "" {
-		return events
-	}
 	for _, a := range now.Agents {
-		if a.Phase != status.PhaseActive || len(a.BlockedBy) > 0 || slices.Contains(a.Notes, RemovedAgentNote) {
-			continue
-		}
-		if was, _ := before.Agent(a.Name); before.Config.AppliedVersionID != now.Config.AppliedVersionID ||
-			!maps.Equal(was.Applied, a.Applied) || len(was.BlockedBy) > 0 {
+		if newlyReady(before, now, a) {
 			events = append(events, event.RolesReady{
-				Transition:     event.NewTransition(key, version, a.Name, "ready"),
+				Transition:     event.NewTransition(now.Config.Key, now.Config.VersionID, a.Name, "ready"),
 				RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
 			})
 		}
@@ -198,6 +194,27 @@ func Events(before, now status.Status, findings []plan.Finding) []event.Outgoing
 		events = append(events, drift(before, now, a, findings)...)
 	}
 	return events
+}
+
+// refused tells of a refusal that was not told yet.
+func refused(before, now status.Status) []event.Outgoing {
+	if before.Outcome == status.Rejected && before.Config.VersionID == now.Config.VersionID && slices.Equal(before.Problems, now.Problems) {
+		return nil
+	}
+	return []event.Outgoing{event.ConfigRejected{
+		Transition: event.NewTransition(now.Config.Key, now.Config.VersionID, "", "rejected "+now.Summary),
+		Summary:    now.Summary, Problems: now.Problems[:min(len(now.Problems), event.MaxProblems)],
+	}}
+}
+
+// newlyReady reports whether the roles of an agent are as the config asks and
+// were not, or not of this version, at the answer before.
+func newlyReady(before, now status.Status, a status.Agent) bool {
+	if a.Phase != status.PhaseActive || len(a.BlockedBy) > 0 || slices.Contains(a.Notes, RemovedAgentNote) {
+		return false
+	}
+	was, _ := before.Agent(a.Name)
+	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(was.Applied, a.Applied) || len(was.BlockedBy) > 0
 }
 
 // drift tells of elements that were put back, and of those that were newly
