@@ -1,0 +1,100 @@
+package model_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/model"
+)
+
+func TestADamagedClaimIsNoClaim(t *testing.T) {
+	for name, body := range map[string]string{
+		"empty":              "",
+		"cut":                `{"v":1,"config":"configs/a","ag`,
+		"of a later format":  `{"v":2,"config":"configs/a","agent":"a"}`,
+		"without owner":      `{"v":1,"agent":"a"}`,
+		"without agent":      `{"v":1,"config":"configs/a"}`,
+		"with unknown field": `{"v":1,"config":"configs/a","agent":"a","free":true}`,
+		"two of them":        `{"v":1,"config":"configs/a","agent":"a"}{"v":1,"config":"configs/b","agent":"a"}`,
+	} {
+		if c, err := model.ParseClaim([]byte(body)); err == nil {
+			t.Errorf("%s: read as %+v", name, c)
+		}
+	}
+}
+
+func TestOnlyTheNewestNoncesAreKept(t *testing.T) {
+	var c model.Claim
+	for i := range 20 {
+		c = c.WithCreating(strings.Repeat("x", i+1))
+	}
+	if len(c.Creating) != model.MaxCreating || len(c.Creating[model.MaxCreating-1]) != 20 {
+		t.Errorf("kept %v", c.Creating)
+	}
+}
+
+func TestAConfigWaitsOnce(t *testing.T) {
+	c := model.Claim{}.WithWaiting("b").WithWaiting("a").WithWaiting("b")
+	if !slices.Equal(c.Waiting, []string{"a", "b"}) {
+		t.Errorf("waiting: %v", c.Waiting)
+	}
+}
+
+func TestANonceCountsForItsKindAlone(t *testing.T) {
+	nonce := model.Nonce(model.RuntimeRole, "random")
+	c := model.Claim{}.WithCreating(model.HashNonce(nonce))
+	if !c.Made(model.RuntimeRole, nonce) {
+		t.Error("the role it was made for is not known by it")
+	}
+	for kind, other := range map[model.RoleKind]string{model.BuildRole: nonce, model.RuntimeRole: "runtime-other"} {
+		if c.Made(kind, other) {
+			t.Errorf("a %s role is taken for ours by %q", kind, other)
+		}
+	}
+	if (model.Claim{}).Made(model.RuntimeRole, "") {
+		t.Error("a role without a nonce is taken for ours")
+	}
+}
+
+func FuzzParseClaim(f *testing.F) {
+	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","runtimeRoleId":"AROA1","creating":["x"],"waiting":["configs/b"]}`))
+	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a"} `))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := model.ParseClaim(data)
+		if err != nil {
+			return
+		}
+		if c.Config == "" || c.Agent == "" {
+			t.Fatalf("a claim without owner: %+v", c)
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := model.ParseClaim(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rewritten, err := json.Marshal(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(written), string(rewritten)); diff != "" {
+			t.Fatalf("changes when it is written and read:\n%s", diff)
+		}
+	})
+}
+
+func FuzzParseClaimIndex(f *testing.F) {
+	f.Add([]byte(`{"v":1,"config":"configs/a","claims":["claims/roles/x.json"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x, err := model.ParseClaimIndex(data)
+		if err == nil && x.V != 1 {
+			t.Fatalf("read as %+v", x)
+		}
+	})
+}
