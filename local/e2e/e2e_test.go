@@ -45,7 +45,15 @@ type stack struct {
 
 func start(t testing.TB) stack {
 	t.Helper()
-	return stack{localtest.Start(t, local.Options{Template: "../../template.yaml", Account: account, Region: region, TimeScale: 0.02}), t}
+	return startWith(t, nil)
+}
+
+// startWith starts the application with parameters of the template.
+func startWith(t testing.TB, parameters map[string]string) stack {
+	t.Helper()
+	return stack{localtest.Start(t, local.Options{
+		Template: "../../template.yaml", Parameters: parameters, Account: account, Region: region, TimeScale: 0.02,
+	}), t}
 }
 
 // in gives the application to a subtest.
