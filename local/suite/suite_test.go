@@ -32,13 +32,16 @@ const (
 // timeScale turns the minutes of the cases into seconds.
 const timeScale = 0.01
 
-func start(t *testing.T) *local.AWS {
-	t.Helper()
-	return localtest.Start(t, local.Options{Template: "testdata/template.yaml", Account: account, Region: region, TimeScale: timeScale})
+func TestOnTheLocalAWS(t *testing.T) {
+	a := localtest.Start(t, local.Options{Template: "testdata/template.yaml", Account: account, Region: region, TimeScale: timeScale})
+	t.Run("faults", func(t *testing.T) { testFaults(t, a) })
+	t.Run("suite", func(t *testing.T) { testSuite(t, a) })
+	for _, err := range a.Errors() {
+		t.Error(err)
+	}
 }
 
-func TestTheLocalAWSBehavesAsAWS(t *testing.T) {
-	a := start(t)
+func testSuite(t *testing.T, a *local.AWS) {
 	a.Proxy().SetListBucket(func(caller, _ string) bool { return caller != "unlisted" })
 	queues := sqs.NewFromConfig(a.Config("suite"))
 	suite.Run(t, &suite.Backend{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 
@@ -22,7 +23,9 @@ type meaning struct {
 	is    error // sentinel that the error is, if any
 }
 
-// codes holds the codes that mean something; throttling codes are the SDK's own list.
+// codes holds the codes that mean something; throttling codes are the SDK's own
+// list. A 404 without one of these codes is not absence: HEAD answers so for a
+// missing bucket, too.
 func codes() map[string]meaning {
 	return map[string]meaning{
 		// IAM API reference, "Errors" of the operations used.
@@ -35,6 +38,7 @@ func codes() map[string]meaning {
 		"NoSuchKey":                  {fault.Unknown, fault.ErrNotFound},
 		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
 		"ConditionalRequestConflict": {fault.Retry, fault.ErrConflict},
+		"OperationAborted":           {fault.Retry, nil}, // 409: another operation on the object is under way
 		"SlowDown":                   {fault.Retry, nil},
 		"InternalError":              {fault.Retry, nil},
 		"ServiceUnavailable":         {fault.Retry, nil},
@@ -75,18 +79,14 @@ func of(err error) meaning {
 			return meaning{class: fault.Retry}
 		}
 	}
+	// The SDK wraps a request that got no answer in a ResponseError, too: of status 0.
 	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		switch code := response.HTTPStatusCode(); {
-		case code == http.StatusNotFound && api == nil:
-			return meaning{fault.Unknown, fault.ErrNotFound} // HEAD has no body to say so
-		case code >= http.StatusInternalServerError, code == http.StatusTooManyRequests:
-			return meaning{class: fault.Retry}
-		}
-		return meaning{class: fault.Unknown}
+	if errors.As(err, &response) && (response.HTTPStatusCode() >= http.StatusInternalServerError || response.HTTPStatusCode() == http.StatusTooManyRequests) {
+		return meaning{class: fault.Retry}
 	}
 	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return meaning{class: fault.Retry}
 	}
 	return meaning{class: fault.Unknown}
