@@ -39,8 +39,8 @@ func check(t *testing.T, err error, class fault.Class, is error) {
 			t.Errorf("class %q, want %q: %v", fault.Of(got), class, got)
 		}
 		for _, sentinel := range []error{fault.ErrNotFound, fault.ErrExists, fault.ErrConflict} {
-			if errors.Is(got, sentinel) != (is == sentinel) {
-				t.Errorf("is %q: %v, want %v: %v", sentinel, errors.Is(got, sentinel), is == sentinel, got)
+			if errors.Is(got, sentinel) != errors.Is(is, sentinel) {
+				t.Errorf("is %q: %v, want %v alone: %v", sentinel, errors.Is(got, sentinel), is, got)
 			}
 		}
 		if !errors.Is(got, err) {
