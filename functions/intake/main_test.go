@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/md5" //nolint:gosec // what SQS answers
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+)
+
+const queues = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+
+func environment() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1",
+		"CONFIG_BUCKET":   "bedrock-agentcore-configs-123456789012-us-east-1",
+		"INBOX_QUEUE_URL": queues + "inbox", "INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead", "WORK_QUEUE_URL": queues + "work.fifo",
+	}
+}
+
+// standIn stands for SQS on the loopback device, denies calls about one queue, and
+// keeps them all: operation and name of the queue. The SDK finds it by the
+// environment, as in Lambda.
+func standIn(t *testing.T, denied string) func() []string {
+	t.Helper()
+	var mu sync.Mutex
+	var calls []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			URL  string `json:"QueueUrl"`
+			Body string `json:"MessageBody"`
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || json.Unmarshal(body, &in) != nil {
+			http.Error(w, "not understood", http.StatusBadRequest)
+			return
+		}
+		queue := strings.TrimPrefix(in.URL, queues)
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")+" "+queue)
+		if queue == denied {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"__type":"AccessDenied","message":"no"}`)
+			return
+		}
+		sum := md5.Sum([]byte(in.Body)) //nolint:gosec // what SQS answers
+		_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
+	}))
+	t.Cleanup(server.Close)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_CA_BUNDLE": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls
+	}
+}
+
+func TestTheFunctionIsWiredToItsQueues(t *testing.T) {
+	uploaded, err := os.ReadFile("../../events/s3-config-uploaded.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		body   string
+		denied string
+		want   []string
+		back   int
+	}{
+		"an upload goes to the work queue":          {string(uploaded), "", []string{"SendMessage work.fifo"}, 0},
+		"poison goes to the inbox's dead letters":   {"{", "", []string{"SendMessage inbox-dead"}, 0},
+		"what cannot be sent is kept for a new try": {string(uploaded), "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := standIn(t, c.denied)
+			batch, err := wire(t.Context(), environment(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := batch.Lambda(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "m", ReceiptHandle: "r", Body: c.body}}})
+			if err != nil || len(out.BatchItemFailures) != c.back {
+				t.Errorf("response %+v, %v", out, err)
+			}
+			if diff := cmp.Diff(c.want, calls()); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
+	for _, missing := range slices.Sorted(maps.Keys(environment())) {
+		t.Run(missing, func(t *testing.T) {
+			environ := environment()
+			delete(environ, missing)
+			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+				t.Errorf("error %v does not name %s", err, missing)
+			}
+		})
+	}
+	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
+	for name := range environment() {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}

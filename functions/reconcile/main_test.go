@@ -1,0 +1,164 @@
+package main
+
+import (
+	"crypto/md5" //nolint:gosec // what SQS answers
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+const (
+	account = "123456789012"
+	bucket  = "bedrock-agentcore-configs-123456789012-us-east-1"
+	queues  = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+	work    = `{"v":1,"key":"configs/team/agent.yaml","hints":[]}`
+)
+
+func environment() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID": account, "PARTITION": "aws", "AWS_REGION": "us-east-1",
+		"CONFIG_BUCKET": bucket, "SOURCE_BUCKET": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
+		"INBOX_QUEUE_URL": queues + "inbox", "WORK_QUEUE_URL": queues + "work.fifo", "WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
+		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
+		"ENSURE_SERVICE_LINKED_ROLES": "true",
+	}
+}
+
+// standIn stands for S3 and SQS on the loopback device, answers reads below
+// configs/ with an error, and keeps all calls: operation and name of the queue,
+// or method and path. The SDK finds it by the environment, as in Lambda.
+func standIn(t *testing.T, status int, code string) func() []string {
+	t.Helper()
+	var mu sync.Mutex
+	var calls []string
+	s3Error := func(w http.ResponseWriter, status int, code string) {
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		operation, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
+		if !isSQS {
+			calls = append(calls, r.Method+" "+r.URL.Path)
+			if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != account {
+				t.Errorf("%s %s expects owner %q", r.Method, r.URL.Path, owner)
+			}
+			switch {
+			case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/"+bucket+"/configs/"):
+				s3Error(w, status, code)
+			case r.Method == http.MethodGet:
+				s3Error(w, http.StatusNotFound, "NoSuchKey")
+			}
+			return
+		}
+		var in struct {
+			URL  string `json:"QueueUrl"`
+			Body string `json:"MessageBody"`
+		}
+		if err := json.Unmarshal(body, &in); err != nil {
+			t.Error(err)
+		}
+		calls = append(calls, operation+" "+strings.TrimPrefix(in.URL, queues))
+		sum := md5.Sum([]byte(in.Body)) //nolint:gosec // what SQS answers
+		_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
+	}))
+	t.Cleanup(server.Close)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_CA_BUNDLE": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls
+	}
+}
+
+func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
+	const config, status = "GET /" + bucket + "/configs/team/agent.yaml", "PUT /" + bucket + "/status/team/agent.yaml.json"
+	for name, c := range map[string]struct {
+		body     string
+		receives string
+		status   int
+		code     string
+		want     []string // in any order, others may be between
+		never    []string
+		back     int
+	}{
+		"poison goes to the work queue's dead letters": {
+			"{", "1", 0, "", []string{"SendMessage work-dead.fifo"}, []string{config}, 0,
+		},
+		"what cannot be read is kept for a new try": {
+			work, "1", 403, "AccessDenied", []string{config, "ChangeMessageVisibility work.fifo"}, []string{status, "SendMessage work-dead.fifo"}, 1,
+		},
+		"what stays throttled is answered, and woken through the inbox": {
+			work, "5", 503, "SlowDown", []string{config, "SendMessage inbox", status}, []string{"SendMessage work-dead.fifo"}, 0,
+		},
+		"what stays denied is answered and goes to the dead letters": {
+			work, "5", 403, "AccessDenied", []string{config, status, "SendMessage work-dead.fifo"}, []string{"SendMessage inbox"}, 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := standIn(t, c.status, c.code)
+			batch, err := wire(t.Context(), environment(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := batch.Lambda(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{
+				MessageId: "m", ReceiptHandle: "r", Body: c.body,
+				Attributes: map[string]string{"ApproximateReceiveCount": c.receives, "MessageGroupId": "g"},
+			}}})
+			if err != nil || len(out.BatchItemFailures) != c.back {
+				t.Errorf("response %+v, %v", out, err)
+			}
+			for _, want := range c.want {
+				if !slices.Contains(calls(), want) {
+					t.Errorf("no call %q in %q", want, calls())
+				}
+			}
+			for _, never := range c.never {
+				if slices.Contains(calls(), never) {
+					t.Errorf("call %q in %q", never, calls())
+				}
+			}
+		})
+	}
+}
+
+func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
+	for _, missing := range slices.Sorted(maps.Keys(environment())) {
+		t.Run(missing, func(t *testing.T) {
+			environ := environment()
+			delete(environ, missing)
+			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+				t.Errorf("error %v does not name %s", err, missing)
+			}
+		})
+	}
+	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
+	for name := range environment() {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/intake"
+	"rolekeeper/shared/naming"
+)
+
+var here = event.Here{Account: "123456789012", Region: "us-east-1", ConfigBucket: "bedrock-agentcore-configs-123456789012-us-east-1"}
+
+type queue struct {
+	sent []event.Message
+	err  error
+}
+
+func (q *queue) Send(_ context.Context, m event.Message) error {
+	q.sent = append(q.sent, m)
+	return q.err
+}
+
+func handle(t *testing.T, id, body string) (event.Message, error) {
+	t.Helper()
+	var q queue
+	err := intake.Intake{Here: here, Work: &q}.Handle(t.Context(), id, body)
+	if len(q.sent) > 1 || (len(q.sent) == 1) != (err == nil) {
+		t.Fatalf("sent %v with error %v", q.sent, err)
+	}
+	if err != nil {
+		return event.Message{}, err
+	}
+	return q.sent[0], nil
+}
+
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	body, err := os.ReadFile("../../events/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func TestAnEventBecomesOneMessageInTheGroupOfItsConfig(t *testing.T) {
+	for name, want := range map[string]string{
+		"s3-config-uploaded.json":        "config-uploaded",
+		"s3-config-deleted.json":         "config-deleted",
+		"s3-config-version-deleted.json": "config-deleted",
+		"wake.json":                      "wake",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := handle(t, "inbox-1", sample(t, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := event.DecodeWork(m.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(w.Hints) != 1 || w.Hints[0].Kind != want {
+				t.Errorf("hints %+v, want one of kind %s", w.Hints, want)
+			}
+			if m.Group != naming.ConfigID(w.Key) || m.Delay != 0 || len(m.Attributes) > 0 {
+				t.Errorf("message %+v of %s", m, w.Key)
+			}
+		})
+	}
+}
+
+func TestAnInboxMessageThatComesAgainLeadsToTheSameWorkMessage(t *testing.T) {
+	body := sample(t, "s3-config-uploaded.json")
+	first, err := handle(t, "inbox-1", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := handle(t, "inbox-1", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("again (-first +again):\n%s", diff)
+	}
+	other, err := handle(t, "inbox-2", body)
+	if err != nil || other.ID == first.ID || other.Group != first.Group {
+		t.Errorf("another delivery: %+v, %v", other, err)
+	}
+}
+
+func TestAWakeUpLeadsToItsConfig(t *testing.T) {
+	m, err := event.Wake("configs/a.yaml", time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := handle(t, "inbox-1", m.Body)
+	if err != nil || got.Group != naming.ConfigID("configs/a.yaml") {
+		t.Errorf("message %+v, %v", got, err)
+	}
+}
+
+func TestWhatIsNotOursIsNotSentOn(t *testing.T) {
+	uploaded := sample(t, "s3-config-uploaded.json")
+	w, err := handle(t, "inbox-1", uploaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := event.DecodeWork(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swap := func(old, with string) string {
+		if !strings.Contains(uploaded, old) {
+			t.Fatalf("the sample has no %q", old)
+		}
+		return strings.ReplaceAll(uploaded, old, with)
+	}
+	for name, c := range map[string]struct {
+		body  string
+		class fault.Class
+	}{
+		"not JSON":              {"{", fault.Poison},
+		"nothing":               {"", fault.Poison},
+		"no event":              {"{}", fault.Poison},
+		"another account":       {swap(`"account": "`+here.Account, `"account": "999999999999`), fault.Poison},
+		"another region":        {swap(`"`+here.Region+`"`, `"eu-west-1"`), fault.Poison},
+		"another bucket":        {swap(here.ConfigBucket, "another-bucket"), fault.Poison},
+		"a folder":              {swap(decoded.Key, "configs/team/"), fault.Ignored},
+		"a key out of place":    {swap(decoded.Key, "status/a.json"), fault.Poison},
+		"a key with ..":         {swap(decoded.Key, "configs/../a"), fault.Poison},
+		"a key of 201 bytes":    {swap(decoded.Key, "configs/"+strings.Repeat("a", 193)), fault.Poison},
+		"a key with a space":    {swap(decoded.Key, "configs/a b"), fault.Poison},
+		"another detail-type":   {swap("Object Created", "Object Tags Added"), fault.Poison},
+		"an event without more": {`{"source":"aws.s3","detail-type":"Object Created","account":"123456789012","region":"us-east-1"}`, fault.Poison},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := handle(t, "inbox-1", c.body); fault.Of(err) != c.class {
+				t.Errorf("class %q, want %q: %v", fault.Of(err), c.class, err)
+			}
+		})
+	}
+}
+
+func TestAnErrorOfTheWorkQueueKeepsItsClass(t *testing.T) {
+	cause := fault.Errorf(fault.Retry, "throttled")
+	q := queue{err: cause}
+	err := intake.Intake{Here: here, Work: &q}.Handle(t.Context(), "inbox-1", sample(t, "s3-config-uploaded.json"))
+	if !errors.Is(err, cause) || fault.Of(err) != fault.Retry {
+		t.Errorf("error %v", err)
+	}
+}
