@@ -202,7 +202,7 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
 			"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
 			"logs:CreateLogStream", "logs:PutLogEvents",
-			"s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject",
+			"s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
 		},
 	}

@@ -184,6 +184,12 @@ func (f *file) checkNames(agents []Agent) {
 					"give one of the two another name, or delete it"))
 				break
 			}
+			if naming.Hash(a.Name) == naming.Hash(b.Name) {
+				f.problems = append(f.problems, a.Problem("agent-names-collide", "name",
+					fmt.Sprintf("the agents %s and %s would share their roles: the first 10 digits of the SHA-256 of both names are %s", b.Name, a.Name, naming.Hash(a.Name)),
+					"rename one of the two"))
+				break
+			}
 			if a.Deployment == Container && b.Deployment == Container && naming.Project(a.Name) == naming.Project(b.Name) {
 				f.problems = append(f.problems, a.Problem("agent-names-collide", "name",
 					fmt.Sprintf("the agents %s and %s would share the build project %s and the repository %s, since case and runs of _ do not count there",

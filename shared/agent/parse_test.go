@@ -460,6 +460,7 @@ agents:
 func TestAgentsOfOneFileAreKeptApart(t *testing.T) {
 	for name, tt := range map[string]struct{ first, second, want string }{
 		"two keys with one name":                   {"same", "same", "3:14 error agent-name-duplicate same name"},
+		"names that share a hash":                  {"x388339", "x1752642", "3:14 error agent-names-collide x1752642 name"},
 		"names that differ in case":                {"MyAgent", "myagent", "3:14 error agent-names-collide myagent name"},
 		"names that differ in a last underscore":   {"my_agent_", "my_agent", "3:14 error agent-names-collide my_agent name"},
 		"names that differ in runs of underscores": {"my___agent", "my__agent", "3:14 error agent-names-collide my__agent name"},

@@ -11,14 +11,13 @@ import (
 // Class says what becomes of the message whose handling ended in an error.
 type Class string
 
-// The classes. An error without a class is Unknown.
+// The classes. An error without a class is Unknown. A config that is at fault,
+// or that has to wait, is answered in its status; that is no error.
 const (
-	Unknown  Class = "unknown"  // back to the queue; after MaxReceives to the dead letters
-	Retry    Class = "retry"    // time will mend it: throttled, still propagating, changed by somebody else meanwhile
-	Rejected Class = "rejected" // the config is at fault; answered in its status
-	Waiting  Class = "waiting"  // answered in the status, with a wake-up
-	Poison   Class = "poison"   // cannot be decoded; to the dead letters at once
-	Ignored  Class = "ignored"  // not ours
+	Unknown Class = "unknown" // back to the queue, then to the dead letters
+	Retry   Class = "retry"   // time will mend it: throttled, still propagating, changed by somebody else meanwhile
+	Poison  Class = "poison"  // cannot be decoded; to the dead letters at once
+	Ignored Class = "ignored" // not ours
 )
 
 // Error carries a class with its cause.

@@ -56,9 +56,14 @@ func (c Claim) WithCreating(hash string) Claim {
 	return c
 }
 
-// WithWaiting gives the claim with one more config waiting for the name.
+// MaxWaiting bounds Claim.Waiting: who takes a name that many others want is
+// not to be burdened with waking them all.
+const MaxWaiting = 100
+
+// WithWaiting gives the claim with one more config waiting for the name, or as
+// it is when MaxWaiting do already.
 func (c Claim) WithWaiting(key string) Claim {
-	if i, ok := slices.BinarySearch(c.Waiting, key); !ok {
+	if i, ok := slices.BinarySearch(c.Waiting, key); !ok && len(c.Waiting) < MaxWaiting {
 		c.Waiting = slices.Insert(slices.Clone(c.Waiting), i, key)
 	}
 	return c
@@ -150,5 +155,4 @@ type Object struct {
 	ETag         string // what conditions on writes compare
 	VersionID    string
 	LastModified time.Time
-	Size         int64 // of the whole object, also when Body was cut
 }

@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -60,7 +61,9 @@ type Step struct {
 	Service  string              // CreateServiceLinkedRole: service principal
 	Claim    string              // ReserveCreation, RecordRoles: key of the claim
 	Kinds    []model.RoleKind    // ReserveCreation: roles to be made under the claim
-	RoleIDs  map[model.RoleKind]string
+	// ReserveCreation, RecordRoles: unique ids of half-made roles. They are
+	// recorded before another role is tried, which may fail many times.
+	RoleIDs map[model.RoleKind]string
 }
 
 // Finding is one difference between a role and what was last applied to it.
@@ -134,6 +137,13 @@ func (p Plan) Refused(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role })
 }
 
+// Stranger reports whether the role with the ARN was refused because somebody else made it.
+func (p Plan) Stranger(arn string) bool {
+	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool {
+		return r.ARN == arn && (r.Kind == NotOurs || r.Kind == Replaced)
+	})
+}
+
 // Compute compares roles and service-linked roles in the order given. Roles of
 // one agent must follow each other.
 func Compute(roles []Role, linked []ServiceLinkedRole) Plan {
@@ -189,7 +199,7 @@ func (p *Plan) agent(roles []Role) {
 	claim := Step{Agent: roles[0].Desired.Agent, Claim: naming.RoleClaimKey(roles[0].Desired.Agent), Reason: Create}
 	if len(create) > 0 {
 		reserve := claim
-		reserve.Op, reserve.Kinds = ReserveCreation, kinds
+		reserve.Op, reserve.Kinds, reserve.RoleIDs = ReserveCreation, kinds, ids
 		p.Steps = append(append(p.Steps, reserve), create...)
 	}
 	if len(create) > 0 || len(ids) > 0 || record {
@@ -223,11 +233,14 @@ func stand(r Role) standing {
 	}
 }
 
-// bare reports whether the role is as CreateRole leaves it: our trust and
+// HalfMade reports whether a role that was not recorded was made under the claim.
+func HalfMade(r Role) bool { return stand(r) == halfMade }
+
+// bare reports whether the role is as CreateRole leaves it: our path, trust and
 // boundary, and nothing attached.
 func bare(r Role) bool {
 	o := r.Observed
-	return r.Desired.Trust.Same(o.Trust) && o.PermissionsBoundary == r.Desired.PermissionsBoundary &&
+	return o.ARN == r.Desired.ARN && r.Desired.Trust.Same(o.Trust) && o.PermissionsBoundary == r.Desired.PermissionsBoundary &&
 		len(o.Policies) == 0 && len(o.Attached) == 0
 }
 
@@ -248,15 +261,12 @@ func refuse(r Role) Refusal {
 
 // existing plans a role that is ours, in the order boundary, tags, trust,
 // policies, settings: first what limits the role, last what only describes it.
+// What others put on the role may leave no room for our tags or policies; the
+// rest is put right all the same.
 func (p *Plan) existing(r Role, s standing) []Step {
 	d, o := &r.Desired, r.Observed
-	if f, full := overfull(r); full {
-		p.Refusals = append(p.Refusals, f)
-		return nil
-	}
 	digests := Digests(*d)
-	var steps []Step
-	differs := func(step Step, kind FindingKind) {
+	differs := func(step Step, kind FindingKind) Step {
 		step.Agent, step.Role, step.Desired = d.Agent, d.Name, d
 		step.Reason = Change
 		switch {
@@ -266,29 +276,58 @@ func (p *Plan) existing(r Role, s standing) []Step {
 			step.Reason = Drift
 			p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: step.Element, Kind: kind, Repaired: true})
 		}
-		steps = append(steps, step)
+		return step
 	}
 
+	var steps []Step
 	if o.PermissionsBoundary != d.PermissionsBoundary {
-		differs(Step{Op: PutBoundary, Element: element(d.Kind, partBoundary)}, missingOr(o.PermissionsBoundary == ""))
+		steps = append(steps, differs(Step{Op: PutBoundary, Element: element(d.Kind, partBoundary)}, missingOr(o.PermissionsBoundary == "")))
 	}
-	if !tagged(d, o) {
-		differs(Step{Op: TagRole, Element: element(d.Kind, partTags)}, Edited)
+	if f, full := tagsFull(r); full {
+		p.Refusals = append(p.Refusals, f)
+	} else if !tagged(d, o) {
+		steps = append(steps, differs(Step{Op: TagRole, Element: element(d.Kind, partTags)}, Edited))
 	}
 	if !d.Trust.Same(o.Trust) {
-		differs(Step{Op: UpdateTrust, Element: element(d.Kind, partTrust)}, Edited)
+		steps = append(steps, differs(Step{Op: UpdateTrust, Element: element(d.Kind, partTrust)}, Edited))
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Policies)) {
-		raw, there := o.Policies[name]
-		if !there || !d.Policies[name].Same(raw) {
-			differs(Step{Op: PutPolicy, Element: element(d.Kind, partPolicy+name), Policy: name}, missingOr(!there))
-		}
-	}
-	steps = append(steps, p.surplus(r)...)
+	steps = append(steps, p.policies(r, differs)...)
 	if o.Description != d.Description || o.MaxSessionDuration != d.MaxSessionDuration {
-		differs(Step{Op: UpdateSettings, Element: element(d.Kind, partSettings)}, Edited)
+		steps = append(steps, differs(Step{Op: UpdateSettings, Element: element(d.Kind, partSettings)}, Edited))
 	}
 	return steps
+}
+
+// policies plans a role's inline policies. New grants come before old ones go,
+// unless IAM's limit on all of them together leaves no room for both.
+func (p *Plan) policies(r Role, differs func(Step, FindingKind) Step) []Step {
+	d, o := &r.Desired, r.Observed
+	use := measure(r)
+	var puts []Step
+	if use.desired+use.foreign > policy.MaxInlinePerRole {
+		p.Refusals = append(p.Refusals, policiesFull(r, use.desired+use.foreign))
+	} else {
+		for _, name := range byGrowth(r) {
+			raw, there := o.Policies[name]
+			if !there || !d.Policies[name].Same(raw) {
+				puts = append(puts, differs(Step{Op: PutPolicy, Element: element(d.Kind, partPolicy+name), Policy: name}, missingOr(!there)))
+			}
+		}
+	}
+	surplus := p.surplus(r)
+	if use.desired+use.foreign+use.surplus > policy.MaxInlinePerRole {
+		return append(surplus, puts...)
+	}
+	return append(puts, surplus...)
+}
+
+// byGrowth gives the names of the desired policies, those that shrink first, so
+// that the policies never need more room on the way than at its ends.
+func byGrowth(r Role) []string {
+	growth := func(name string) int { return r.Desired.Policies[name].Size() - countedSize(r.Observed.Policies[name]) }
+	names := slices.Sorted(maps.Keys(r.Desired.Policies))
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(growth(a), growth(b)) })
+	return names
 }
 
 // surplus plans the policies that the role has and should not: those we wrote
@@ -341,40 +380,49 @@ func tagged(d *model.Role, o *model.ObservedRole) bool {
 	return true
 }
 
-// overfull reports whether what others put on the role leaves no room for ours
-// within IAM's limits.
-func overfull(r Role) (Refusal, bool) {
-	d, o := r.Desired, r.Observed
-	f := Refusal{Agent: d.Agent, Role: d.Name, ARN: o.ARN}
-	tags := maps.Clone(o.Tags)
+// tagsFull reports whether others' tags leave no room for ours.
+func tagsFull(r Role) (Refusal, bool) {
+	tags := maps.Clone(r.Observed.Tags)
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	maps.Copy(tags, d.Tags)
-	if len(tags) > policy.MaxTags {
-		f.Kind = TagsFull
-		f.Message = fmt.Sprintf("role %s would have %d tags; IAM allows %d", d.Name, len(tags), policy.MaxTags)
-		f.Fix = "remove tags that are not Rolekeeper's from the role"
-		return f, true
+	maps.Copy(tags, r.Desired.Tags)
+	return Refusal{
+		Agent: r.Desired.Agent, Role: r.Desired.Name, ARN: r.Observed.ARN, Kind: TagsFull,
+		Message: fmt.Sprintf("role %s would have %d tags; IAM allows %d", r.Desired.Name, len(tags), policy.MaxTags),
+		Fix:     "remove tags that are not Rolekeeper's from the role",
+	}, len(tags) > policy.MaxTags
+}
+
+func policiesFull(r Role, size int) Refusal {
+	return Refusal{
+		Agent: r.Desired.Agent, Role: r.Desired.Name, ARN: r.Observed.ARN, Kind: PoliciesFull,
+		Message: fmt.Sprintf("role %s would have %d characters of inline policies; IAM allows %d", r.Desired.Name, size, policy.MaxInlinePerRole),
+		Fix:     "remove inline policies that were added by hand, or make a managed policy of them",
 	}
-	size := 0
-	for _, doc := range d.Policies {
-		size += doc.Size()
+}
+
+// sizes are the characters of a role's inline policies that IAM counts: those
+// desired, those on the role that are not ours, and those of ours that are to go.
+type sizes struct{ desired, foreign, surplus int }
+
+func measure(r Role) sizes {
+	var n sizes
+	for _, doc := range r.Desired.Policies {
+		n.desired += doc.Size()
 	}
-	for name, raw := range o.Policies {
-		_, wanted := d.Policies[name]
-		_, written := r.Applied[element(d.Kind, partPolicy+name)]
-		if !wanted && !written {
-			size += countedSize(raw)
+	for name, raw := range r.Observed.Policies {
+		_, wanted := r.Desired.Policies[name]
+		_, written := r.Applied[element(r.Desired.Kind, partPolicy+name)]
+		switch {
+		case wanted:
+		case written:
+			n.surplus += countedSize(raw)
+		default:
+			n.foreign += countedSize(raw)
 		}
 	}
-	if size > policy.MaxInlinePerRole {
-		f.Kind = PoliciesFull
-		f.Message = fmt.Sprintf("role %s would have %d characters of inline policies; IAM allows %d", d.Name, size, policy.MaxInlinePerRole)
-		f.Fix = "remove inline policies that were added by hand, or make a managed policy of them"
-		return f, true
-	}
-	return Refusal{}, false
+	return n
 }
 
 // countedSize gives the characters that IAM counts: all but white space.

@@ -108,7 +108,7 @@ func TestCompute(t *testing.T) {
 		"one is half-made, the other absent": {
 			roles: []plan.Role{input(model.RuntimeRole, halfMade), input(model.BuildRole, absent, func(r *plan.Role) { r.Claim.BuildRoleID = "" })},
 			want: []string{
-				"reserve-creation " + claim + "[build] map[]  create", "create-role role-build  create",
+				"reserve-creation " + claim + "[build] map[runtime:AROA-runtime]  create", "create-role role-build  create",
 				"record-roles " + claim + "[] map[runtime:AROA-runtime]  create",
 				"put-policy role-runtime one create", "put-policy role-runtime two create",
 				"put-policy role-build one create", "put-policy role-build two create",
@@ -178,6 +178,10 @@ func TestCompute(t *testing.T) {
 			roles: []plan.Role{input(model.RuntimeRole, halfMade, func(r *plan.Role) { r.Observed.PermissionsBoundary = "" })},
 			want:  []string{"refused role-runtime role-not-ours"},
 		},
+		"a half-made role at another path is a stranger's": {
+			roles: []plan.Role{input(model.RuntimeRole, halfMade, func(r *plan.Role) { r.Observed.ARN = "arn:aws:iam::123456789012:role/evil/role-runtime" })},
+			want:  []string{"refused role-runtime role-not-ours"},
+		},
 		"a nonce of the other role is a stranger's": {
 			roles: []plan.Role{input(model.RuntimeRole, halfMade, func(r *plan.Role) {
 				nonce := model.Nonce(model.BuildRole, "random")
@@ -199,12 +203,37 @@ func TestCompute(t *testing.T) {
 				for i := range 49 {
 					r.Observed.Tags[fmt.Sprint("theirs", i)] = ""
 				}
+				r.Observed.Trust = "{}"
 			})},
-			want: []string{"refused role-runtime role-tags-full"},
+			want: []string{"update-trust role-runtime  drift", "found runtime/trust edited repaired=true", "refused role-runtime role-tags-full"},
 		},
 		"no room for our policies": {
-			roles: []plan.Role{input(model.RuntimeRole, func(r *plan.Role) { r.Observed.Policies["big"] = strings.Repeat("x ", 10240) })},
-			want:  []string{"refused role-runtime role-policies-full"},
+			roles: []plan.Role{input(model.RuntimeRole, func(r *plan.Role) {
+				r.Observed.Policies = map[string]string{"big": strings.Repeat("x ", 10240)}
+				r.Observed.Trust, r.Observed.PermissionsBoundary = "{}", ""
+			})},
+			want: []string{
+				"put-boundary role-runtime  drift", "update-trust role-runtime  drift",
+				"found runtime/boundary missing repaired=true", "found runtime/trust edited repaired=true", "found runtime/policy/big extra repaired=false",
+				"refused role-runtime role-policies-full",
+			},
+		},
+		"policies that need the room of those that go come after them": {
+			roles: []plan.Role{input(model.RuntimeRole, func(r *plan.Role) {
+				r.Observed.Policies["old"] = strings.Repeat("x", 10200)
+				r.Applied["runtime/policy/old"] = "digest"
+				r.Desired.Policies["new"] = document("s3:ListBucket")
+			})},
+			want: []string{
+				"archive-role role-runtime  change", "delete-policy role-runtime old change", "put-policy role-runtime new change",
+			},
+		},
+		"a policy that shrinks makes room for one that grows": {
+			roles: []plan.Role{input(model.RuntimeRole, func(r *plan.Role) {
+				r.Observed.Policies["two"] = strings.Repeat("x", 9000)
+				r.Desired.Policies["one"] = document("s3:" + strings.Repeat("A", 9000))
+			})},
+			want: []string{"put-policy role-runtime two drift", "put-policy role-runtime one change", "found runtime/policy/two edited repaired=true"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,12 +1,14 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
 	"slices"
 	"time"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
@@ -60,24 +62,36 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	s, _ := r.stored.Agent(a.Name)
 	s.Name, s.Phase = a.Name, status.PhaseActive
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
-	s.Repository = ""
-	if a.BuildRole != nil || a.SharedBuildRole != "" || a.ExternalBuildRole != nil {
-		if s.Repository = r.agent(a.Name).Repository; s.Repository == "" {
-			s.Repository = naming.Repository(a.Name)
+	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
+		if p.Stranger(*arn) {
+			*arn = "" // nobody is to be told to run with a stranger's role
 		}
+	}
+	s.Repository, s.Project = "", ""
+	if of := r.agent(a.Name); of.Deployment == agent.Container {
+		s.Repository, s.Project = cmp.Or(of.Repository, naming.Repository(a.Name)), naming.Project(a.Name)
 	}
 	s.Notes = slices.Clone(a.Notes)
 	s.BlockedBy = nil
 	applied := map[string]string{}
-	for _, d := range a.Roles() {
-		if !p.Refused(d.Name) {
-			maps.Copy(applied, plan.Digests(d))
+	for _, kind := range []model.RoleKind{model.RuntimeRole, model.BuildRole} {
+		i := slices.IndexFunc(a.Roles(), func(d model.Role) bool { return d.Kind == kind })
+		if i >= 0 && !p.Refused(a.Roles()[i].Name) {
+			maps.Copy(applied, plan.Digests(a.Roles()[i]))
 			continue
 		}
+		if i < 0 && r.claims[naming.RoleClaimKey(a.Name)].RoleID(kind) == "" {
+			continue
+		}
+		// The role is refused, or the config no longer asks for it and it is kept:
+		// what was last applied to it stays known.
 		for e, digest := range s.Applied {
-			if plan.KindOf(e) == d.Kind {
+			if plan.KindOf(e) == kind && e != external(kind) && e != shared(kind) {
 				applied[e] = digest
 			}
+		}
+		if i < 0 {
+			s.Notes = append(s.Notes, report.UnusedRoleNote(kind))
 		}
 	}
 	maps.Copy(applied, named(a))
@@ -87,7 +101,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
 		}
 	}
-	s.Drift = r.drift(a.Name, s.Drift, p)
+	s.Drift = r.drift(a.Name, p, func(f plan.Finding) bool { return !f.Repaired })
 	return s
 }
 
@@ -95,18 +109,22 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 // them to Rolekeeper: they too are of the version that was applied.
 func named(a desired.Agent) map[string]string {
 	applied := map[string]string{}
-	for element, e := range map[string]*desired.ExternalRole{"runtime/external": a.ExternalRuntimeRole, "build/external": a.ExternalBuildRole} {
+	for kind, e := range map[model.RoleKind]*desired.ExternalRole{model.RuntimeRole: a.ExternalRuntimeRole, model.BuildRole: a.ExternalBuildRole} {
 		if e != nil {
-			applied[element] = e.ARN
+			applied[external(kind)] = e.ARN
 		}
 	}
-	for element, sibling := range map[string]string{"runtime/shared": a.SharedRuntimeRole, "build/shared": a.SharedBuildRole} {
+	for kind, sibling := range map[model.RoleKind]string{model.RuntimeRole: a.SharedRuntimeRole, model.BuildRole: a.SharedBuildRole} {
 		if sibling != "" {
-			applied[element] = sibling
+			applied[shared(kind)] = sibling
 		}
 	}
 	return applied
 }
+
+// Elements under which the status keeps roles that the config names.
+func external(kind model.RoleKind) string { return string(kind) + "/external" }
+func shared(kind model.RoleKind) string   { return string(kind) + "/shared" }
 
 // roleARNs gives the roles an agent is to be deployed with, wherever they come from.
 func roleARNs(want desired.State, a desired.Agent) (runtime, build string) {
@@ -131,21 +149,39 @@ func roleARNs(want desired.State, a desired.Agent) (runtime, build string) {
 	return runtime, build
 }
 
-// drift keeps what is not as Rolekeeper left it and was not put back, each with
-// the time it was first seen.
-func (r *run) drift(agent string, before []status.Drift, p plan.Plan) []status.Drift {
+// drift gives the findings of an agent that are to be told, each with the time
+// it was first seen.
+func (r *run) drift(agent string, p plan.Plan, told func(plan.Finding) bool) []status.Drift {
+	before, _ := r.stored.Agent(agent)
 	var now []status.Drift
 	for _, f := range p.Findings {
-		if f.Agent != agent || f.Repaired {
+		if f.Agent != agent || !told(f) {
 			continue
 		}
 		d := status.Drift{Element: f.Element, Kind: string(f.Kind), At: r.now.Truncate(time.Second)}
-		if i := slices.IndexFunc(before, func(b status.Drift) bool { return b.Element == d.Element && b.Kind == d.Kind }); i >= 0 {
-			d = before[i]
+		if i := slices.IndexFunc(before.Drift, func(b status.Drift) bool { return b.Element == d.Element && b.Kind == d.Kind }); i >= 0 {
+			d = before.Drift[i]
 		}
 		now = append(now, d)
 	}
 	return now
+}
+
+// note writes drift that is about to be repaired into the status, so that the
+// repair is told even if this run dies between making it and answering.
+func (r *run) note(ctx context.Context, p plan.Plan) error {
+	if r.storedETag == "" || !slices.ContainsFunc(p.Findings, func(f plan.Finding) bool { return f.Repaired }) {
+		return nil
+	}
+	s := r.stored
+	s.Agents = slices.Clone(s.Agents)
+	for i, a := range s.Agents {
+		s.Agents[i].Drift = r.drift(a.Name, p, func(plan.Finding) bool { return true })
+	}
+	if s.SameAnswer(r.stored) || s.Outcome == "" {
+		return nil
+	}
+	return r.store(ctx, s)
 }
 
 // orphans gives the agents that the status knows and the config no longer has.
@@ -191,12 +227,11 @@ func (r *run) orphan(ctx context.Context) (Result, error) {
 }
 
 // wait answers a config that something keeps from being handled for now.
-func (r *Reconciler) wait(ctx context.Context, key string, cause error) (Result, error) {
-	run, err := r.recall(ctx, key)
+func (r *Reconciler) wait(ctx context.Context, key, version string, cause error) (Result, error) {
+	run, s, err := r.recall(ctx, key, version)
 	if err != nil {
 		return Result{}, errors.Join(cause, err)
 	}
-	s := run.stored
 	s.Outcome = status.Waiting
 	at := run.now.Add(event.MaxDelay).Truncate(time.Second)
 	// One wake-up under way is enough: another only when it would come earlier.
@@ -219,24 +254,27 @@ func (r *Reconciler) wait(ctx context.Context, key string, cause error) (Result,
 }
 
 // fail answers a config whose message is about to go to the dead letters.
-func (r *Reconciler) fail(ctx context.Context, key string, cause error) error {
-	run, err := r.recall(ctx, key)
+func (r *Reconciler) fail(ctx context.Context, key, version string, cause error) error {
+	run, s, err := r.recall(ctx, key, version)
 	if err != nil {
 		return err
 	}
-	s := run.stored
 	s.Outcome = status.Failed
 	s.Problems = []fault.Problem{report.FailedProblem(cause)}
 	_, err = run.write(ctx, s, plan.Plan{})
 	return err
 }
 
-// recall makes a run that knows only the status, for an answer without a look.
+// recall makes a run that knows only the status, for an answer without a look,
+// and begins the answer; version is that of the config if it was read.
 // Agents that cannot be found again now are left out, and looked for by the
 // next run: the answer must not depend on what just went wrong.
-func (r *Reconciler) recall(ctx context.Context, key string) (*run, error) {
+func (r *Reconciler) recall(ctx context.Context, key, version string) (*run, status.Status, error) {
 	run := &run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
-	return run, run.readStatus(ctx)
+	err := run.readStatus(ctx)
+	s := run.stored
+	s.Config.VersionID = cmp.Or(version, s.Config.VersionID)
+	return run, s, err
 }
 
 // write sends the events that the new answer calls for and then stores it; an
@@ -244,7 +282,7 @@ func (r *Reconciler) recall(ctx context.Context, key string) (*run, error) {
 func (r *run) write(ctx context.Context, s status.Status, p plan.Plan) (Result, error) {
 	s.Summary, s.Next = report.Words(s)
 	result := Result{Key: r.key, VersionID: s.Config.VersionID, Outcome: s.Outcome, Steps: p.Steps, Problems: len(s.Problems)}
-	events := report.Events(r.stored, s, p.Findings)
+	events := report.Events(r.stored, s)
 	if len(events) > 0 {
 		if err := r.Bus.Send(ctx, events); err != nil {
 			return result, err
@@ -253,17 +291,24 @@ func (r *run) write(ctx context.Context, s status.Status, p plan.Plan) (Result, 
 	if r.storedETag != "" && s.SameAnswer(r.stored) {
 		return result, nil
 	}
+	err := r.store(ctx, s)
+	result.Written = err == nil
+	return result, err
+}
+
+// store writes the status and remembers it.
+func (r *run) store(ctx context.Context, s status.Status) error {
 	s.UpdatedAt = r.now
 	body, err := s.JSON()
 	if err != nil {
-		return result, err
+		return err
 	}
 	key := naming.StatusKey(r.key)
 	if r.storedETag == "" {
-		_, err = r.Store.Create(ctx, key, body)
+		r.storedETag, err = r.Store.Create(ctx, key, body)
 	} else {
-		_, err = r.Store.Replace(ctx, key, body, r.storedETag)
+		r.storedETag, err = r.Store.Replace(ctx, key, body, r.storedETag)
 	}
-	result.Written = err == nil
-	return result, err
+	r.stored = s
+	return err
 }

@@ -65,7 +65,7 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 // reserve notes in the claim which roles are about to be made, so that after a
 // crash they are known for ours.
 func (a applying) reserve(ctx context.Context, s plan.Step) error {
-	c := a.claims[s.Claim].Claim
+	c := withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs)
 	a.nonces[s.Agent] = map[model.RoleKind]string{}
 	for _, kind := range s.Kinds {
 		nonce := model.Nonce(kind, a.Random())
@@ -88,14 +88,16 @@ func (a applying) createRole(ctx context.Context, s plan.Step) error {
 }
 
 func (a applying) record(ctx context.Context, s plan.Step) error {
-	c := a.claims[s.Claim].Claim
-	for _, ids := range []map[model.RoleKind]string{s.RoleIDs, a.ids[s.Agent]} {
-		for kind, id := range ids {
-			c = c.WithRoleID(kind, id)
-		}
-	}
+	c := withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent])
 	c.Creating = nil
 	return a.writeClaim(ctx, s.Claim, c)
+}
+
+func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {
+	for kind, id := range ids {
+		c = c.WithRoleID(kind, id)
+	}
+	return c
 }
 
 // archive keeps the role as it is before policies are taken from it. The key is

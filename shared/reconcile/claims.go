@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/status"
 )
 
 // need is a claim that the config must hold.
@@ -32,18 +36,8 @@ func (r *run) needed() []need {
 			all = append(all, need{naming.ProjectClaimKey(a.Name), a})
 		}
 	}
-	slices.SortFunc(all, func(a, b need) int { return compare(a.key, b.key) })
+	slices.SortFunc(all, func(a, b need) int { return cmp.Compare(a.key, b.key) })
 	return all
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // takeAll takes the claims in order. Names that other configs own are problems;
@@ -67,17 +61,19 @@ func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) 
 			return nil, err
 		}
 		if c.Config != "" && c.Config != r.key {
-			problems = append(problems, lost(n, c))
+			problems = append(problems, r.lost(n, c))
 		}
 	}
 	return problems, nil
 }
 
-func lost(n need, owner model.Claim) fault.Problem {
+func (r *run) lost(n need, owner model.Claim) fault.Problem {
 	if n.key == naming.RoleClaimKey(n.agent.Name) {
-		return n.agent.Problem("name-claimed", "name",
-			fmt.Sprintf("agent name %q is taken by %s", n.agent.Name, owner.Config),
-			"rename the agent, or keep it in that config; should the name become free, this config is looked at again by itself")
+		fix := "rename the agent, or keep it in that config"
+		if slices.Contains(owner.Waiting, r.key) {
+			fix += "; should the name become free, this config is looked at again by itself"
+		}
+		return n.agent.Problem("name-claimed", "name", fmt.Sprintf("agent name %q is taken by %s", n.agent.Name, owner.Config), fix)
 	}
 	return n.agent.Problem("project-claimed", "name",
 		fmt.Sprintf("agent %q needs the CodeBuild project %s, which agent %q of %s has", n.agent.Name, naming.Project(n.agent.Name), owner.Agent, owner.Config),
@@ -150,10 +146,10 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 	for _, n := range needed {
 		keep[n.key] = true
 	}
-	others := map[string]held{}
-	used := map[string]bool{} // by agent
+	left := make([]string, 0, len(r.index.Claims))
 	for _, key := range r.index.Claims {
 		if keep[key] {
+			left = append(left, key)
 			continue
 		}
 		c, err := r.readClaim(ctx, key)
@@ -166,31 +162,91 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 		if c.Config != r.key {
 			continue
 		}
-		others[key] = c
-		known, _ := r.stored.Agent(c.Agent)
-		if !c.Unused() || len(known.Applied) > 0 {
-			used[c.Agent] = true
+		used, err := r.uses(ctx, key, &c)
+		if err != nil {
+			return err
 		}
-	}
-	left := make([]string, 0, len(r.index.Claims))
-	for _, key := range r.index.Claims {
-		c, found := others[key]
-		switch {
-		case keep[key], found && used[c.Agent]:
+		if used {
 			left = append(left, key)
-		case found:
-			if err := r.release(ctx, key, c); err != nil {
-				return err
-			}
+		} else if err := r.release(ctx, key, c); err != nil {
+			return err
 		}
 	}
-	return r.shrinkIndex(ctx, left)
+	return r.writeIndex(ctx, left)
 }
 
-// crashGrace is longer than a run of the function can take. A wake-up that is
-// sent with this delay before a claim is deleted comes when the run is either
-// through or dead.
-const crashGrace = 2 * time.Minute
+// uses reports whether anything stands under a claim that the config does not
+// need any more: for a role claim a role or an applied version, for a project
+// claim a build role or an applied build.
+func (r *run) uses(ctx context.Context, key string, c *held) (bool, error) {
+	known, _ := r.stored.Agent(c.Agent)
+	if key == naming.RoleClaimKey(c.Agent) {
+		if err := r.finish(ctx, key, c); err != nil {
+			return false, err
+		}
+		return !c.Unused() || len(known.Applied) > 0, nil
+	}
+	for e := range known.Applied {
+		if plan.KindOf(e) == model.BuildRole {
+			return true, nil
+		}
+	}
+	role, err := r.readClaim(ctx, naming.RoleClaimKey(c.Agent))
+	if errors.Is(err, fault.ErrNotFound) {
+		return false, nil
+	}
+	return role.Config == r.key && (role.BuildRoleID != "" || len(role.Creating) > 0), err
+}
+
+// finish finds out what became of roles that were being made under a claim when
+// a run died, and that no later run is going to make: one that is there is
+// recorded, and its agent is known from then on.
+func (r *run) finish(ctx context.Context, key string, c *held) error {
+	if len(c.Creating) == 0 {
+		return nil
+	}
+	bare, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: c.Agent, Deployment: agent.Container}}}, r.env)
+	next := c.Claim
+	for _, d := range bare.Agents[0].Roles() {
+		observed, err := r.observe(ctx, d.Name)
+		if err != nil {
+			return err
+		}
+		if observed != nil && c.RoleID(d.Kind) == "" && plan.HalfMade(plan.Role{Desired: d, Observed: observed, Claim: c.Claim}) {
+			next = next.WithRoleID(d.Kind, observed.ID)
+		}
+	}
+	next.Creating = nil
+	etag, err := r.replace(ctx, key, next, c.etag)
+	if err != nil {
+		return err
+	}
+	*c = held{next, etag}
+	r.know(next)
+	return nil
+}
+
+// know makes the agent of a claim under which a role was made one of those that
+// the answer tells of.
+func (r *run) know(c model.Claim) {
+	if c.RuntimeRoleID == "" && c.BuildRoleID == "" {
+		return
+	}
+	a, _ := r.stored.Agent(c.Agent)
+	a.Name, a.Phase = c.Agent, status.PhaseActive
+	if c.RuntimeRoleID != "" && a.RuntimeRoleARN == "" {
+		a.RuntimeRoleARN = r.env.RoleARN(naming.RuntimeRole(r.env.Region, c.Agent))
+	}
+	if c.BuildRoleID != "" && a.BuildRoleARN == "" {
+		a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, c.Agent))
+	}
+	r.stored.Agents = append(slices.DeleteFunc(slices.Clone(r.stored.Agents), func(other status.Agent) bool { return other.Name == a.Name }), a)
+}
+
+// crashGrace is longer than a run of the function can take (its Timeout in
+// template.yaml). A wake-up that is sent with this delay before a claim is
+// deleted comes when the run is either through or dead.
+const crashGrace = 5 * time.Minute
 
 // release deletes a claim of this config and wakes the configs that wait for
 // the name: once more in advance, in case the run dies after the deletion.
@@ -268,9 +324,6 @@ func (r *run) growIndex(ctx context.Context, keys []string) error {
 	slices.Sort(all)
 	return r.writeIndex(ctx, slices.Compact(all))
 }
-
-// shrinkIndex forgets the claims that are not left.
-func (r *run) shrinkIndex(ctx context.Context, left []string) error { return r.writeIndex(ctx, left) }
 
 func (r *run) writeIndex(ctx context.Context, claims []string) error {
 	if slices.Equal(claims, r.index.Claims) {

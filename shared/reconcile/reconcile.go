@@ -105,12 +105,12 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
 	if fault.Of(err) == fault.Retry {
-		return r.wait(ctx, work.Key, err)
+		return r.wait(ctx, work.Key, result.VersionID, err)
 	}
-	return result, errors.Join(err, r.fail(ctx, work.Key, err))
+	return result, errors.Join(err, r.fail(ctx, work.Key, result.VersionID, err))
 }
 
-const answerTime = time.Second
+const answerTime = 2 * time.Second
 
 // Reconcile makes the account hold what the config of the key asks for, and
 // answers it. An error leaves the status as it was: the run is to be repeated.
@@ -191,17 +191,21 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if err := r.note(ctx, p); err != nil {
+		return Result{}, err
+	}
 	if err := r.apply(ctx, p); err != nil {
-		return Result{Steps: p.Steps}, err
+		return Result{VersionID: r.object.VersionID, Steps: p.Steps}, err
 	}
 	if err := r.releaseUnused(ctx, need); err != nil {
-		return Result{Steps: p.Steps}, err
+		return Result{VersionID: r.object.VersionID, Steps: p.Steps}, err
 	}
 	return r.settle(ctx, want, p, append(problems, warnings...))
 }
 
-// remember reads the status and the index of claims. A status that is damaged,
-// or knows of no agents where claims are held, is rebuilt from the claims.
+// remember reads the status and the index of claims, and finds the agents that
+// the index leads to and the status does not know: its loss, or a run that died
+// before it could answer, must not make us forget a role.
 func (r *run) remember(ctx context.Context) error {
 	if err := r.readStatus(ctx); err != nil {
 		return err
@@ -209,10 +213,26 @@ func (r *run) remember(ctx context.Context) error {
 	if err := r.readIndex(ctx); err != nil {
 		return err
 	}
-	if len(r.stored.Agents) > 0 {
-		return nil
+	known := map[string]bool{}
+	for _, a := range r.stored.Agents {
+		known[naming.RoleClaimKey(a.Name)] = true
 	}
-	return r.rebuild(ctx)
+	for _, key := range r.index.Claims {
+		if known[key] {
+			continue
+		}
+		c, err := r.readClaim(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if c.Config == r.key {
+			r.know(c.Claim)
+		}
+	}
+	return nil
 }
 
 func (r *run) readStatus(ctx context.Context) error {
@@ -225,37 +245,13 @@ func (r *run) readStatus(ctx context.Context) error {
 		return err
 	}
 	r.storedETag = object.ETag
-	if s, damaged := status.Parse(object.Body); damaged == nil && s.Config.Key == r.key {
+	s, err := status.Parse(object.Body)
+	if errors.Is(err, status.ErrNewer) {
+		return err // written by a later version of this function, and more than we can keep
+	}
+	if err == nil && s.Config.Key == r.key {
 		r.stored = s
 	}
-	return nil
-}
-
-// rebuild finds the agents of a lost status by the claims of this config under
-// which roles were made. What was applied to them is not known any more.
-func (r *run) rebuild(ctx context.Context) error {
-	var agents []status.Agent
-	for _, key := range r.index.Claims {
-		c, err := r.readClaim(ctx, key)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if c.Config != r.key || c.RuntimeRoleID == "" && c.BuildRoleID == "" {
-			continue
-		}
-		a := status.Agent{Name: c.Agent, Phase: status.PhaseActive}
-		if c.RuntimeRoleID != "" {
-			a.RuntimeRoleARN = r.env.RoleARN(naming.RuntimeRole(r.env.Region, c.Agent))
-		}
-		if c.BuildRoleID != "" {
-			a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, c.Agent))
-		}
-		agents = append(agents, a)
-	}
-	r.stored.Agents = agents
 	return nil
 }
 

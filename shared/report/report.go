@@ -12,12 +12,19 @@ import (
 
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/status"
 )
 
 // RemovedAgentNote is what is told of an agent whose config no longer has it.
 const RemovedAgentNote = "no longer in the config; its roles are kept, nothing was deleted"
+
+// UnusedRoleNote is what is told of a role that was made for an agent whose
+// config no longer asks for one of that kind.
+func UnusedRoleNote(kind model.RoleKind) string {
+	return fmt.Sprintf("the config no longer asks for the %s role that was made for this agent; the role is kept, nothing was deleted", kind)
+}
 
 // Words gives the summary of a status, one sentence, and what to do next.
 func Words(s status.Status) (summary string, next []string) {
@@ -34,7 +41,7 @@ func Words(s status.Status) (summary string, next []string) {
 		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
 			[]string{"nothing: this is repeated by itself"}
 	case status.Failed:
-		return "Handling the config went wrong; what its last good version made stays as it was.",
+		return "Handling the config went wrong part of the way; what was made so far is kept, nothing was deleted.",
 			[]string{"tell the platform team: the message is in the dead letters with its reason"}
 	}
 	return fmt.Sprintf("The config is %s.", s.Outcome), nil
@@ -168,9 +175,9 @@ func plain(err error) string {
 	return text
 }
 
-// Events gives the events that a new answer calls for, given the answer before
-// it and the plan's findings. Equal transitions have equal ids.
-func Events(before, now status.Status, findings []plan.Finding) []event.Outgoing {
+// Events gives the events that a new answer calls for, given the one before it.
+// Equal transitions have equal ids.
+func Events(before, now status.Status) []event.Outgoing {
 	switch now.Outcome {
 	case status.Rejected:
 		return refused(before, now)
@@ -191,7 +198,7 @@ func Events(before, now status.Status, findings []plan.Finding) []event.Outgoing
 		}
 	}
 	for _, a := range now.Agents {
-		events = append(events, drift(before, now, a, findings)...)
+		events = append(events, drift(before, now, a)...)
 	}
 	return events
 }
@@ -218,20 +225,19 @@ func newlyReady(before, now status.Status, a status.Agent) bool {
 }
 
 // drift tells of elements that were put back, and of those that were newly
-// found and left alone.
-func drift(before, now status.Status, a status.Agent, findings []plan.Finding) []event.Outgoing {
+// found and left alone. What was found before is in the answer before; what is
+// not Rolekeeper's to put back and is gone, somebody else took away.
+func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
 	var repaired, found []event.DriftFinding
-	for _, f := range findings {
-		if f.Agent != a.Name {
-			continue
+	for _, d := range was.Drift {
+		if d.Kind != string(plan.Extra) && !has(a.Drift, d) {
+			repaired = append(repaired, finding(a, d))
 		}
-		told := event.DriftFinding{Role: f.Role, Element: f.Element, Kind: string(f.Kind)}
-		switch {
-		case f.Repaired:
-			repaired = append(repaired, told)
-		case !slices.ContainsFunc(was.Drift, func(d status.Drift) bool { return d.Element == f.Element }):
-			found = append(found, told)
+	}
+	for _, d := range a.Drift {
+		if !has(was.Drift, d) {
+			found = append(found, finding(a, d))
 		}
 	}
 	key, version := now.Config.Key, now.Config.VersionID
@@ -248,4 +254,16 @@ func drift(before, now status.Status, a status.Agent, findings []plan.Finding) [
 		events = append(events, event.DriftDetected{Transition: t, Findings: found})
 	}
 	return events
+}
+
+func has(all []status.Drift, d status.Drift) bool {
+	return slices.ContainsFunc(all, func(o status.Drift) bool { return o.Element == d.Element && o.Kind == d.Kind })
+}
+
+func finding(a status.Agent, d status.Drift) event.DriftFinding {
+	arn := a.RuntimeRoleARN
+	if plan.KindOf(d.Element) == model.BuildRole {
+		arn = a.BuildRoleARN
+	}
+	return event.DriftFinding{Role: arn[strings.LastIndexByte(arn, '/')+1:], Element: d.Element, Kind: d.Kind}
 }

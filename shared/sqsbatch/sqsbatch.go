@@ -61,7 +61,7 @@ func (b Batch) Lambda(ctx context.Context, e events.SQSEvent) (events.SQSEventRe
 
 // margin is kept of the function's time to give messages back with a reason
 // rather than be cut off.
-const margin = 2 * time.Second
+const margin = 6 * time.Second
 
 func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {

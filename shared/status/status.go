@@ -133,9 +133,19 @@ type Blocker struct {
 	Fix  string `json:"fix"`
 }
 
-// Parse reads a status. An error means that it is damaged: it must be rebuilt,
-// never read as if nothing were owned.
+// ErrNewer says that a status was written in a later format, by a later version
+// of Rolekeeper: to rebuild it would lose what only that version knows.
+var ErrNewer = errors.New("written in a later format")
+
+// Parse reads a status. An error but ErrNewer means that it is damaged: it must
+// be rebuilt, never read as if nothing were owned.
 func Parse(data []byte) (Status, error) {
+	var format struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &format); err == nil && format.V > Version {
+		return Status{}, fmt.Errorf("status: version %d; this is version %d: %w", format.V, Version, ErrNewer)
+	}
 	var s Status
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

@@ -9,10 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/smithy-go"
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/event"
-	"rolekeeper/shared/fault"
 )
 
 // API is what is called of EventBridge.
@@ -57,15 +57,14 @@ func (c *Client) put(ctx context.Context, events []event.Outgoing) error {
 		return awserr.Wrap(err, "put %d events", len(entries))
 	}
 	var failed []error
-	for _, e := range out.Entries {
+	for i, e := range out.Entries {
 		if e.ErrorCode != nil {
-			failed = append(failed, fmt.Errorf("%s: %s", *e.ErrorCode, aws.ToString(e.ErrorMessage)))
+			refused := &smithy.GenericAPIError{Code: *e.ErrorCode, Message: aws.ToString(e.ErrorMessage)}
+			failed = append(failed, awserr.Wrap(refused, "event %s", *entries[i].DetailType))
 		}
 	}
 	if len(failed) > 0 {
-		// The service takes entries one by one; those it refused are mostly
-		// throttled or internal failures, and all may be sent again.
-		return fault.Errorf(fault.Retry, "put %d events, %d refused: %w", len(entries), len(failed), errors.Join(failed...))
+		return fmt.Errorf("put %d events, %d refused: %w", len(entries), len(failed), errors.Join(failed...))
 	}
 	return nil
 }

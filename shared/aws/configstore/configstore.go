@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -35,8 +33,8 @@ type Client struct {
 // New makes a client for the bucket, which must belong to the account.
 func New(api API, bucket, account string) *Client { return &Client{api, bucket, account} }
 
-// MaxRead bounds what is read of an object in bytes; what is larger comes cut,
-// with its true Size. It is above every size that is accepted.
+// MaxRead bounds what is read of an object in bytes; what is larger comes
+// cut. It is above every size that is accepted.
 const MaxRead = 1 << 20
 
 // Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
@@ -61,7 +59,6 @@ func get(ctx context.Context, call getObject, bucket, owner, key string) (model.
 		ETag:         aws.ToString(out.ETag),
 		VersionID:    aws.ToString(out.VersionId),
 		LastModified: aws.ToTime(out.LastModified),
-		Size:         aws.ToInt64(out.ContentLength),
 	}, nil
 }
 
@@ -81,10 +78,7 @@ func (c *Client) Replace(ctx context.Context, key string, body []byte, etag stri
 }
 
 func (c *Client) put(key string, body []byte) *s3.PutObjectInput {
-	contentType := "application/json"
-	if !strings.HasSuffix(key, ".json") {
-		contentType = "application/octet-stream"
-	}
+	contentType := "application/json" // all that is written here
 	return &s3.PutObjectInput{
 		Bucket: &c.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &contentType, ExpectedBucketOwner: &c.owner,
 	}
@@ -113,6 +107,3 @@ func gone(err error) error {
 	}
 	return err
 }
-
-// String names the bucket, for messages.
-func (c *Client) String() string { return fmt.Sprintf("s3://%s", c.bucket) }

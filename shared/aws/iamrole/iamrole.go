@@ -84,19 +84,20 @@ func (c *Client) Read(ctx context.Context, name string) (model.ObservedRole, err
 		return model.ObservedRole{}, err
 	}
 	if err := c.inline(ctx, &o); err != nil {
-		return model.ObservedRole{}, vanished(err)
+		return model.ObservedRole{}, unsettled(err)
 	}
 	if err := c.attached(ctx, &o); err != nil {
-		return model.ObservedRole{}, vanished(err)
+		return model.ObservedRole{}, unsettled(err)
 	}
 	return o, nil
 }
 
-// vanished keeps a role that changes while it is read from being taken for one
-// that is not there.
-func vanished(err error) error {
+// unsettled takes a "not found" about a role that was just seen or made for what
+// it is: IAM has not caught up, or somebody deletes it meanwhile. Neither is
+// absence; both want another look.
+func unsettled(err error) error {
 	if errors.Is(err, fault.ErrNotFound) {
-		return fault.Errorf(fault.Retry, "changed while it was read: %s", err)
+		return fault.Errorf(fault.Retry, "not there yet, or not any more: %s", err)
 	}
 	return err
 }
@@ -166,7 +167,8 @@ func (c *Client) Create(ctx context.Context, r model.Role, nonce string) (id str
 	return aws.ToString(out.Role.RoleId), nil
 }
 
-// PutBoundary sets the role's permissions boundary.
+// PutBoundary sets the role's permissions boundary. It is an error to be told
+// when the boundary itself does not exist.
 func (c *Client) PutBoundary(ctx context.Context, r model.Role) error {
 	_, err := c.api.PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: &r.Name, PermissionsBoundary: &r.PermissionsBoundary})
 	return awserr.Wrap(err, "set permissions boundary of role %s", r.Name)
@@ -175,19 +177,19 @@ func (c *Client) PutBoundary(ctx context.Context, r model.Role) error {
 // Tag sets the role's tags; others stay.
 func (c *Client) Tag(ctx context.Context, r model.Role) error {
 	_, err := c.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &r.Name, Tags: tagList(r.Tags)})
-	return awserr.Wrap(err, "tag role %s", r.Name)
+	return unsettled(awserr.Wrap(err, "tag role %s", r.Name))
 }
 
 // UpdateTrust replaces the role's trust policy.
 func (c *Client) UpdateTrust(ctx context.Context, r model.Role) error {
 	_, err := c.api.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &r.Name, PolicyDocument: aws.String(r.Trust.JSON())})
-	return awserr.Wrap(err, "replace trust policy of role %s", r.Name)
+	return unsettled(awserr.Wrap(err, "replace trust policy of role %s", r.Name))
 }
 
 // PutPolicy adds or replaces an inline policy.
 func (c *Client) PutPolicy(ctx context.Context, role, name string, document policy.Document) error {
 	_, err := c.api.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: aws.String(document.JSON())})
-	return awserr.Wrap(err, "put policy %s of role %s", name, role)
+	return unsettled(awserr.Wrap(err, "put policy %s of role %s", name, role))
 }
 
 // DeletePolicy removes an inline policy; one that is gone already is success.
@@ -203,7 +205,7 @@ func (c *Client) DeletePolicy(ctx context.Context, role, name string) error {
 // session length that is left out back to its default.
 func (c *Client) UpdateSettings(ctx context.Context, r model.Role) error {
 	_, err := c.api.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: &r.Name, Description: &r.Description, MaxSessionDuration: &r.MaxSessionDuration})
-	return awserr.Wrap(err, "update settings of role %s", r.Name)
+	return unsettled(awserr.Wrap(err, "update settings of role %s", r.Name))
 }
 
 func tagList(tags map[string]string) []types.Tag {

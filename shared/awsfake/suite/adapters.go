@@ -110,7 +110,7 @@ func adapterCases() []testCase {
 			wantFault(t, "head of a missing role", err, fault.Unknown, fault.ErrNotFound)
 			_, err = c.Read(ctx, r.Name)
 			wantFault(t, "read of a missing role", err, fault.Unknown, fault.ErrNotFound)
-			wantFault(t, "policy for a missing role", c.PutPolicy(ctx, r.Name, "p", document(t, permissions)), fault.Unknown, fault.ErrNotFound)
+			wantFault(t, "policy for a role that is not to be seen", c.PutPolicy(ctx, r.Name, "p", document(t, permissions)), fault.Retry, nil)
 			must(c.Create(ctx, r, "nonce"))(t)
 			_, err = c.Create(ctx, r, "nonce")
 			wantFault(t, "a name that is taken", err, fault.Retry, fault.ErrExists)
