@@ -187,4 +187,3 @@ func (s stack) needsOfIAM(c proxy.Call) []simulate.Request {
 	}
 	return []simulate.Request{r}
 }
-

@@ -73,29 +73,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	}
 	s.Notes = slices.Clone(a.Notes)
 	s.BlockedBy = nil
-	applied := map[string]string{}
-	for _, kind := range []model.RoleKind{model.RuntimeRole, model.BuildRole} {
-		i := slices.IndexFunc(a.Roles(), func(d model.Role) bool { return d.Kind == kind })
-		if i >= 0 && !p.Refused(a.Roles()[i].Name) {
-			maps.Copy(applied, plan.Digests(a.Roles()[i]))
-			continue
-		}
-		if i < 0 && r.claims[naming.RoleClaimKey(a.Name)].RoleID(kind) == "" {
-			continue
-		}
-		// The role is refused, or the config no longer asks for it and it is kept:
-		// what was last applied to it stays known.
-		for e, digest := range s.Applied {
-			if plan.KindOf(e) == kind && e != external(kind) && e != shared(kind) {
-				applied[e] = digest
-			}
-		}
-		if i < 0 {
-			s.Notes = append(s.Notes, report.UnusedRoleNote(kind))
-		}
-	}
-	maps.Copy(applied, named(a))
-	s.Applied = applied
+	s.Applied = r.applied(a, p, &s)
 	for _, f := range p.Refusals {
 		if f.Agent == a.Name {
 			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
@@ -103,6 +81,32 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	}
 	s.Drift = r.drift(a.Name, p, func(f plan.Finding) bool { return !f.Repaired })
 	return s
+}
+
+// applied gives the digests of what is on the agent's roles now. Of a role that
+// is refused, or that was made and the config no longer asks for, what was last
+// applied stays known; the latter is noted on the agent.
+func (r *run) applied(a desired.Agent, p plan.Plan, s *status.Agent) map[string]string {
+	applied := named(a)
+	for _, kind := range []model.RoleKind{model.RuntimeRole, model.BuildRole} {
+		i := slices.IndexFunc(a.Roles(), func(d model.Role) bool { return d.Kind == kind })
+		wanted := i >= 0
+		switch {
+		case wanted && !p.Refused(a.Roles()[i].Name):
+			maps.Copy(applied, plan.Digests(a.Roles()[i]))
+			continue
+		case !wanted && r.claims[naming.RoleClaimKey(a.Name)].RoleID(kind) == "":
+			continue
+		case !wanted:
+			s.Notes = append(s.Notes, report.UnusedRoleNote(kind))
+		}
+		for e, digest := range s.Applied {
+			if plan.KindOf(e) == kind && e != external(kind) && e != shared(kind) {
+				applied[e] = digest
+			}
+		}
+	}
+	return applied
 }
 
 // named gives the digests of roles that the config names instead of leaving

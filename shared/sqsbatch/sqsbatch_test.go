@@ -102,22 +102,22 @@ func TestTheClassDecidesWhatBecomesOfAMessage(t *testing.T) {
 		receives int
 		want     fate
 	}{
-		"handled":                              {nil, 1, done},
-		"ignored":                              {fault.Errorf(fault.Ignored, "x"), 1, done},
-		"ignored, however late":                {fault.Errorf(fault.Ignored, "x"), 9, done},
-		"poison":                               {fault.Errorf(fault.Poison, "x"), 1, dead},
-		"poison, wrapped":                      {fmt.Errorf("handle: %w", fault.Errorf(fault.Poison, "x")), 1, dead},
-		"retry, first":                         {fault.Errorf(fault.Retry, "x"), 1, again(2 * time.Second)},
-		"retry, second":                        {fault.Errorf(fault.Retry, "x"), 2, again(4 * time.Second)},
-		"retry, third":                         {fault.Errorf(fault.Retry, "x"), 3, again(8 * time.Second)},
-		"retry, fourth":                        {fault.Errorf(fault.Retry, "x"), 4, again(16 * time.Second)},
-		"retry, fifth":                         {fault.Errorf(fault.Retry, "x"), 5, again(30 * time.Second)},
-		"retry, much later":                    {fault.Errorf(fault.Retry, "x"), 1_000, again(30 * time.Second)},
-		"unknown, first":                       {errors.New("x"), 1, again(2 * time.Second)},
-		"unknown, fourth":                      {errors.New("x"), 4, again(16 * time.Second)},
-		"unknown, fifth":                       {errors.New("x"), sqsbatch.MaxReceives, dead},
-		"unknown, after a crash of the fifth":  {errors.New("x"), sqsbatch.MaxReceives + 1, dead},
-		"retry around unknown":                 {fault.Errorf(fault.Retry, "a: %w", errors.New("x")), 7, again(30 * time.Second)},
+		"handled":                             {nil, 1, done},
+		"ignored":                             {fault.Errorf(fault.Ignored, "x"), 1, done},
+		"ignored, however late":               {fault.Errorf(fault.Ignored, "x"), 9, done},
+		"poison":                              {fault.Errorf(fault.Poison, "x"), 1, dead},
+		"poison, wrapped":                     {fmt.Errorf("handle: %w", fault.Errorf(fault.Poison, "x")), 1, dead},
+		"retry, first":                        {fault.Errorf(fault.Retry, "x"), 1, again(2 * time.Second)},
+		"retry, second":                       {fault.Errorf(fault.Retry, "x"), 2, again(4 * time.Second)},
+		"retry, third":                        {fault.Errorf(fault.Retry, "x"), 3, again(8 * time.Second)},
+		"retry, fourth":                       {fault.Errorf(fault.Retry, "x"), 4, again(16 * time.Second)},
+		"retry, fifth":                        {fault.Errorf(fault.Retry, "x"), 5, again(30 * time.Second)},
+		"retry, much later":                   {fault.Errorf(fault.Retry, "x"), 1_000, again(30 * time.Second)},
+		"unknown, first":                      {errors.New("x"), 1, again(2 * time.Second)},
+		"unknown, fourth":                     {errors.New("x"), 4, again(16 * time.Second)},
+		"unknown, fifth":                      {errors.New("x"), sqsbatch.MaxReceives, dead},
+		"unknown, after a crash of the fifth": {errors.New("x"), sqsbatch.MaxReceives + 1, dead},
+		"retry around unknown":                {fault.Errorf(fault.Retry, "a: %w", errors.New("x")), 7, again(30 * time.Second)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w world
