@@ -1,0 +1,142 @@
+package configstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/fault"
+)
+
+const (
+	bucket  = "configs"
+	account = "123456789012"
+	key     = "claims/roles/0123456789.json"
+)
+
+// watched is an S3 whose requests are kept and whose bodies may be changed.
+type watched struct {
+	*awsfake.S3
+	puts    []*s3.PutObjectInput
+	deletes []*s3.DeleteObjectInput
+	body    io.ReadCloser
+}
+
+func (w *watched) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	w.puts = append(w.puts, in)
+	return w.S3.PutObject(ctx, in, o...)
+}
+
+func (w *watched) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, o ...func(*s3.Options)) (*s3.DeleteObjectOutput, error) {
+	w.deletes = append(w.deletes, in)
+	return w.S3.DeleteObject(ctx, in, o...)
+}
+
+func (w *watched) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+	out, err := w.S3.GetObject(ctx, in, o...)
+	if err == nil && w.body != nil {
+		out.Body = w.body
+	}
+	return out, err
+}
+
+func world() (*watched, *configstore.Client) {
+	c := awsfake.New()
+	c.AddBucket(bucket)
+	w := &watched{S3: c.S3("t")}
+	return w, configstore.New(w, bucket, account)
+}
+
+func TestEveryWriteHasACondition(t *testing.T) {
+	w, c := world()
+	ctx := t.Context()
+	first, err := c.Create(ctx, key, []byte("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Replace(ctx, key, []byte("two"), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(ctx, key, second); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.puts) != 2 || len(w.deletes) != 1 {
+		t.Fatalf("%d puts, %d deletes", len(w.puts), len(w.deletes))
+	}
+	if p := w.puts[0]; aws.ToString(p.IfNoneMatch) != "*" || p.IfMatch != nil {
+		t.Errorf("create: %v, %v", p.IfNoneMatch, p.IfMatch)
+	}
+	if p := w.puts[1]; aws.ToString(p.IfMatch) != first || p.IfNoneMatch != nil {
+		t.Errorf("replace: %v, %v", p.IfNoneMatch, p.IfMatch)
+	}
+	if aws.ToString(w.deletes[0].IfMatch) != second {
+		t.Errorf("delete: %v", w.deletes[0].IfMatch)
+	}
+	for _, p := range w.puts {
+		if aws.ToString(p.ExpectedBucketOwner) != account || aws.ToString(p.Bucket) != bucket {
+			t.Errorf("bucket %v of %v", p.Bucket, p.ExpectedBucketOwner)
+		}
+	}
+}
+
+func TestALargeObjectComesCut(t *testing.T) {
+	w, c := world()
+	for _, size := range []int{0, 1, configstore.MaxRead, configstore.MaxRead + 1, 3 * configstore.MaxRead} {
+		if _, err := w.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("large"), Body: bytes.NewReader(make([]byte, size))}); err != nil {
+			t.Fatal(err)
+		}
+		o, err := c.Get(t.Context(), "large")
+		if err != nil || len(o.Body) != min(size, configstore.MaxRead) {
+			t.Errorf("of %d bytes %d were read (%v)", size, len(o.Body), err)
+		}
+	}
+}
+
+// body is a response body that goes wrong.
+type body struct {
+	io.Reader
+	closed bool
+}
+
+func (b *body) Close() error {
+	b.closed = true
+	return nil
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestABodyThatBreaksOffIsRetried(t *testing.T) {
+	w, c := world()
+	if _, err := c.Create(t.Context(), key, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	b := &body{Reader: io.MultiReader(bytes.NewReader([]byte("o")), failing{})}
+	w.body = b
+	o, err := c.Get(t.Context(), key)
+	if fault.Of(err) != fault.Retry || errors.Is(err, fault.ErrNotFound) || len(o.Body) > 0 {
+		t.Errorf("object %+v, class %q: %v", o, fault.Of(err), err)
+	}
+	if !b.closed {
+		t.Error("the body was left open")
+	}
+}
+
+func TestAListThatIsDeniedIsNotEmpty(t *testing.T) {
+	c := awsfake.New()
+	c.AddBucket(bucket)
+	c.DenyList(bucket, "t")
+	keys, err := configstore.NewReader(c.S3("t"), bucket, account).List(t.Context(), "status/")
+	if err == nil || len(keys) > 0 || errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("keys %q, %v", keys, err)
+	}
+}

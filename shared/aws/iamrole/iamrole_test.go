@@ -1,0 +1,219 @@
+package iamrole_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/policy"
+)
+
+const (
+	trust       = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"codebuild.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	permissions = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/a+b%2B c"}]}`
+)
+
+// paging is an IAM whose lists come in pages of one.
+type paging struct {
+	iamrole.API
+	pages int
+}
+
+// page gives one of all, the marker of the next, and whether there is one.
+func page[V any](all []V, marker *string) ([]V, *string, bool) {
+	i := len(aws.ToString(marker))
+	if i >= len(all)-1 {
+		return all[min(i, len(all)):], nil, false
+	}
+	return all[i : i+1], aws.String(strings.Repeat("x", i+1)), true
+}
+
+func (p *paging) ListRolePolicies(ctx context.Context, in *iam.ListRolePoliciesInput, o ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error) {
+	p.pages++
+	out, err := p.API.ListRolePolicies(ctx, in, o...)
+	if err == nil {
+		out.PolicyNames, out.Marker, out.IsTruncated = page(out.PolicyNames, in.Marker)
+	}
+	return out, err
+}
+
+func (p *paging) ListAttachedRolePolicies(ctx context.Context, in *iam.ListAttachedRolePoliciesInput, o ...func(*iam.Options)) (*iam.ListAttachedRolePoliciesOutput, error) {
+	p.pages++
+	out, err := p.API.ListAttachedRolePolicies(ctx, in, o...)
+	if err == nil {
+		out.AttachedPolicies, out.Marker, out.IsTruncated = page(out.AttachedPolicies, in.Marker)
+	}
+	return out, err
+}
+
+// world is an account with one role.
+func world(t *testing.T) (*awsfake.Cloud, model.Role) {
+	t.Helper()
+	c := awsfake.New()
+	parsed, err := policy.Parse(trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := model.Role{Name: "role", MaxSessionDuration: 3600, PermissionsBoundary: "arn:aws:iam::123456789012:policy/boundary", Trust: parsed}
+	c.AddPolicy(r.PermissionsBoundary)
+	if _, err := iamrole.New(c.IAM("t")).Create(t.Context(), r, "nonce"); err != nil {
+		t.Fatal(err)
+	}
+	return c, r
+}
+
+func put(t *testing.T, c *awsfake.Cloud, name string) {
+	t.Helper()
+	if _, err := c.IAM("t").PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("role"), PolicyName: &name, PolicyDocument: aws.String(permissions)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func attach(t *testing.T, c *awsfake.Cloud, arn string) {
+	t.Helper()
+	c.AddPolicy(arn)
+	if _, err := c.IAM("t").AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("role"), PolicyArn: &arn}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAllPagesOfARoleAreRead(t *testing.T) {
+	c, _ := world(t)
+	for _, name := range []string{"b", "a", "c"} {
+		put(t, c, name)
+		attach(t, c, "arn:aws:iam::aws:policy/"+name)
+	}
+	api := &paging{API: c.IAM("t")}
+	o, err := iamrole.New(api).Read(t.Context(), "role")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(o.Policies)); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("inline policies %q", got)
+	}
+	if want := []string{"arn:aws:iam::aws:policy/a", "arn:aws:iam::aws:policy/b", "arn:aws:iam::aws:policy/c"}; !slices.Equal(o.Attached, want) {
+		t.Errorf("attached policies %q", o.Attached)
+	}
+	if api.pages != 6 {
+		t.Errorf("%d pages were read, want 6", api.pages)
+	}
+}
+
+func TestDocumentsAreDecodedOnce(t *testing.T) {
+	c, _ := world(t)
+	put(t, c, "p")
+	o, err := iamrole.New(c.IAM("t")).Read(t.Context(), "role")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Policies["p"] != permissions { // a plus sign stays one, and so does what looks encoded
+		t.Errorf("policy %s", o.Policies["p"])
+	}
+}
+
+func TestARoleThatChangesWhileItIsReadIsNotAbsent(t *testing.T) {
+	for _, operation := range []string{"ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies"} {
+		t.Run(operation, func(t *testing.T) {
+			c, _ := world(t)
+			put(t, c, "p")
+			c.Before = func(call awsfake.Call) error {
+				if call.Operation == operation {
+					return &types.NoSuchEntityException{}
+				}
+				return nil
+			}
+			_, err := iamrole.New(c.IAM("t")).Read(t.Context(), "role")
+			if fault.Of(err) != fault.Retry || errors.Is(err, fault.ErrNotFound) {
+				t.Errorf("class %q: %v", fault.Of(err), err)
+			}
+		})
+	}
+}
+
+func TestADeniedReadIsNotAbsence(t *testing.T) {
+	for _, operation := range []string{"GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies"} {
+		t.Run(operation, func(t *testing.T) {
+			c, _ := world(t)
+			put(t, c, "p")
+			c.Before = func(call awsfake.Call) error {
+				if call.Operation == operation {
+					return awsfake.APIError("AccessDenied", "no")
+				}
+				return nil
+			}
+			_, err := iamrole.New(c.IAM("t")).Read(t.Context(), "role")
+			if err == nil || fault.Of(err) != fault.Unknown || errors.Is(err, fault.ErrNotFound) {
+				t.Errorf("class %q: %v", fault.Of(err), err)
+			}
+		})
+	}
+}
+
+// broken gives a trust policy that is not URL-encoded right.
+type broken struct{ iamrole.API }
+
+func (b broken) GetRole(ctx context.Context, in *iam.GetRoleInput, o ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+	out, err := b.API.GetRole(ctx, in, o...)
+	if err == nil {
+		out.Role.AssumeRolePolicyDocument = aws.String("%zz")
+	}
+	return out, err
+}
+
+func TestADocumentThatCannotBeDecodedIsAnError(t *testing.T) {
+	c, _ := world(t)
+	if o, err := iamrole.New(broken{c.IAM("t")}).Head(t.Context(), "role"); err == nil || errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("read %+v, %v", o, err)
+	}
+}
+
+func TestARoleIsReadWithFewCalls(t *testing.T) {
+	c, _ := world(t)
+	put(t, c, "p")
+	put(t, c, "q")
+	c.ForgetCalls()
+	client := iamrole.New(c.IAM("t"))
+	if _, err := client.Head(t.Context(), "role"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Calls()); n != 1 {
+		t.Errorf("%d calls for the head", n)
+	}
+	c.ForgetCalls()
+	if _, err := client.Read(t.Context(), "role"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Calls()); n != 3+2 {
+		t.Errorf("%d calls for the whole: %v", n, c.Calls())
+	}
+}
+
+func TestTheNonceIsATagOfTheNewRoleAlone(t *testing.T) {
+	c, r := world(t)
+	r.Name, r.Tags = "other", map[string]string{"team": "a"}
+	client := iamrole.New(c.IAM("t"))
+	if _, err := client.Create(t.Context(), r, "nonce-2"); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(r.Tags, map[string]string{"team": "a"}) {
+		t.Errorf("the caller's tags have become %v", r.Tags)
+	}
+	if err := client.Tag(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	o, err := client.Head(t.Context(), "other")
+	if err != nil || !maps.Equal(o.Tags, map[string]string{"team": "a", model.TagCreation: "nonce-2"}) {
+		t.Errorf("tags %v, %v", o.Tags, err)
+	}
+}
