@@ -192,7 +192,7 @@ func Events(before, now status.Status) []event.Outgoing {
 	for _, a := range now.Agents {
 		if newlyReady(before, now, a) {
 			events = append(events, event.RolesReady{
-				Transition:     event.NewTransition(now.Config.Key, now.Config.VersionID, a.Name, "ready"),
+				Transition:     transition(before, now, a.Name, "ready", a.Applied),
 				RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
 			})
 		}
@@ -203,13 +203,21 @@ func Events(before, now status.Status) []event.Outgoing {
 	return events
 }
 
+// transition names what happened since the answer before. The same can happen
+// again under one version of a config: the time of that answer tells the two
+// apart, and stays the same when a run is repeated.
+func transition(before, now status.Status, agent, what string, with any) event.Transition {
+	since := before.UpdatedAt.UTC().Format(time.RFC3339Nano)
+	return event.NewTransition(now.Config.Key, now.Config.VersionID, agent, fmt.Sprint(what, " since ", since, with))
+}
+
 // refused tells of a refusal that was not told yet.
 func refused(before, now status.Status) []event.Outgoing {
 	if before.Outcome == status.Rejected && before.Config.VersionID == now.Config.VersionID && slices.Equal(before.Problems, now.Problems) {
 		return nil
 	}
 	return []event.Outgoing{event.ConfigRejected{
-		Transition: event.NewTransition(now.Config.Key, now.Config.VersionID, "", "rejected "+now.Summary),
+		Transition: transition(before, now, "", "rejected", now.Problems),
 		Summary:    now.Summary, Problems: now.Problems[:min(len(now.Problems), event.MaxProblems)],
 	}}
 }
@@ -240,18 +248,12 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 			found = append(found, finding(a, d))
 		}
 	}
-	key, version := now.Config.Key, now.Config.VersionID
-	// The same drift can happen again under one config version; the answer
-	// before it tells the two apart, and stays the same when a run is repeated.
-	since := before.UpdatedAt.UTC().Format(time.RFC3339Nano)
 	var events []event.Outgoing
 	if len(repaired) > 0 {
-		t := event.NewTransition(key, version, a.Name, fmt.Sprint("repaired since ", since, repaired))
-		events = append(events, event.DriftRepaired{Transition: t, Findings: repaired})
+		events = append(events, event.DriftRepaired{Transition: transition(before, now, a.Name, "repaired", repaired), Findings: repaired})
 	}
 	if len(found) > 0 {
-		t := event.NewTransition(key, version, a.Name, fmt.Sprint("found since ", since, found))
-		events = append(events, event.DriftDetected{Transition: t, Findings: found})
+		events = append(events, event.DriftDetected{Transition: transition(before, now, a.Name, "found", found), Findings: found})
 	}
 	return events
 }
