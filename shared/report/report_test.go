@@ -232,6 +232,7 @@ func TestEventsTellWhatIsNew(t *testing.T) {
 			s.Outcome = status.Orphaned
 			s.Agents[0].Notes = []string{report.RemovedAgentNote}
 		}), nil},
+		"an agent that is held":                 {never, with(func(a *status.Agent) { a.Phase = status.PhaseHeld }), nil},
 		"a config that is gone":                 {answer(nil), gone, nil},
 		"a role of somebody else":               {answer(nil), blocked, nil},
 		"a role that is ours again":             {blocked, answer(nil), []string{"Agent Roles Ready one"}},

@@ -160,20 +160,31 @@ func TestADeniedReadIsNotAbsence(t *testing.T) {
 	}
 }
 
-// broken gives a trust policy that is not URL-encoded right.
-type broken struct{ iamrole.API }
+// encoding gives a trust policy in an encoding of its own.
+type encoding struct {
+	iamrole.API
+	trust string
+}
 
-func (b broken) GetRole(ctx context.Context, in *iam.GetRoleInput, o ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
-	out, err := b.API.GetRole(ctx, in, o...)
+func (e encoding) GetRole(ctx context.Context, in *iam.GetRoleInput, o ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+	out, err := e.API.GetRole(ctx, in, o...)
 	if err == nil {
-		out.Role.AssumeRolePolicyDocument = aws.String("%zz")
+		out.Role.AssumeRolePolicyDocument = &e.trust
 	}
 	return out, err
 }
 
+func TestAPlusSignIsNoBlank(t *testing.T) {
+	c, _ := world(t)
+	o, err := iamrole.New(encoding{c.IAM("t"), "a+b%20c%2Bd"}).Head(t.Context(), "role")
+	if err != nil || o.Trust != "a+b c+d" {
+		t.Errorf("trust %q, %v", o.Trust, err)
+	}
+}
+
 func TestADocumentThatCannotBeDecodedIsAnError(t *testing.T) {
 	c, _ := world(t)
-	if o, err := iamrole.New(broken{c.IAM("t")}).Head(t.Context(), "role"); err == nil || errors.Is(err, fault.ErrNotFound) {
+	if o, err := iamrole.New(encoding{c.IAM("t"), "%zz"}).Head(t.Context(), "role"); err == nil || errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("read %+v, %v", o, err)
 	}
 }
