@@ -47,6 +47,7 @@ func eventCases() []testCase {
 			}{
 				"detail is no JSON":   {func(e *types.PutEventsRequestEntry) { e.Detail = aws.String("{") }, "MalformedDetail"},
 				"detail is no object": {func(e *types.PutEventsRequestEntry) { e.Detail = aws.String("[1]") }, "MalformedDetail"},
+				"detail is null":      {func(e *types.PutEventsRequestEntry) { e.Detail = aws.String("null") }, "MalformedDetail"},
 				"no source":           {func(e *types.PutEventsRequestEntry) { e.Source = aws.String("") }, "InvalidArgument"},
 				"no detail-type":      {func(e *types.PutEventsRequestEntry) { e.DetailType = aws.String("") }, "InvalidArgument"},
 				"a source of AWS":     {func(e *types.PutEventsRequestEntry) { e.Source = aws.String("aws.s3") }, "NotAuthorizedForSourceException"},

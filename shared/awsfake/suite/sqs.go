@@ -170,9 +170,10 @@ func queueCases() []testCase {
 			_, done := b.wantNext(t, "first", url, "m")
 			done()
 			b.wantNext(t, "its duplicate", url, "")
+			b.Pass(2 * time.Minute)
 			b.send(t, url, "m", fifo("g", "1"))
 			b.wantNext(t, "a duplicate of what is done", url, "")
-			b.Pass(6 * time.Minute)
+			b.Pass(4 * time.Minute)
 			b.send(t, url, "m", fifo("g", "1"))
 			b.wantNext(t, "after five minutes", url, "m")
 		}},
