@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"rolekeeper/local"
 	"rolekeeper/local/proxy"
 	"rolekeeper/local/simulate"
 	"rolekeeper/shared/model"
@@ -28,7 +29,7 @@ func TestEveryCallOfAFunctionIsAllowedByItsRole(t *testing.T) {
 		}
 		t.Skip("the IAM simulator is not installed; run make tools")
 	}
-	s := startWith(t, map[string]string{"PermissionProfile": "toolkit"}) // the profile that removes policies
+	s := startWith(t, local.Options{Parameters: map[string]string{"PermissionProfile": "toolkit"}}) // the profile that removes policies
 	s.everything()
 
 	var requests []simulate.Request

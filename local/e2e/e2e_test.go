@@ -45,15 +45,17 @@ type stack struct {
 
 func start(t testing.TB) stack {
 	t.Helper()
-	return startWith(t, nil)
+	return startWith(t, local.Options{})
 }
 
-// startWith starts the application with parameters of the template.
-func startWith(t testing.TB, parameters map[string]string) stack {
+// startWith starts the application; of the options parameters and time scale count.
+func startWith(t testing.TB, o local.Options) stack {
 	t.Helper()
-	return stack{localtest.Start(t, local.Options{
-		Template: "../../template.yaml", Parameters: parameters, Account: account, Region: region, TimeScale: 0.02,
-	}), t}
+	o.Template, o.Account, o.Region = "../../template.yaml", account, region
+	if o.TimeScale == 0 {
+		o.TimeScale = 0.02
+	}
+	return stack{localtest.Start(t, o), t}
 }
 
 // in gives the application to a subtest.
@@ -266,7 +268,8 @@ func TestTheMainJob(t *testing.T) {
 }
 
 func TestAFunctionKilledInTheMiddleConverges(t *testing.T) {
-	s := start(t)
+	// The message comes back when its visibility timeout is over, 18 minutes.
+	s := startWith(t, local.Options{TimeScale: 0.005})
 	for i, operation := range []string{"CreateRole", "PutRolePolicy", "PutObject", "PutEvents"} {
 		t.Run("after "+operation, func(t *testing.T) {
 			s := s.in(t)
