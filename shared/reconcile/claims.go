@@ -146,8 +146,11 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 	for _, n := range needed {
 		keep[n.key] = true
 	}
-	left := make([]string, 0, len(r.index.Claims))
-	for _, key := range r.index.Claims {
+	// Roles come before projects, which are in use when their agent's role is.
+	keys := slices.Clone(r.index.Claims)
+	slices.Reverse(keys)
+	left := make([]string, 0, len(keys))
+	for _, key := range keys {
 		if keep[key] {
 			left = append(left, key)
 			continue
@@ -172,6 +175,7 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 			return err
 		}
 	}
+	slices.Sort(left)
 	return r.writeIndex(ctx, left)
 }
 

@@ -73,9 +73,9 @@ func TestARoleHalfMadeWhenItsConfigGoesIsNotForgotten(t *testing.T) {
 func TestANameIsFreedWhenItsRoleWasNeverMade(t *testing.T) {
 	w := newWorld(t)
 	w.failing("CreateRole", w.cloud.Now().Add(time.Hour), awsfake.APIError("AccessDenied", "no"))
-	w.upload(key, direct)
+	w.upload(key, container)
 	w.settle()
-	w.upload(other, direct)
+	w.upload(other, container)
 	w.settle()
 	w.cloud.Before = nil
 	w.remove(key)
