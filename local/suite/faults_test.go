@@ -23,7 +23,7 @@ import (
 	"rolekeeper/shared/policy"
 )
 
-// adapters makes each kind of call once per adapter, without the SDK's retries.
+// adapters gives one call of each kind; the SDK attempts each so many times.
 func adapters(t *testing.T, a *local.AWS, attempts int) map[string]func(context.Context) error {
 	c := a.Config("faulty")
 	c.RetryMaxAttempts = attempts
