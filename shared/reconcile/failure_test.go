@@ -116,3 +116,14 @@ func TestADeniedReadOfARoleChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestANameTakenByARoleThatCannotBeReadIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.failing("CreateRole", w.cloud.Now().Add(time.Hour), awsfake.APIError("EntityAlreadyExists", "Role with name already exists."))
+	w.upload(key, direct)
+	w.settle()
+	wantOutcome(t, w, key, status.Failed)
+	if dead := w.cloud.Messages(w.workDead); len(dead) != 1 || !strings.Contains(dead[0].Attributes["reason"], "cannot be read") {
+		t.Errorf("dead letters: %v", dead)
+	}
+}

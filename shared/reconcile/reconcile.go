@@ -104,6 +104,11 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 	// The run may have used up the time there was; the answer needs some of its own.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
+	if errors.Is(err, fault.ErrExists) {
+		// IAM shows a new role within seconds. One that is still not to be seen under
+		// its name is spelt with other capitals, which for IAM is the same name.
+		err = fault.Errorf(fault.Unknown, "a role that cannot be read has the name: %w", err)
+	}
 	if fault.Of(err) == fault.Retry {
 		return r.wait(ctx, work.Key, result.VersionID, err)
 	}
