@@ -85,7 +85,15 @@ func orphaned(s status.Status) (string, []string) {
 			here = append(here, a)
 		}
 	}
-	return fmt.Sprintf("The roles of %s are ready; %s no longer in the config, whose roles are kept, nothing was deleted.", agents(here), is(gone)), deploy(s)
+	kept := "its roles are kept"
+	if len(gone) > 1 {
+		kept = "their roles are kept"
+	}
+	text := fmt.Sprintf("%s no longer in the config: %s, nothing was deleted.", is(gone), kept)
+	if len(here) == 0 {
+		return capital(text), nil
+	}
+	return fmt.Sprintf("The roles of %s are ready; %s", agents(here), text), deploy(s)
 }
 
 func blocked(s status.Status) string {
@@ -162,13 +170,14 @@ func FailedProblem(cause error) fault.Problem {
 	}
 }
 
-// requestID matches what the SDK puts into its errors and changes every time.
-var requestID = regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*`)
+// volatile matches what changes in the text of one error from time to time: ids
+// of requests, and the ends of connections.
+var volatile = regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
 
 // plain gives an error as a status shows it: equal failures with equal text.
 func plain(err error) string {
 	const most = 1000
-	text := requestID.ReplaceAllString(err.Error(), "")
+	text := volatile.ReplaceAllString(err.Error(), "")
 	if r := []rune(text); len(r) > most {
 		text = string(r[:most]) + "…"
 	}

@@ -125,7 +125,7 @@ func TestWordsSayWhatStaysAndWhatToDo(t *testing.T) {
 		"orphaned, config gone":            {[]string{"is gone", "agent one", "nothing was deleted"}, nil, []string{"upload the config again"}},
 		"orphaned, config gone, no roles":  {[]string{"is gone"}, []string{"kept"}, nil},
 		"orphaned, one agent removed":      {[]string{"agent two is", "nothing was deleted"}, nil, []string{"deploy one"}},
-		"orphaned, several agents removed": {[]string{"2 agents are"}, nil, []string{"deploy one"}},
+		"orphaned, several agents removed": {[]string{"2 agents are", "their roles are kept"}, nil, []string{"deploy one"}},
 		"blocked":                          {[]string{"1 role"}, []string{"roles"}, []string{"delete the role", runtimeARN}},
 		"blocked, several roles":           {[]string{"2 roles"}, nil, []string{"delete the role"}},
 		"waiting":                          {[]string{"2026-11-22T13:00:00Z"}, nil, []string{"by itself"}},
@@ -333,9 +333,12 @@ func TestARefusalTellsABoundedNumberOfProblems(t *testing.T) {
 func TestEqualFailuresHaveEqualText(t *testing.T) {
 	iam := "get role x: operation error IAM: GetRole, https response error StatusCode: 403, RequestID: %s, api error AccessDenied: no"
 	s3 := "get s3://b/k: operation error S3: GetObject, https response error StatusCode: 503, RequestID: %s, HostID: %s+/=, api error SlowDown: slow"
+	lost := "put events: read tcp %s->%s: read: connection reset by peer, StatusCode: 0, api error: none"
 	for name, texts := range map[string][2]string{
-		"IAM": {fmt.Sprintf(iam, "0a1b2c3d-0000-1111-2222-333344445555"), fmt.Sprintf(iam, "ffff2c3d-0000-1111-2222-333344445555")},
-		"S3":  {fmt.Sprintf(s3, "N4N7GDK58NMKJ12R", "abc/def"), fmt.Sprintf(s3, "ZZN7GDK58NMKJ12R", "ghi/jkl")},
+		"a connection": {fmt.Sprintf(lost, "10.0.0.7:40112", "52.94.1.1:443"), fmt.Sprintf(lost, "10.0.0.9:51234", "52.94.1.2:443")},
+		"IPv6":         {fmt.Sprintf(lost, "[2600:1f18::1]:40112", "[2600::2]:443"), fmt.Sprintf(lost, "[2600:1f18::2]:1", "[2600::3]:443")},
+		"IAM":          {fmt.Sprintf(iam, "0a1b2c3d-0000-1111-2222-333344445555"), fmt.Sprintf(iam, "ffff2c3d-0000-1111-2222-333344445555")},
+		"S3":           {fmt.Sprintf(s3, "N4N7GDK58NMKJ12R", "abc/def"), fmt.Sprintf(s3, "ZZN7GDK58NMKJ12R", "ghi/jkl")},
 	} {
 		for kind, tell := range map[string]func(error) fault.Problem{"waiting": report.WaitingProblem, "failed": report.FailedProblem} {
 			a, b := tell(errors.New(texts[0])), tell(errors.New(texts[1]))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -13,6 +14,7 @@ import (
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
 )
 
 // API is what is called of EventBridge.
@@ -64,6 +66,10 @@ func (c *Client) put(ctx context.Context, events []event.Outgoing) error {
 		}
 	}
 	if len(failed) > 0 {
+		// What time does not mend decides the class, which is that of the first.
+		if i := slices.IndexFunc(failed, func(err error) bool { return fault.Of(err) != fault.Retry }); i > 0 {
+			failed[0], failed[i] = failed[i], failed[0]
+		}
 		return fmt.Errorf("put %d events, %d refused: %w", len(entries), len(failed), errors.Join(failed...))
 	}
 	return nil

@@ -17,17 +17,19 @@ import (
 	"rolekeeper/shared/fault"
 )
 
-// refusing is an EventBridge that refuses one entry of a call with a code.
+// refusing is an EventBridge that refuses entries of a call, each with a code.
 type refusing struct {
 	bus.API
-	entry int
-	code  string
+	codes map[int]string
 }
 
 func (r refusing) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, o ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
 	out, err := r.API.PutEvents(ctx, in, o...)
 	if err == nil {
-		out.FailedEntryCount, out.Entries[r.entry] = 1, types.PutEventsResultEntry{ErrorCode: &r.code, ErrorMessage: aws.String("m")}
+		for entry, code := range r.codes {
+			out.FailedEntryCount++
+			out.Entries[entry] = types.PutEventsResultEntry{ErrorCode: &code, ErrorMessage: aws.String("m")}
+		}
 	}
 	return out, err
 }
@@ -67,11 +69,20 @@ func TestEventsGoInOrderTenToACall(t *testing.T) {
 }
 
 func TestAnEntryThatIsRefusedIsAnErrorOfTheWholeSend(t *testing.T) {
-	for _, code := range []string{"ThrottlingException", "InternalFailure", "InternalException"} {
-		c := awsfake.New()
-		err := bus.New(refusing{c.EventBridge("t"), 2, code}).Send(t.Context(), outgoing(3))
-		if fault.Of(err) != fault.Retry {
-			t.Errorf("%s: class %q: %v", code, fault.Of(err), err)
+	for name, c := range map[string]struct {
+		codes map[int]string
+		want  fault.Class
+	}{
+		"throttled":                      {map[int]string{2: "ThrottlingException"}, fault.Retry},
+		"failed inside":                  {map[int]string{2: "InternalFailure"}, fault.Retry},
+		"failed inside, by its old name": {map[int]string{0: "InternalException"}, fault.Retry},
+		"malformed":                      {map[int]string{1: "MalformedDetail"}, fault.Unknown},
+		"throttled, then malformed":      {map[int]string{0: "ThrottlingException", 2: "MalformedDetail"}, fault.Unknown},
+	} {
+		cloud := awsfake.New()
+		err := bus.New(refusing{cloud.EventBridge("t"), c.codes}).Send(t.Context(), outgoing(3))
+		if err == nil || fault.Of(err) != c.want {
+			t.Errorf("%s: class %q, want %q: %v", name, fault.Of(err), c.want, err)
 		}
 	}
 }
