@@ -49,7 +49,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s) each
 	while IFS=: read -r file target; do \
 		target=$${target#func }; \
 		echo "== $$target in $$(dirname "$$file")"; \
-		$(LOCALLY) go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+		$(LOCALLY) go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" </dev/null; \
 	done
 
 build: $(SAM_STAMP) ## Build the functions for AWS
