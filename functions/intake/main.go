@@ -3,13 +3,12 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/caarlos0/env/v11"
 
@@ -22,7 +21,7 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	batch, err := wire(context.Background(), env.ToMap(os.Environ()), log)
+	batch, err := wire(env.ToMap(os.Environ()), log)
 	if err != nil {
 		log.Error("init", "error", err.Error())
 		os.Exit(1)
@@ -31,14 +30,11 @@ func main() {
 }
 
 // wire builds the function from its environment.
-func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
+func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 	s, err := settings.LoadIntake(environ)
-	if err != nil {
+	ac, awsErr := settings.AWS(environ)
+	if err := errors.Join(err, awsErr); err != nil {
 		return sqsbatch.Batch{}, err
-	}
-	ac, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return sqsbatch.Batch{}, fmt.Errorf("AWS configuration: %w", err)
 	}
 	client := sqs.NewFromConfig(ac)
 	pipeline := intake.Intake{

@@ -23,16 +23,16 @@ const queues = "https://sqs.us-east-1.amazonaws.com/123456789012/"
 
 func environment() map[string]string {
 	return map[string]string{
-		"ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1",
+		"ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
 		"CONFIG_BUCKET":   "bedrock-agentcore-configs-123456789012-us-east-1",
 		"INBOX_QUEUE_URL": queues + "inbox", "INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead", "WORK_QUEUE_URL": queues + "work.fifo",
 	}
 }
 
 // standIn stands for SQS on the loopback device, denies calls about one queue, and
-// keeps them all: operation and name of the queue. The SDK finds it by the
-// environment, as in Lambda.
-func standIn(t *testing.T, denied string) func() []string {
+// keeps them all: operation and name of the queue. The function finds it by the
+// environment.
+func standIn(t *testing.T, denied string) (environ map[string]string, made func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var calls []string
@@ -59,14 +59,9 @@ func standIn(t *testing.T, denied string) func() []string {
 		_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
 	}))
 	t.Cleanup(server.Close)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_CA_BUNDLE": "",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-	} {
-		t.Setenv(name, value)
-	}
-	return func() []string {
+	environ = environment()
+	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
+	return environ, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return calls
@@ -89,8 +84,8 @@ func TestTheFunctionIsWiredToItsQueues(t *testing.T) {
 		"what cannot be sent is kept for a new try": {string(uploaded), "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := standIn(t, c.denied)
-			batch, err := wire(t.Context(), environment(), slog.New(slog.DiscardHandler))
+			environ, calls := standIn(t, c.denied)
+			batch, err := wire(environ, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,12 +105,12 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			environ := environment()
 			delete(environ, missing)
-			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+			if _, err := wire(environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
 				t.Errorf("error %v does not name %s", err, missing)
 			}
 		})
 	}
-	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
+	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler))
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)

@@ -5,14 +5,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -31,7 +30,7 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	batch, err := wire(context.Background(), env.ToMap(os.Environ()), log)
+	batch, err := wire(env.ToMap(os.Environ()), log)
 	if err != nil {
 		log.Error("init", "error", err.Error())
 		os.Exit(1)
@@ -40,18 +39,15 @@ func main() {
 }
 
 // wire builds the function from its environment.
-func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
+func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 	s, err := settings.LoadReconcile(environ)
-	if err != nil {
+	ac, awsErr := settings.AWS(environ)
+	if err := errors.Join(err, awsErr); err != nil {
 		return sqsbatch.Batch{}, err
 	}
 	hash, err := s.Hash()
 	if err != nil {
 		return sqsbatch.Batch{}, err
-	}
-	ac, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return sqsbatch.Batch{}, fmt.Errorf("AWS configuration: %w", err)
 	}
 	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
 	objects := s3.NewFromConfig(ac, func(o *s3.Options) {

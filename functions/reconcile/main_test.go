@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -28,7 +27,7 @@ const (
 
 func environment() map[string]string {
 	return map[string]string{
-		"ACCOUNT_ID": account, "PARTITION": "aws", "AWS_REGION": "us-east-1",
+		"ACCOUNT_ID": account, "PARTITION": "aws", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
 		"CONFIG_BUCKET": bucket, "SOURCE_BUCKET": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
 		"INBOX_QUEUE_URL": queues + "inbox", "WORK_QUEUE_URL": queues + "work.fifo", "WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
 		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
@@ -38,8 +37,8 @@ func environment() map[string]string {
 
 // standIn stands for S3 and SQS on the loopback device, answers reads below
 // configs/ with an error, and keeps all calls: operation and name of the queue,
-// or method and path. The SDK finds it by the environment, as in Lambda.
-func standIn(t *testing.T, status int, code string) func() []string {
+// or method and path. The function finds it by the environment.
+func standIn(t *testing.T, status int, code string) (environ map[string]string, made func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var calls []string
@@ -80,14 +79,9 @@ func standIn(t *testing.T, status int, code string) func() []string {
 		_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
 	}))
 	t.Cleanup(server.Close)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1", "AWS_CA_BUNDLE": "",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "",
-	} {
-		t.Setenv(name, value)
-	}
-	return func() []string {
+	environ = environment()
+	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
+	return environ, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return calls
@@ -119,8 +113,8 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := standIn(t, c.status, c.code)
-			batch, err := wire(t.Context(), environment(), slog.New(slog.DiscardHandler))
+			environ, calls := standIn(t, c.status, c.code)
+			batch, err := wire(environ, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,12 +144,12 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			environ := environment()
 			delete(environ, missing)
-			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+			if _, err := wire(environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
 				t.Errorf("error %v does not name %s", err, missing)
 			}
 		})
 	}
-	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
+	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler))
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)

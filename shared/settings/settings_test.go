@@ -154,14 +154,16 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 func TestBoundariesAndProfiles(t *testing.T) {
 	for arn, good := range map[string]bool{
 		"": true,
-		"arn:aws:iam::123456789012:policy/Boundary":        true,
-		"arn:aws-us-gov:iam::123456789012:policy/a/b/Team": true,
-		"arn:aws:iam::aws:policy/PowerUserAccess":          true,
-		"arn:aws:iam::123456789012:policy/":                false,
-		"arn:aws:iam::123456789012:policy/a b":             false,
-		"arn:aws:iam::123456789012:policy/a\n":             false,
-		"arn:aws:s3:::policy/a":                            false,
-		"Boundary":                                         false,
+		"arn:aws:iam::123456789012:policy/Boundary":                    true,
+		"arn:aws-us-gov:iam::123456789012:policy/a/b/Team":             true,
+		"arn:aws:iam::aws:policy/PowerUserAccess":                      true,
+		"arn:aws:iam::123456789012:policy/":                            false,
+		"arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 512): true,
+		"arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 513): false,
+		"arn:aws:iam::123456789012:policy/a b":                         false,
+		"arn:aws:iam::123456789012:policy/a\n":                         false,
+		"arn:aws:s3:::policy/a":                                        false,
+		"Boundary":                                                     false,
 	} {
 		if err := Boundary(arn); (err == nil) != good {
 			t.Errorf("Boundary(%q) = %v", arn, err)
