@@ -13,13 +13,21 @@ import (
 	"path/filepath"
 )
 
-// Request is one call that a principal of account 123456789012 makes.
+// Request is one call that a principal of account 123456789012, or a service,
+// makes on a resource of that account.
 type Request struct {
-	Policies []string // JSON of the principal's identity policies
-	Boundary string   // JSON of its permissions boundary; empty for none
-	Action   string
-	Resource string         // an ARN, or "*" for an action without resource types
-	Context  map[string]any // string, or []string for keys with many values
+	// Principal is an ARN or a service principal; some role of the account when
+	// empty. It decides what the Principal elements of the resource's policy mean;
+	// aws:PrincipalArn is for Context to give.
+	Principal string
+	Policies  []string // JSON of the principal's identity policies
+	Boundary  string   // JSON of its permissions boundary; empty for none
+	// ResourcePolicy is the JSON of the policy of the bucket or queue; empty for
+	// none. It is judged in checked requests only.
+	ResourcePolicy string
+	Action         string
+	Resource       string         // an ARN, or "*" for an action without resource types
+	Context        map[string]any // string, or []string for keys with many values
 	// Checked has action, resource and context compared with AWS's Service
 	// Authorization Reference first: what does not exist there is an error.
 	Checked bool
@@ -64,12 +72,14 @@ func Run(ctx context.Context, dir string, requests []Request) ([]Result, error) 
 // batch encodes the requests as simulate.mjs reads them, each document once.
 func batch(requests []Request) ([]byte, error) {
 	type request struct {
-		Policies []int          `json:"policies"`
-		Boundary int            `json:"boundary"`
-		Action   string         `json:"action"`
-		Resource string         `json:"resource"`
-		Context  map[string]any `json:"context,omitempty"`
-		Checked  bool           `json:"checked"`
+		Principal      string         `json:"principal,omitempty"`
+		Policies       []int          `json:"policies"`
+		Boundary       int            `json:"boundary"`
+		ResourcePolicy int            `json:"resourcePolicy"`
+		Action         string         `json:"action"`
+		Resource       string         `json:"resource"`
+		Context        map[string]any `json:"context,omitempty"`
+		Checked        bool           `json:"checked"`
 	}
 	var documents []json.RawMessage
 	index := map[string]int{}
@@ -84,12 +94,18 @@ func batch(requests []Request) ([]byte, error) {
 	}
 	out := make([]request, 0, len(requests))
 	for _, r := range requests {
-		q := request{Policies: []int{}, Boundary: -1, Action: r.Action, Resource: r.Resource, Context: r.Context, Checked: r.Checked}
+		q := request{
+			Principal: r.Principal, Policies: []int{}, Boundary: -1, ResourcePolicy: -1,
+			Action: r.Action, Resource: r.Resource, Context: r.Context, Checked: r.Checked,
+		}
 		for _, p := range r.Policies {
 			q.Policies = append(q.Policies, intern(p))
 		}
 		if r.Boundary != "" {
 			q.Boundary = intern(r.Boundary)
+		}
+		if r.ResourcePolicy != "" {
+			q.ResourcePolicy = intern(r.ResourcePolicy)
 		}
 		out = append(out, q)
 	}

@@ -14,19 +14,21 @@ for (const r of requests) {
   const named = (i) => ({ name: `document${i}`, policy: documents[i] })
   const simulation = {
     request: {
-      principal: `arn:aws:iam::${ACCOUNT}:role/agent`,
+      principal: r.principal ?? `arn:aws:iam::${ACCOUNT}:role/agent`,
       action: r.action,
-      // The caller's own account whatever the ARN says: only identity policies
-      // and the boundary are judged here, never what an owner of a resource grants.
+      // The caller's own account whatever the ARN says: what the owner of another
+      // account's resource grants is not judged here.
       resource: { resource: r.resource, accountId: ACCOUNT },
       contextVariables: r.context ?? {},
     },
     identityPolicies: r.policies.map(named),
     serviceControlPolicies: [],
     resourceControlPolicies: [],
+    resourcePolicy: r.resourcePolicy < 0 ? undefined : documents[r.resourcePolicy],
     permissionBoundaryPolicies: r.boundary < 0 ? undefined : [named(r.boundary)],
   }
   try {
+    if (simulation.resourcePolicy && !r.checked) throw new Error('policies of resources are judged in checked requests only')
     results.push(r.checked ? await checked(simulation) : { allowed: runUnsafeSimulation(simulation, {}) === 'Allowed' })
   } catch (err) {
     results.push({ allowed: false, error: String(err) })

@@ -98,3 +98,68 @@ func TestWhatAWSDoesNotHaveIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// Bucket and queue policies as template.yaml has them.
+func TestThePolicyOfAResourceDecidesToo(t *testing.T) {
+	const (
+		writer, other = "arn:aws:iam::123456789012:role/writer", "arn:aws:iam::123456789012:role/other"
+		object        = "arn:aws:s3:::b/k"
+		queue, rule   = "arn:aws:sqs:us-east-1:123456789012:q", "arn:aws:events:us-east-1:123456789012:rule/r"
+	)
+	everything := []string{policy.New(grant("*", "*")).JSON()}
+	everybody := policy.Principals{"AWS": {"*"}}
+	deny := func(action string) policy.Statement {
+		return policy.Statement{Effect: policy.Deny, Principals: everybody, Actions: []string{action}, Resources: []string{"arn:aws:s3:::b/*"}}
+	}
+	onlyWriter := policy.New(deny("s3:PutObject*").With("ArnNotEquals", "aws:PrincipalArn", writer)).JSON()
+	onlyTLS := policy.New(deny("s3:*").With("Bool", "aws:SecureTransport", "false")).JSON()
+	once := policy.New(deny("s3:PutObject").With("Null", "s3:if-none-match", "true")).JSON()
+	elsewhere := policy.New(policy.Statement{Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:PutObject*"}, NotResources: []string{"arn:aws:s3:::b/k*"}}).JSON()
+	delivers := policy.New(policy.Statement{
+		Effect: policy.Allow, Principals: policy.Principals{"Service": {"events.amazonaws.com"}}, Actions: []string{"sqs:SendMessage"}, Resources: []string{queue},
+	}.With("ArnEquals", "aws:SourceArn", rule)).JSON()
+	as := func(arn string) map[string]any { return map[string]any{"aws:PrincipalArn": arn} }
+	put := simulate.Request{Principal: writer, Policies: everything, Action: "s3:PutObject", Resource: object, Context: as(writer)}
+	with := func(r simulate.Request, change func(*simulate.Request)) simulate.Request {
+		r.Checked = true
+		change(&r)
+		return r
+	}
+	send := simulate.Request{Principal: "events.amazonaws.com", ResourcePolicy: delivers, Action: "sqs:SendMessage", Resource: queue, Context: map[string]any{"aws:SourceArn": rule}}
+	cases := map[string]struct {
+		request simulate.Request
+		want    bool
+	}{
+		"the one who may":          {with(put, func(r *simulate.Request) { r.ResourcePolicy = onlyWriter }), true},
+		"another, whatever he has": {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Principal, r.Context = onlyWriter, other, as(other) }), false},
+		"over TLS": {with(put, func(r *simulate.Request) {
+			r.ResourcePolicy, r.Context = onlyTLS, map[string]any{"aws:SecureTransport": "true"}
+		}), true},
+		"without TLS": {with(put, func(r *simulate.Request) {
+			r.ResourcePolicy, r.Context = onlyTLS, map[string]any{"aws:SecureTransport": "false"}
+		}), false},
+		"a write that overwrites":     {with(put, func(r *simulate.Request) { r.ResourcePolicy = once }), false},
+		"a write that does not":       {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Context = once, map[string]any{"s3:if-none-match": "*"} }), true},
+		"a key that is named":         {with(put, func(r *simulate.Request) { r.ResourcePolicy = elsewhere }), true},
+		"a key that is not":           {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Resource = elsewhere, "arn:aws:s3:::b/other" }), false},
+		"nobody's grant but a denial": {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Policies = onlyTLS, nil }), false},
+		"the rule delivers":           {with(send, func(*simulate.Request) {}), true},
+		"another rule":                {with(send, func(r *simulate.Request) { r.Context = map[string]any{"aws:SourceArn": rule + "2"} }), false},
+		"another service":             {with(send, func(r *simulate.Request) { r.Principal = "sns.amazonaws.com" }), false},
+		"a role, by the queue's word": {with(send, func(r *simulate.Request) { r.Principal = other }), false},
+	}
+	var names []string
+	var requests []simulate.Request
+	for name, c := range cases {
+		names, requests = append(names, name), append(requests, c.request)
+	}
+	for i, got := range run(t, requests) {
+		if got.Error != "" || got.Allowed != cases[names[i]].want {
+			t.Errorf("%s: %+v, want %v", names[i], got, cases[names[i]].want)
+		}
+	}
+	unchecked := with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Checked = onlyTLS, false })
+	if got := run(t, []simulate.Request{unchecked})[0]; got.Error == "" {
+		t.Errorf("unchecked: %+v, want an error", got)
+	}
+}
