@@ -64,6 +64,9 @@ type Step struct {
 	// ReserveCreation, RecordRoles: unique ids of half-made roles. They are
 	// recorded before another role is tried, which may fail many times.
 	RoleIDs map[model.RoleKind]string
+	// RecordRoles: the nonces stay in the claim, since a role that is refused may
+	// yet prove to be one of ours.
+	KeepNonces bool
 }
 
 // Finding is one difference between a role and what was last applied to it.
@@ -129,9 +132,6 @@ type Plan struct {
 	Refusals []Refusal
 }
 
-// Empty reports whether there is nothing to do.
-func (p Plan) Empty() bool { return len(p.Steps) == 0 }
-
 // Refused reports whether the role is left alone.
 func (p Plan) Refused(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role })
@@ -172,6 +172,7 @@ func (p *Plan) agent(roles []Role) {
 		create, rest []Step
 		kinds        []model.RoleKind
 		record       = len(roles[0].Claim.Creating) > 0
+		refused      = false
 		ids          = map[model.RoleKind]string{}
 	)
 	for _, r := range roles {
@@ -187,7 +188,7 @@ func (p *Plan) agent(roles []Role) {
 				rest = append(rest, putPolicy(d, name, Create))
 			}
 		case standing == strange:
-			record = false
+			refused = true
 			p.Refusals = append(p.Refusals, refuse(r))
 		default:
 			if standing == halfMade {
@@ -202,9 +203,9 @@ func (p *Plan) agent(roles []Role) {
 		reserve.Op, reserve.Kinds, reserve.RoleIDs = ReserveCreation, kinds, ids
 		p.Steps = append(append(p.Steps, reserve), create...)
 	}
-	if len(create) > 0 || len(ids) > 0 || record {
+	if len(create) > 0 || len(ids) > 0 || record && !refused {
 		recorded := claim
-		recorded.Op, recorded.RoleIDs = RecordRoles, ids
+		recorded.Op, recorded.RoleIDs, recorded.KeepNonces = RecordRoles, ids, refused
 		p.Steps = append(p.Steps, recorded)
 	}
 	p.Steps = append(p.Steps, rest...)

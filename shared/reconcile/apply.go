@@ -89,7 +89,9 @@ func (a applying) createRole(ctx context.Context, s plan.Step) error {
 
 func (a applying) record(ctx context.Context, s plan.Step) error {
 	c := withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent])
-	c.Creating = nil
+	if !s.KeepNonces {
+		c.Creating = nil
+	}
 	return a.writeClaim(ctx, s.Claim, c)
 }
 
