@@ -22,7 +22,7 @@ LOCALLY := env -u AWS_CA_BUNDLE
 
 FUZZTIME ?= 20s
 
-.PHONY: help demo test lint validate fuzz build deploy tools
+.PHONY: help demo test lint validate fuzz build bench deploy tools
 
 help: ## Show this list
 	@grep -hE '^[a-z<>-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z<>-]+):.*## /\1\t/' | expand -t 20
@@ -51,6 +51,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s) each
 		echo "== $$target in $$(dirname "$$file")"; \
 		$(LOCALLY) go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" </dev/null; \
 	done
+
+bench: $(LOCAL_STAMP) ## Print the figures of docs/benchmarks.md (a minute or two)
+	@$(LAMBDA_BUILD) $(LOCALLY) go run ./local/cmd/bench
 
 build: $(SAM_STAMP) ## Build the functions for AWS
 	@$(LAMBDA_BUILD) $(SAM) build

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/local/proxy"
+)
+
+func TestPercentilesAreValuesThatWereMeasured(t *testing.T) {
+	fifty := make([]float64, 50)
+	for i := range fifty {
+		fifty[i] = float64(i + 1)
+	}
+	for name, c := range map[string]struct {
+		sorted []float64
+		p      float64
+		want   float64
+	}{
+		"the median of an odd number":      {[]float64{1, 2, 9}, 50, 2},
+		"the median of an even number":     {[]float64{1, 2, 3, 9}, 50, 2},
+		"the 90th of ten":                  {fifty[:10], 90, 9},
+		"the 99th of fifty is the largest": {fifty, 99, 50},
+		"the 0th is the smallest":          {fifty, 0, 1},
+		"the 100th is the largest":         {fifty, 100, 50},
+		"of one value all are that":        {[]float64{7}, 99, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := percentile(c.sorted, c.p); got != c.want {
+				t.Errorf("percentile %v = %v, want %v", c.p, got, c.want)
+			}
+		})
+	}
+	if got := percentile(nil, 50); !math.IsNaN(got) {
+		t.Errorf("the median of nothing is %v", got)
+	}
+}
+
+func TestTablesHaveEvenColumns(t *testing.T) {
+	got := table([]string{"a", "long head"}, []string{"1", "2"}, []string{"größer", ""})
+	want := "" +
+		"| a      | long head |\n" +
+		"| ------ | --------- |\n" +
+		"| 1      | 2         |\n" +
+		"| größer |           |\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+// line gives the cells of the first row whose first cells are those.
+func line(t *testing.T, text string, first ...string) []string {
+	t.Helper()
+	for l := range strings.Lines(text) {
+		var cells []string
+		for _, c := range strings.Split(strings.Trim(l, "|\n"), "|") {
+			cells = append(cells, strings.TrimSpace(c))
+		}
+		if len(cells) > len(first) && cmp.Equal(cells[:len(first)], first) {
+			return cells
+		}
+	}
+	t.Fatalf("no row %q in\n%s", first, text)
+	return nil
+}
+
+func TestAFunctionThatMissesATargetIsNamed(t *testing.T) {
+	programs := []*program{
+		{name: emptyHandler, starts: []float64{2}, zipBytes: 1},
+		{name: plainHandler, starts: []float64{9}, zipBytes: maxZip + 1}, // no target is its
+		{name: "good", function: true, starts: []float64{4}, zipBytes: maxZip, peakOne: maxMemory - 1, peakAll: maxMemory - 1},
+		{name: "bad", function: true, starts: []float64{4.1}, zipBytes: maxZip + 1, peakOne: maxMemory - 1, peakAll: maxMemory},
+	}
+	text := programTable(programs)
+	for figure, want := range map[string]string{
+		"start to first poll, p50": "missed: bad",
+		"start to first poll, p90": "",
+		"zip, arm64":               "missed: bad",
+		"peak memory, one config":  "met",
+		"peak memory, all configs": "missed: bad",
+	} {
+		cells := line(t, text, figure)
+		if got := cells[len(cells)-1]; got != want {
+			t.Errorf("%s: verdict %q, want %q", figure, got, want)
+		}
+	}
+	if got := line(t, text, "start to first poll, p50")[4]; got != "4.1 ms (2.05x)" {
+		t.Errorf("start of bad is told as %q", got)
+	}
+}
+
+func TestWorkIsHeldAgainstItsTargets(t *testing.T) {
+	good := work{
+		ready: []float64{maxReadyP50, maxReadyP99}, count: together, allReady: time.Second,
+		create: calls{iamReads: 3, iamWrites: 4}, bulk: calls{iamReads: 3 * together, iamWrites: 4 * together},
+		change: calls{iamReads: 9, iamWrites: 1}, unchanged: calls{iamReads: 9},
+	}
+	type row struct {
+		name string
+		of   func(work) string
+	}
+	rows := []row{
+		{"50 one after the other, p50", workTable}, {"50 one after the other, p99", workTable}, {"200 at once, ready", workTable},
+		{"200 at once, dead letters", workTable}, {"200 at once, calls of IAM", workTable},
+		{"made", callTable}, {"one permission changed", callTable}, {"unchanged", callTable},
+	}
+	for name, c := range map[string]struct {
+		spoil  func(*work)
+		missed []string
+	}{
+		"all is well":                      {func(*work) {}, nil},
+		"the median is too slow":           {func(w *work) { w.ready[0]++ }, []string{"50 one after the other, p50"}},
+		"one is too slow":                  {func(w *work) { w.ready[1]++ }, []string{"50 one after the other, p99"}},
+		"one is not ready":                 {func(w *work) { w.count-- }, []string{"200 at once, ready"}},
+		"one is dead":                      {func(w *work) { w.dead++ }, []string{"200 at once, dead letters"}},
+		"one call of IAM more than linear": {func(w *work) { w.bulk.iamReads++ }, []string{"200 at once, calls of IAM"}},
+		"one call too many for one": {func(w *work) { w.create.iamReads++; w.bulk.iamReads += together },
+			[]string{"made"}},
+		"a change writes twice":      {func(w *work) { w.change.iamWrites++ }, []string{"one permission changed"}},
+		"a change writes nothing":    {func(w *work) { w.change.iamWrites = 0 }, []string{"one permission changed"}},
+		"no change writes":           {func(w *work) { w.unchanged.iamWrites++ }, []string{"unchanged"}},
+		"no change reads once more":  {func(w *work) { w.unchanged.iamReads++ }, []string{"unchanged"}},
+		"other calls have no target": {func(w *work) { w.create.s3, w.bulk.sqs, w.unchanged.s3 = 99, 9999, 99 }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := good
+			w.ready = append([]float64(nil), good.ready...)
+			c.spoil(&w)
+			var missed []string
+			for _, r := range rows {
+				cells := line(t, r.of(w), r.name)
+				if cells[len(cells)-1] != "met" {
+					missed = append(missed, r.name)
+				}
+			}
+			if diff := cmp.Diff(c.missed, missed); diff != "" {
+				t.Errorf("missed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCallsAreThoseOfTheFunctions(t *testing.T) {
+	made := []proxy.Call{
+		{Caller: "reconcile", Service: "iam", Operation: "GetRole"},
+		{Caller: "reconcile", Service: "iam", Operation: "ListRolePolicies"},
+		{Caller: "reconcile", Service: "iam", Operation: "CreateRole"},
+		{Caller: "reconcile", Service: "s3", Operation: "GetObject"},
+		{Caller: "intake", Service: "sqs", Operation: "SendMessage"},
+		{Caller: "reconcile", Service: "events", Operation: "PutEvents"},
+		{Caller: "reconcile", Service: "sts", Operation: "GetCallerIdentity"},
+		{Caller: "poller/reconcile", Service: "sqs", Operation: "ReceiveMessage"},
+		{Caller: "developer", Service: "s3", Operation: "PutObject"},
+	}
+	got := countCalls(made, map[string]bool{"intake": true, "reconcile": true})
+	want := calls{iamReads: 2, iamWrites: 1, s3: 1, sqs: 1, events: 1, other: 1}
+	if got != want || got.iam() != 3 || got.all() != 7 {
+		t.Errorf("calls %+v, want %+v", got, want)
+	}
+}
+
+func TestPeakMemoryIsReadFromTheKernelsWords(t *testing.T) {
+	for status, want := range map[string]int64{
+		"Name:\tbootstrap\nVmPeak:\t 1240068 kB\nVmHWM:\t   15816 kB\nVmRSS:\t   15000 kB\n": 15816 << 10,
+		"VmHWM:\t0 kB\n":        0,
+		"VmHWM:\tplenty\n":      -1,
+		"Name:\tkworker/0:0\n":  -1,
+		"NotVmHWM:\t12 kB\n":    -1,
+		"":                      -1,
+		"VmHWM:\t12 kB of it\n": -1,
+	} {
+		got, err := highWater(status)
+		if (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("highWater(%q) = %d, %v", status, got, err)
+		}
+	}
+}
+
+func TestZipSizesAreCompressed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bootstrap")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := zipSize(file); err != nil || n < 100 || n > 1<<14 {
+		t.Errorf("a megabyte of nothing has a zip of %d bytes, %v", n, err)
+	}
+}
+
+func TestOtherFlagsThanTheDeployedOnesAreRefused(t *testing.T) {
+	if err := run(t.Context(), io.Discard, "-trimpath"); !errors.Is(err, errFlags) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAProgramThatDoesNotPollIsAnError(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startOnce(t.Context(), program, nil); !errors.Is(err, errNoPoll) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,158 @@
+// Command bench prints the figures of docs/benchmarks.md beside their targets:
+// how the functions start, what they weigh, and how the stack on the local AWS
+// handles configs, one after the other and all at once. A target that is missed
+// is told and is no error; a figure that could not be taken is one.
+//
+// The functions are built with the flags in GOFLAGS, which make bench sets to
+// those of the deployed build.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"rolekeeper/local"
+	"rolekeeper/local/proxy"
+)
+
+const (
+	account = "123456789012"
+	region  = "us-east-1"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Getenv("GOFLAGS")); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// errFlags says that the binaries would not be those that are deployed.
+var errFlags = errors.New("GOFLAGS lacks -tags=lambda.norpc: run make bench")
+
+func run(ctx context.Context, out io.Writer, goflags string) error {
+	if !strings.Contains(goflags, "lambda.norpc") {
+		return errFlags
+	}
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a rest in the temporary directory does no harm
+
+	programs, err := build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	work, err := measureWork(ctx, dir, programs)
+	if err != nil {
+		return err
+	}
+	// After the local AWS has stopped, so that nothing else runs meanwhile.
+	if err := measureStarts(ctx, programs); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s, %s/%s, %d cores\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	fmt.Fprintf(out, "%s\n%s\n%s", programTable(programs), workTable(work), callTable(work))
+	return nil
+}
+
+// measureWork runs the stack on the local AWS, at the real pace of its queues,
+// and fills in the functions' environments and peak memories.
+func measureWork(ctx context.Context, dir string, programs []*program) (work, error) {
+	o := local.Options{Template: "template.yaml", Account: account, Region: region, Dir: filepath.Join(dir, "local"), Binaries: map[string]string{}}
+	for _, p := range programs {
+		if p.function {
+			o.Binaries[p.name] = p.host
+		}
+	}
+	a, err := local.Start(ctx, o)
+	if err != nil {
+		return work{}, err
+	}
+	defer a.Stop()
+	for _, p := range programs {
+		if !p.function {
+			continue
+		}
+		f, ok := a.Stack().Functions[p.name]
+		if !ok {
+			return work{}, fmt.Errorf("template.yaml has no function %s", p.name)
+		}
+		p.environment = f.Environment
+	}
+	peaks := func(into func(*program) *int64) error {
+		for _, p := range programs {
+			if !p.function {
+				continue
+			}
+			bytes, err := peakMemory(filepath.Join(o.Dir, p.name+".bootstrap"))
+			if err != nil {
+				return fmt.Errorf("peak memory of %s: %w", p.name, err)
+			}
+			*into(p) = bytes
+		}
+		return nil
+	}
+
+	w, remove := newWatcher(a)
+	defer remove()
+	var figures work
+	if err := figures.oneByOne(ctx, w, func() error {
+		return peaks(func(p *program) *int64 { return &p.peakOne })
+	}); err != nil {
+		return work{}, err
+	}
+	if err := figures.atOnce(ctx, w); err != nil {
+		return work{}, err
+	}
+	if err := peaks(func(p *program) *int64 { return &p.peakAll }); err != nil {
+		return work{}, err
+	}
+	if errs := a.Errors(); len(errs) > 0 {
+		return work{}, fmt.Errorf("local AWS: %w", errors.Join(errs...))
+	}
+	return figures, nil
+}
+
+// calls of AWS by the functions. Lambda's own calls of SQS are not among them.
+type calls struct{ iamReads, iamWrites, s3, sqs, events, other int }
+
+func (c calls) iam() int { return c.iamReads + c.iamWrites }
+func (c calls) all() int { return c.iam() + c.s3 + c.sqs + c.events + c.other }
+
+func countCalls(made []proxy.Call, functions map[string]bool) calls {
+	var n calls
+	for _, c := range made {
+		if !functions[c.Caller] {
+			continue
+		}
+		switch c.Service {
+		case "iam":
+			if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") {
+				n.iamReads++
+			} else {
+				n.iamWrites++
+			}
+		case "s3":
+			n.s3++
+		case "sqs":
+			n.sqs++
+		case "events":
+			n.events++
+		default:
+			n.other++
+		}
+	}
+	return n
+}

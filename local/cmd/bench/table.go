@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The targets.
+const (
+	maxStart    = 2.0       // times the empty handler's
+	maxZip      = 5_000_000 // bytes
+	maxMemory   = 64_000_000
+	maxReadyP50 = 1500.0 // milliseconds
+	maxReadyP99 = 3000.0
+)
+
+// The starter toolkit's calls for the same roles, measured elsewhere: version
+// 0.3.10 (commit 4f90432b) with boto3 1.43.11 on Python 3.11.7 against moto
+// 5.2.1, calls counted before they are sent, sleeps recorded and not slept.
+var (
+	toolkitCreate = calls{iamReads: 2, iamWrites: 4} // for each role GetRole, CreateRole, PutRolePolicy
+	toolkitAgain  = calls{iamReads: 2}               // for each role GetRole
+)
+
+// percentile gives the smallest of the sorted values that at least p percent
+// do not exceed; of none it gives NaN.
+func percentile(sorted []float64, p float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
+	return sorted[max(rank, 1)-1]
+}
+
+// verdict tells who missed a target.
+func verdict(missed ...string) string {
+	if len(missed) == 0 {
+		return "met"
+	}
+	return "missed: " + strings.Join(missed, ", ")
+}
+
+func met(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "missed"
+}
+
+func milliseconds(ms float64) string { return strconv.FormatFloat(ms, 'f', 1, 64) + " ms" }
+func megabytes(bytes int64) string {
+	return strconv.FormatFloat(float64(bytes)/1e6, 'f', 1, 64) + " MB"
+}
+
+// programTable tells of every program: how it starts, what it weighs.
+func programTable(programs []*program) string {
+	head := []string{"function"}
+	var empty float64
+	for _, p := range programs {
+		head = append(head, p.name)
+		if p.name == emptyHandler {
+			empty = percentile(p.starts, 50)
+		}
+	}
+	row := func(name, target string, cell func(*program) (text string, ok bool)) []string {
+		cells := []string{name}
+		var missed []string
+		for _, p := range programs {
+			text, ok := cell(p)
+			if !ok && p.function {
+				missed = append(missed, p.name)
+			}
+			cells = append(cells, text)
+		}
+		if target == "" {
+			return append(cells, "", "")
+		}
+		return append(cells, target, verdict(missed...))
+	}
+	memory := func(bytes func(*program) int64) func(*program) (string, bool) {
+		return func(p *program) (string, bool) {
+			if !p.function {
+				return "", true
+			}
+			return megabytes(bytes(p)), bytes(p) < maxMemory
+		}
+	}
+	return table(append(head, "target", "verdict"),
+		row("start to first poll, p50", fmt.Sprintf("%.0fx the empty handler", maxStart), func(p *program) (string, bool) {
+			p50 := percentile(p.starts, 50)
+			return fmt.Sprintf("%s (%.2fx)", milliseconds(p50), p50/empty), p50 <= maxStart*empty
+		}),
+		row("start to first poll, p90", "", func(p *program) (string, bool) { return milliseconds(percentile(p.starts, 90)), true }),
+		row("zip, arm64", "at most "+megabytes(maxZip), func(p *program) (string, bool) { return megabytes(p.zipBytes), p.zipBytes <= maxZip }),
+		row("peak memory, one config", "under "+megabytes(maxMemory), memory(func(p *program) int64 { return p.peakOne })),
+		row("peak memory, all configs", "under "+megabytes(maxMemory), memory(func(p *program) int64 { return p.peakAll })),
+	) + fmt.Sprintf(`
+%d starts each, in turn. The empty handler is aws-lambda-go alone, the plain one has reconcile's SDK clients and the SDK's
+configuration loader. 1 MB is 1,000,000 bytes. Peak memory is VmHWM, the highest of the function's processes.
+`, starts)
+}
+
+// workTable tells how long configs take.
+func workTable(w work) string {
+	p50, p99 := percentile(w.ready, 50), percentile(w.ready, 99)
+	linear := together * w.create.iam()
+	return table([]string{"upload to ready, container agents", "measured", "target", "verdict"},
+		[]string{fmt.Sprintf("%d one after the other, p50", inSequence), milliseconds(p50), "at most " + milliseconds(maxReadyP50), met(p50 <= maxReadyP50)},
+		[]string{fmt.Sprintf("%d one after the other, p99", inSequence), milliseconds(p99), "at most " + milliseconds(maxReadyP99), met(p99 <= maxReadyP99)},
+		[]string{fmt.Sprintf("%d at once, ready", together), strconv.Itoa(w.count), strconv.Itoa(together), met(w.count == together)},
+		[]string{fmt.Sprintf("%d at once, first upload to last ready", together), fmt.Sprintf("%.1f s", w.allReady.Seconds()), "", ""},
+		[]string{fmt.Sprintf("%d at once, dead letters", together), strconv.Itoa(w.dead), "0", met(w.dead == 0)},
+		[]string{
+			fmt.Sprintf("%d at once, calls of IAM", together), fmt.Sprintf("%d (%.2f each)", w.bulk.iam(), float64(w.bulk.iam())/together),
+			fmt.Sprintf("at most %d (%d each, as for one alone)", linear, w.create.iam()), met(w.bulk.iam() <= linear),
+		},
+		[]string{fmt.Sprintf("%d at once, all calls", together), fmt.Sprintf("%d (%.2f each)", w.bulk.all(), float64(w.bulk.all())/together), "", ""},
+	) + `
+On the local AWS, queues at their real pace. The first of those one after the other includes the start of both functions' processes
+and the making of the service-linked role.
+`
+}
+
+// callTable sets the calls for one container agent beside the toolkit's.
+func callTable(w work) string {
+	row := func(what, who string, n calls, sleep, target, verdict string) []string {
+		return []string{
+			what, who, strconv.Itoa(n.iamReads), strconv.Itoa(n.iamWrites), strconv.Itoa(n.s3), strconv.Itoa(n.sqs), strconv.Itoa(n.events),
+			strconv.Itoa(n.all()), sleep, target, verdict,
+		}
+	}
+	const toolkit = "toolkit, elsewhere"
+	// Two reads and four writes; of a role that exists three reads, and one of its
+	// policy. One more read is that of the service-linked role.
+	const most, mostReads = 6 + 1, 2*(3+1) + 1
+	return table([]string{"both roles of a container agent", "by", "IAM reads", "IAM writes", "S3", "SQS", "EventBridge", "all", "sleeps", "target", "verdict"},
+		row("made", "Rolekeeper", w.create, "none", fmt.Sprintf("IAM: at most %d", most), met(w.create.iam() <= most)),
+		row("", toolkit, toolkitCreate, "10 s", "", ""),
+		row("one permission changed", "Rolekeeper", w.change, "none", "IAM: 1 write", met(w.change.iamWrites == 1)),
+		row("", toolkit, toolkitAgain, "none", "", ""),
+		row("unchanged", "Rolekeeper", w.unchanged, "none", fmt.Sprintf("IAM: no write, at most %d reads", mostReads),
+			met(w.unchanged.iamWrites == 0 && w.unchanged.iamReads <= mostReads)),
+		row("", toolkit, toolkitAgain, "none", "", ""),
+	) + `
+Rolekeeper: calls of its functions, without those that Lambda makes for them. They include reading the config, owning the name and
+writing the answer, which the toolkit does not do. One of the reads is that of the service-linked role.
+
+Toolkit: starter toolkit 0.3.10 (commit 4f90432b), its functions that get or create the two roles, measured elsewhere and not by
+this run: boto3 1.43.11, Python 3.11.7, moto 5.2.1. Making both took 321 ms and 10 s of sleep. A role that exists it returns
+unread: a changed permission is not written, and what somebody else changed is neither seen nor repaired.
+`
+}
+
+// table lays out rows below a head, in Markdown, with columns of even width.
+func table(head []string, rows ...[]string) string {
+	widths := make([]int, len(head))
+	all := append([][]string{head}, rows...)
+	for _, cells := range all {
+		for i, c := range cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	rule := make([]string, len(head))
+	for i, w := range widths {
+		rule[i] = strings.Repeat("-", w)
+	}
+	var b strings.Builder
+	for _, cells := range append([][]string{head, rule}, rows...) {
+		for i, c := range cells {
+			b.WriteString("| " + c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+1))
+		}
+		b.WriteString("|\n")
+	}
+	return b.String()
+}
