@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Prefixes in the config bucket.
@@ -31,9 +32,9 @@ func CheckConfigKey(key string) error {
 	case len(key) > MaxConfigKey:
 		return fmt.Errorf("config key %.220q has %d bytes; at most %d are allowed", key, len(key), MaxConfigKey)
 	}
-	for i := range len(key) {
-		if !keyByte(key[i]) {
-			return fmt.Errorf("config key %q has %q at byte %d; allowed are letters, digits and _ . + = @ / -", key, key[i], i)
+	for i, r := range key {
+		if r >= utf8.RuneSelf || !keyByte(key[i]) {
+			return fmt.Errorf("config key %q has %+q at byte %d; allowed are letters, digits and _ . + = @ / -", key, r, i)
 		}
 	}
 	for segment := range strings.SplitSeq(key, "/") {

@@ -26,6 +26,16 @@ func TestConfigKeysThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestARefusedKeyShowsTheWholeCharacter(t *testing.T) {
+	for key, want := range map[string]string{
+		"configs/a b.yaml": `' ' at byte 9`, "configs/\u00e9.yaml": `'\u00e9' at byte 8`, "configs/\U0001f600": `'\U0001f600' at byte 8`,
+	} {
+		if err := naming.CheckConfigKey(key); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", key, err, want)
+		}
+	}
+}
+
 func FuzzConfigKey(f *testing.F) {
 	for _, key := range []string{"configs/a.yaml", "configs/team/.bedrock_agentcore.yaml", "configs/a=b@c+d", "configs/..", "status/a"} {
 		f.Add(key)
