@@ -69,6 +69,7 @@ func parseParameters(data []byte) (parameters, error) {
 	}{
 		{"PermissionProfile", settings.Profile(desired.Profile(p.profile))},
 		{"PermissionsBoundaryArn", settings.Boundary(p.boundary)},
+		{"SourceBucketName", settings.Bucket(p.sourceBucket)},
 	} {
 		if c.err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", c.name, c.err))

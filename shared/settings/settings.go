@@ -57,7 +57,7 @@ func LoadIntake(environ map[string]string) (Intake, error) {
 func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	s, err := env.ParseAsWithOptions[Reconcile](env.Options{Environment: environ})
 	err = errors.Join(err, account(s.Account), named("PERMISSION_PROFILE", Profile(s.Profile)),
-		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)),
+		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("SOURCE_BUCKET", Bucket(s.SourceBucket)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
 		return Reconcile{}, fmt.Errorf("settings: %w", err)
@@ -93,6 +93,10 @@ var (
 	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
 	boundaryARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([\w+=,.@/-]+)\z`)
 )
+
+// bucketName is that of the template's SourceBucketName, whose length Bucket
+// checks, for the reason of maxPolicyPath.
+var bucketName = regexp.MustCompile(`\A[a-z0-9][a-z0-9.-]+[a-z0-9]\z`)
 
 // maxPolicyPath bounds a policy's path and name together. As {1,512} in the
 // expression it would be 512 copies of it, made whenever a function starts.
@@ -132,6 +136,15 @@ func Boundary(arn string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not the ARN of a managed policy", arn)
+}
+
+// Bucket says what is wrong with the name of a bucket; empty is not wrong. The
+// name becomes part of ARNs in policies, where a wildcard would widen them.
+func Bucket(name string) error {
+	if name == "" || len(name) <= 63 && bucketName.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("%q is not the name of a bucket", name)
 }
 
 func queueURL(name, url string) error {

@@ -118,6 +118,7 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"ACCOUNT_ID":                  "12345678901",
 		"PERMISSION_PROFILE":          "generous",
 		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:role/NoPolicy",
+		"SOURCE_BUCKET":               "sources*",
 		"ENSURE_SERVICE_LINKED_ROLES": "perhaps",
 		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
@@ -151,7 +152,7 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 	}
 }
 
-func TestBoundariesAndProfiles(t *testing.T) {
+func TestBoundariesBucketsAndProfiles(t *testing.T) {
 	for arn, good := range map[string]bool{
 		"": true,
 		"arn:aws:iam::123456789012:policy/Boundary":                    true,
@@ -167,6 +168,15 @@ func TestBoundariesAndProfiles(t *testing.T) {
 	} {
 		if err := Boundary(arn); (err == nil) != good {
 			t.Errorf("Boundary(%q) = %v", arn, err)
+		}
+	}
+	for bucket, good := range map[string]bool{
+		"": true, "abc": true, "bedrock-agentcore.sources-1": true, strings.Repeat("b", 63): true,
+		strings.Repeat("b", 64): false, "ab": false, "x*": false, "xyz*": false, "${a}": false, "Sources": false,
+		"-sources": false, "sources.": false, "sources/a": false, "sources\n": false,
+	} {
+		if err := Bucket(bucket); (err == nil) != good {
+			t.Errorf("Bucket(%q) = %v", bucket, err)
 		}
 	}
 	for profile, good := range map[desired.Profile]bool{
