@@ -49,6 +49,7 @@ type Agent struct {
 	Permissions Permissions
 
 	places map[string]place // field path -> where it stands in the file
+	faulty bool             // has a problem of severity error
 }
 
 // RoleRef is a role that a config names.

@@ -25,6 +25,7 @@ const (
 
 // read gives the agent; its Name is empty when the file's is unusable.
 func (e *entry) read() Agent {
+	before := e.file.errors()
 	a := Agent{Name: e.name(), places: e.places}
 	aws := e.section(e.root, "aws")
 	if at := e.child(e.root, "aws"); at.node == nil && !e.legacy {
@@ -45,6 +46,7 @@ func (e *entry) read() Agent {
 	a.Providers = e.providers()
 	a.JWT = e.jwt(e.section(e.root, "aws_jwt"))
 	a.Permissions = e.permissions(e.section(e.root, "permissions"))
+	a.faulty = e.file.errors() > before
 	return a
 }
 

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,13 +22,20 @@ const maxProblems = 100
 // order. With a problem of severity error the Config is empty; warnings may come with a
 // good one.
 func Parse(data []byte, where Place) (Config, []fault.Problem) {
-	f := &file{place: where}
-	cfg := f.read(data)
-	problems := f.sorted()
+	cfg, problems := Examine(data, where)
 	if fault.Blocks(problems) {
 		return Config{}, problems
 	}
 	return cfg, problems
+}
+
+// Examine is Parse for who wants to tell everything that is wrong with a file:
+// also of a config that is refused it gives the agents that have no fault
+// themselves. They are not to be used for more than to find further problems.
+func Examine(data []byte, where Place) (Config, []fault.Problem) {
+	f := &file{place: where}
+	cfg := f.read(data)
+	return cfg, f.sorted()
 }
 
 // file is one config on its way through Parse.
@@ -47,9 +53,7 @@ func (f *file) add(in scope, at place, code, message, fix string) {
 
 // sorted gives the problems in the file's order, at most maxProblems and one that counts the rest.
 func (f *file) sorted() []fault.Problem {
-	slices.SortStableFunc(f.problems, func(a, b fault.Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	fault.Sort(f.problems)
 	if len(f.problems) <= maxProblems {
 		return f.problems
 	}
@@ -64,7 +68,7 @@ func (f *file) sorted() []fault.Problem {
 	return append(f.problems[:maxProblems:maxProblems], more)
 }
 
-// read gives the config, which is only to be used when no problem blocks.
+// read gives the agents without faults of their own.
 func (f *file) read(data []byte) Config {
 	root, ok := f.tree(data)
 	if !ok {
@@ -136,7 +140,7 @@ func (f *file) agents(root *yaml.Node) []Agent {
 		}
 		e := newEntry(f, root, place{root.Line, root.Column}, "")
 		e.legacy = true
-		return []Agent{e.read()}
+		return f.good([]Agent{e.read()})
 	}
 	in := scope{field: "agents"}
 	node := resolve(list.value)
@@ -168,7 +172,27 @@ func (f *file) agents(root *yaml.Node) []Agent {
 		agents = append(agents, newEntry(f, value, at, label(p.key, value)).read())
 	}
 	f.checkNames(agents)
-	return agents
+	return f.good(agents)
+}
+
+// good gives the agents without a fault of their own.
+func (f *file) good(agents []Agent) []Agent {
+	return slices.DeleteFunc(agents, func(a Agent) bool {
+		return a.faulty || slices.ContainsFunc(f.problems, func(p fault.Problem) bool {
+			return p.Severity == fault.SeverityError && p.Agent == a.Name // one that was found between agents
+		})
+	})
+}
+
+// errors counts the problems of severity error so far.
+func (f *file) errors() int {
+	n := 0
+	for _, p := range f.problems {
+		if p.Severity == fault.SeverityError {
+			n++
+		}
+	}
+	return n
 }
 
 // checkNames finds agents that would share what must be one agent's own.

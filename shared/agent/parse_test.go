@@ -682,8 +682,9 @@ func TestFields(t *testing.T) {
 
 		"a profile of a geography": good("{permissions: {models: [us."+claude+", us-gov."+claude+", global."+claude+"]}}", models,
 			[]Model{{claude, "us." + claude}, {claude, "us-gov." + claude}, {claude, "global." + claude}}),
-		"a model twice, by id and ARN": good("{permissions: {models: ["+claude+", 'arn:aws:bedrock:us-west-2::foundation-model/"+claude+"']}}", models, []Model{{FoundationModel: claude}}),
-		"a profile by ARN":             good("{permissions: {models: ['arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu."+claude+"']}}", models, []Model{{claude, "eu." + claude}}),
+		"a model twice, by id and ARN":  good("{permissions: {models: ["+claude+", 'arn:aws:bedrock:us-east-1::foundation-model/"+claude+"']}}", models, []Model{{FoundationModel: claude}}),
+		"a model ARN of another region": bad("{permissions: {models: ['arn:aws:bedrock:us-west-2::foundation-model/"+claude+"']}}", "error model-foreign permissions.models[0]"),
+		"a profile by ARN":              good("{permissions: {models: ['arn:aws:bedrock:us-east-1:111122223333:inference-profile/eu."+claude+"']}}", models, []Model{{claude, "eu." + claude}}),
 		"a model with a version in its name": good("{permissions: {models: [zai.glm-4.7, deepseek.v3.2, openai.gpt-oss-120b-1:0, 'anthropic.claude-3-sonnet-20240229-v1:0:200k']}}", models,
 			[]Model{{FoundationModel: "zai.glm-4.7"}, {FoundationModel: "deepseek.v3.2"}, {FoundationModel: "openai.gpt-oss-120b-1:0"}, {FoundationModel: "anthropic.claude-3-sonnet-20240229-v1:0:200k"}}),
 		"a model with a wildcard":        bad("{permissions: {models: [anthropic.*]}}", "error model-invalid permissions.models[0]"),

@@ -83,6 +83,8 @@ func (p Place) foreignModel(a arn, model, profile bool) string {
 		return "account " + quoted(a.account)
 	case model && a.partition != p.Partition:
 		return "partition " + quoted(a.partition)
+	case model && a.region != p.Region:
+		return "region " + quoted(a.region)
 	case profile:
 		return p.foreign(a)
 	}
@@ -103,7 +105,7 @@ func (e *entry) model(f field, s string) (Model, bool) {
 			return Model{}, false
 		}
 		if foreign := e.file.place.foreignModel(a, model, profile); foreign != "" {
-			e.fail(f, "model-foreign", quoted(s)+" is of "+foreign+"; roles get rights to models of this partition and to profiles of this account and region only", fix)
+			e.fail(f, "model-foreign", quoted(s)+" is of "+foreign+"; roles get rights to models of this region and to profiles of this account and region only", fix)
 			return Model{}, false
 		}
 	}

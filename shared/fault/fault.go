@@ -3,8 +3,10 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -74,13 +76,20 @@ func (p Problem) String() string {
 	}
 	fmt.Fprintf(&b, "%s: ", p.Severity)
 	if p.Agent != "" {
-		fmt.Fprintf(&b, "agent %q: ", p.Agent)
+		b.WriteString(`agent "` + p.Agent + `": `) // no %q: what is not legible in it was quoted where it was read
 	}
 	if p.Field != "" {
 		fmt.Fprintf(&b, "%s: ", p.Field)
 	}
 	fmt.Fprintf(&b, "%s; %s [%s]", p.Message, p.Fix, p.Code)
 	return b.String()
+}
+
+// Sort puts problems into the order of the file; those without a place come first.
+func Sort(problems []Problem) {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 }
 
 // Blocks reports whether any of the problems stops the config.

@@ -32,6 +32,7 @@ func (r *run) settle(ctx context.Context, want desired.State, p plan.Plan, probl
 	for _, f := range p.Refusals {
 		problems = append(problems, r.agent(f.Agent).Problem(string(f.Kind), "name", f.Message, f.Fix))
 	}
+	fault.Sort(problems)
 	s.Problems = problems
 	s.Outcome = status.Ready
 	if len(orphans) > 0 {
@@ -63,8 +64,8 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	s.Name, s.Phase = a.Name, status.PhaseActive
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
-		if p.Stranger(*arn) {
-			*arn = "" // nobody is to be told to run with a stranger's role
+		if p.Stranger(*arn) || r.unusable[*arn] {
+			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there
 		}
 	}
 	s.Repository, s.Project = "", ""
@@ -214,8 +215,12 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 	if err := r.releaseUnused(ctx, nil); err != nil {
 		return Result{}, err
 	}
+	fault.Sort(problems)
 	s := r.answer()
 	s.Outcome, s.Problems = status.Rejected, problems
+	for i, a := range s.Agents { // whether the config still has an agent cannot be told now
+		s.Agents[i].Notes = slices.DeleteFunc(slices.Clone(a.Notes), func(n string) bool { return n == report.RemovedAgentNote })
+	}
 	return r.write(ctx, s, plan.Plan{})
 }
 

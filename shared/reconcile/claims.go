@@ -60,15 +60,20 @@ func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) 
 		if err != nil {
 			return nil, err
 		}
-		if c.Config != "" && c.Config != r.key {
-			problems = append(problems, r.lost(n, c))
+		if c.Config == "" || c.Config == r.key {
+			continue
+		}
+		// An agent of the same name has both the role and the project; once told is enough.
+		p := r.lost(n, c)
+		if !slices.ContainsFunc(problems, func(q fault.Problem) bool { return q.Code == p.Code && q.Agent == p.Agent }) {
+			problems = append(problems, p)
 		}
 	}
 	return problems, nil
 }
 
 func (r *run) lost(n need, owner model.Claim) fault.Problem {
-	if n.key == naming.RoleClaimKey(n.agent.Name) {
+	if owner.Agent == n.agent.Name {
 		fix := "rename the agent, or keep it in that config"
 		if slices.Contains(owner.Waiting, r.key) {
 			fix += "; should the name become free, this config is looked at again by itself"

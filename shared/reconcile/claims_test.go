@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestTwoConfigsThatClaimANameAtOnceHaveOneOwner(t *testing.T) {
 		wins[owner]++
 		wantOutcome(t, w, owner, status.Ready)
 		wantOutcome(t, w, loser, status.Rejected)
-		if s := w.status(loser); !slices.Contains(codes(s), "name-claimed") && !slices.Contains(codes(s), "project-claimed") {
+		if s := w.status(loser); !slices.Equal(codes(s), []string{"name-claimed"}) || !strings.Contains(s.Problems[0].Fix, "by itself") {
 			t.Fatalf("the loser is told %v", s.Problems)
 		}
 		waiting := slices.Concat(w.claim(naming.RoleClaimKey("my_agent")).Waiting, w.claim(naming.ProjectClaimKey("my_agent")).Waiting)

@@ -248,6 +248,20 @@ func (w *world) snapshot() map[string]any {
 		delete(o.Tags, model.TagCreation)
 		snap["role "+name] = o
 	}
+	// Events come at least once; how many there are counts by their ids.
+	told := map[string]map[any]bool{}
+	for _, e := range w.cloud.Events() {
+		var d map[string]any
+		if err := json.Unmarshal([]byte(e.Detail), &d); err != nil {
+			w.t.Fatal(err)
+		}
+		about := fmt.Sprint("event ", e.DetailType, d["config"], d["agent"])
+		if told[about] == nil {
+			told[about] = map[any]bool{}
+		}
+		told[about][d["id"]] = true
+		snap[about] = len(told[about])
+	}
 	for key, body := range w.cloud.Objects(bucket, "") {
 		if strings.HasPrefix(key, naming.ConfigPrefix) {
 			continue

@@ -120,7 +120,7 @@ const answerTime = 2 * time.Second
 // Reconcile makes the account hold what the config of the key asks for, and
 // answers it. An error leaves the status as it was: the run is to be repeated.
 func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) {
-	run := run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
+	run := run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}, unusable: map[string]bool{}}
 	run.env.ConfigKey = key
 	result, err := run.reconcile(ctx)
 	if err != nil {
@@ -142,8 +142,9 @@ type run struct {
 	indexETag  string
 	claims     map[string]held // by key, held by this config
 
-	object model.Object // the config
-	cfg    agent.Config
+	object   model.Object // the config
+	cfg      agent.Config
+	unusable map[string]bool // by ARN: external roles that an agent cannot run with
 }
 
 // held is a claim of this config with the ETag it was last seen with.
@@ -164,12 +165,9 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	cfg, problems := agent.Parse(r.object.Body, r.env.Place)
-	if fault.Blocks(problems) {
-		return r.refuse(ctx, problems)
-	}
+	cfg, problems := agent.Examine(r.object.Body, r.env.Place)
 	r.cfg = cfg
-	want, more := desired.Compute(cfg, r.env)
+	want, more := desired.Compute(cfg, r.env) // also of a faulty file: what is wrong is told all at once
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
@@ -275,17 +273,22 @@ func (r *run) foreign(ctx context.Context, want desired.State) ([]fault.Problem,
 		if err != nil {
 			return nil, err
 		}
-		if c.Config != r.key {
-			problems = append(problems, r.agent(e.Agent).Problem("role-of-other-config", e.Role.Field,
-				fmt.Sprintf("role %s belongs to agent %q of %s", e.Role.Name, c.Agent, c.Config),
-				"leave the field empty to get a role of this agent's own, or put both agents into one config"))
+		p := r.agent(e.Agent).Problem("role-of-other-config", e.Role.Field,
+			fmt.Sprintf("role %s belongs to agent %q of %s", e.Role.Name, c.Agent, c.Config),
+			"leave the field empty to get a role of this agent's own, or put both agents into one config")
+		if c.Config == r.key {
+			p.Code, p.Severity = "role-of-removed-agent", fault.SeverityWarning
+			p.Message = fmt.Sprintf("role %s was made for agent %q, which this config no longer has: nobody keeps it up", e.Role.Name, c.Agent)
+			p.Fix = "leave the field empty to get a role of this agent's own, or put that agent back"
 		}
+		problems = append(problems, p)
 	}
 	return problems, nil
 }
 
 // external checks the roles that the config names: that they are there and that
-// AgentCore or CodeBuild may assume them for this account.
+// AgentCore or CodeBuild may assume them for this account. Those that cannot be
+// used are noted.
 func (r *run) external(ctx context.Context, want desired.State) ([]fault.Problem, error) {
 	var problems []fault.Problem
 	for _, e := range want.External() {
@@ -293,6 +296,7 @@ func (r *run) external(ctx context.Context, want desired.State) ([]fault.Problem
 			p := r.agent(e.Agent).Problem(code, e.Role.Field, message, fix)
 			p.Severity = fault.SeverityWarning
 			problems = append(problems, p)
+			r.unusable[e.Role.ARN] = true
 		}
 		o, err := r.Roles.Head(ctx, e.Role.Name)
 		switch {

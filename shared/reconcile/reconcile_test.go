@@ -450,7 +450,11 @@ func TestExternalRolesAreCheckedAndNeverWritten(t *testing.T) {
 			if diff := cmp.Diff(c.want, codes(s)); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
-			if s.Outcome != status.Ready || s.Agents[0].RuntimeRoleARN != "arn:aws:iam::123456789012:role/shared-role" {
+			given := "arn:aws:iam::123456789012:role/shared-role"
+			if len(c.want) > 0 {
+				given = "" // nobody is told to deploy with a role that cannot work
+			}
+			if s.Outcome != status.Ready || s.Agents[0].RuntimeRoleARN != given {
 				t.Errorf("status: %+v", s)
 			}
 			if got := w.made()["iam write"]; got != 1 {
@@ -469,6 +473,31 @@ func TestARoleOfAnotherConfigIsRefused(t *testing.T) {
 	w.settle()
 	if s := w.status(other); s.Outcome != status.Rejected || !slices.Contains(codes(s), "role-of-other-config") {
 		t.Errorf("status: %+v", s)
+	}
+}
+
+func TestTheRoleOfARemovedAgentIsNotTakenForSomebodyElses(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, agentsNamed("own"))
+	w.settle()
+	w.upload(key, strings.Replace(agentsNamed("renamed"), "aws: {}", "aws:\n      execution_role: arn:aws:iam::123456789012:role/"+runtimeRole("own"), 1))
+	w.settle()
+	if s := w.status(key); !slices.Contains(codes(s), "role-of-removed-agent") {
+		t.Errorf("status: %+v", s)
+	}
+}
+
+func TestAllFaultsOfAFileAreToldAtOnce(t *testing.T) {
+	w := newWorld(t)
+	body := agentsNamed("one", "two") + "  three:\n    name: thr-ee\n    entrypoint: m.py\n    aws: {}\n"
+	// Agent one leaves its own role to nobody, and two wants it.
+	body = strings.Replace(body, "name: one\n    entrypoint: main.py\n    aws: {}", "name: one\n    entrypoint: main.py\n    aws:\n      execution_role: some-role", 1)
+	body = strings.Replace(body, "name: two\n    entrypoint: main.py\n    aws: {}", "name: two\n    entrypoint: main.py\n    aws:\n      execution_role: "+runtimeRole("one"), 1)
+	w.upload(key, body)
+	w.settle()
+	want := []string{"role-sibling-unmanaged", "agent-name-invalid"}
+	if got := codes(w.status(key)); !slices.Equal(got, want) {
+		t.Errorf("problems %v, want %v", got, want)
 	}
 }
 

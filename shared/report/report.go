@@ -36,7 +36,7 @@ func Words(s status.Status) (summary string, next []string) {
 	case status.Orphaned:
 		return orphaned(s)
 	case status.Blocked:
-		return blocked(s), fixes(s)
+		return blocked(s), append(fixes(s), deploy(s)...)
 	case status.Waiting:
 		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
 			[]string{"nothing: this is repeated by itself"}
@@ -48,11 +48,15 @@ func Words(s status.Status) (summary string, next []string) {
 }
 
 func ready(s status.Status) string {
-	text := fmt.Sprintf("The roles of %s are ready", agents(s.Agents))
+	return fmt.Sprintf("The roles of %s are ready%s.", agents(s.Agents), warnings(s))
+}
+
+// warnings counts the problems of a config that was accepted.
+func warnings(s status.Status) string {
 	if n := len(s.Problems); n > 0 {
-		text += fmt.Sprintf(", with %s", count(n, "warning"))
+		return ", with " + count(n, "warning")
 	}
-	return text + "."
+	return ""
 }
 
 func rejected(s status.Status) string {
@@ -77,7 +81,24 @@ func orphaned(s status.Status) (string, []string) {
 		return fmt.Sprintf("The config is gone; the roles of %s are kept, nothing was deleted.", agents(s.Agents)),
 			[]string{"upload the config again to have its roles kept up"}
 	}
-	var gone, here []status.Agent
+	gone, here := split(s)
+	if len(here) == 0 {
+		return capital(removed(gone)) + ".", nil
+	}
+	return fmt.Sprintf("The roles of %s are ready%s; %s.", agents(here), warnings(s), removed(gone)), deploy(s)
+}
+
+// removed says what became of agents that their config no longer has.
+func removed(gone []status.Agent) string {
+	kept := "its roles are kept"
+	if len(gone) > 1 {
+		kept = "their roles are kept"
+	}
+	return fmt.Sprintf("%s no longer in the config: %s, nothing was deleted", is(gone), kept)
+}
+
+// split gives the agents that their config no longer has, and the others.
+func split(s status.Status) (gone, here []status.Agent) {
 	for _, a := range s.Agents {
 		if slices.Contains(a.Notes, RemovedAgentNote) {
 			gone = append(gone, a)
@@ -85,15 +106,7 @@ func orphaned(s status.Status) (string, []string) {
 			here = append(here, a)
 		}
 	}
-	kept := "its roles are kept"
-	if len(gone) > 1 {
-		kept = "their roles are kept"
-	}
-	text := fmt.Sprintf("%s no longer in the config: %s, nothing was deleted.", is(gone), kept)
-	if len(here) == 0 {
-		return capital(text), nil
-	}
-	return fmt.Sprintf("The roles of %s are ready; %s", agents(here), text), deploy(s)
+	return gone, here
 }
 
 func blocked(s status.Status) string {
@@ -101,7 +114,11 @@ func blocked(s status.Status) string {
 	for _, a := range s.Agents {
 		n += len(a.BlockedBy)
 	}
-	return fmt.Sprintf("%s of this config cannot be kept up, because of what somebody else made; the rest is as the config asks.", capital(count(n, "role")))
+	text := fmt.Sprintf("%s of this config cannot be kept up, because of what somebody else made; the rest is as the config asks", capital(count(n, "role")))
+	if gone, _ := split(s); len(gone) > 0 {
+		text += "; " + removed(gone)
+	}
+	return text + "."
 }
 
 func fixes(s status.Status) []string {
@@ -125,7 +142,7 @@ func deploy(s status.Status) []string {
 			all = append(all, fmt.Sprintf("deploy %s with aws.execution_role %s", a.Name, a.RuntimeRoleARN))
 		}
 		if a.BuildRoleARN != "" {
-			all = append(all, fmt.Sprintf("build %s with codebuild.execution_role %s", a.Name, a.BuildRoleARN))
+			all = append(all, fmt.Sprintf("build the image of %s with codebuild.execution_role %s; no build is started for you", a.Name, a.BuildRoleARN))
 		}
 	}
 	return all
