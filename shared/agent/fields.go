@@ -151,13 +151,24 @@ func (e *entry) account(aws field) {
 }
 
 // IAM's names and paths, without the characters that mean something in a policy.
-// Source: IAM API reference, CreateRole (RoleName, Path).
-var (
-	roleName     = regexp.MustCompile(`\A[A-Za-z0-9+=,.@_-]{1,64}\z`)
-	roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]{1,64})\z`)
+// Source: IAM API reference, CreateRole (RoleName, Path). Lengths are compared,
+// here and below: a counted repetition is as many copies of what it repeats,
+// made whenever a function starts.
+var roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]+)\z`)
+
+const (
+	maxRoleName = 64
+	maxRolePath = 512
 )
 
-const maxRolePath = 512
+// roleName gives path and name in the resource part of a role's ARN.
+func roleName(resource string) (path, name string, ok bool) {
+	m := roleResource.FindStringSubmatch(resource)
+	if m == nil || len(m[2]) > maxRoleName {
+		return "", "", false
+	}
+	return m[1], m[2], true
+}
 
 // role reads a role given by ARN or, as the toolkit takes it, by name.
 func (e *entry) role(f field) RoleRef {
@@ -167,25 +178,25 @@ func (e *entry) role(f field) RoleRef {
 	}
 	ours := e.file.place
 	prefix := fmt.Sprintf("arn:%s:iam::%s:role/", ours.Partition, ours.Account)
-	if roleName.MatchString(s) {
-		return RoleRef{ARN: prefix + s, Name: s}
+	if path, name, ok := roleName("role/" + s); ok && path == "" {
+		return RoleRef{ARN: prefix + name, Name: name}
 	}
 	a, ok := splitARN(s)
-	m := roleResource.FindStringSubmatch(a.resource)
+	path, name, isRole := roleName(a.resource)
 	shown := "NAME"
-	if m != nil {
-		shown = cut(m[1] + m[2])
+	if isRole {
+		shown = cut(path + name)
 	}
 	fix := "write " + prefix + shown + ", or leave it empty and Rolekeeper makes the role"
 	switch {
-	case !ok || a.service != "iam" || a.region != "" || m == nil || len(m[1]) > maxRolePath || !accountID.MatchString(a.account):
+	case !ok || a.service != "iam" || a.region != "" || !isRole || len(path) > maxRolePath || !accountID.MatchString(a.account):
 		e.fail(f, "role-invalid", quoted(s)+" is neither the ARN of a role nor a role's name", fix)
-	case strings.HasPrefix(m[1], "aws-service-role/"):
+	case strings.HasPrefix(path, "aws-service-role/"):
 		e.fail(f, "role-service-linked", "the role belongs to an AWS service, and no agent can use it", "leave it empty and Rolekeeper makes the role")
 	case ours.foreign(a) != "":
 		e.fail(f, "role-foreign", "the role is of "+ours.foreign(a)+"; an agent can only run with a role of its own account", fix)
 	default:
-		return RoleRef{ARN: s, Name: m[2]}
+		return RoleRef{ARN: s, Name: name}
 	}
 	return RoleRef{}
 }
@@ -274,14 +285,16 @@ func (e *entry) a2a(f field) bool {
 }
 
 // memoryID is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, MemoryId).
-var memoryID = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_-]{0,99}-[a-zA-Z0-9]{10}\z`)
+func memoryID(id string) bool { return len(id) <= 100+11 && memoryPattern.MatchString(id) }
+
+var memoryPattern = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_-]*-[a-zA-Z0-9]{10}\z`)
 
 // memory gives the memory's id. The ARN beside it drives nothing, but one that
 // disagrees leaves open which memory is meant.
 func (e *entry) memory(memory field) string {
 	f := e.child(memory, "memory_id")
 	id, hasID := e.option(f)
-	if hasID && !memoryID.MatchString(id) {
+	if hasID && !memoryID(id) {
 		e.fail(f, "memory-id-invalid", quoted(id)+" is not the id of a memory",
 			"copy the id from the memory's page: its name, a hyphen and 10 letters or digits, such as my_agent_mem-AbCdEf1234")
 		id = ""
@@ -299,7 +312,7 @@ func (e *entry) memory(memory field) string {
 	a, ok := splitARN(s)
 	name, isMemory := strings.CutPrefix(a.resource, "memory/")
 	switch {
-	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) || !isMemory || !memoryID.MatchString(name):
+	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) || !isMemory || !memoryID(name):
 		e.fail(f, "memory-arn-invalid", quoted(s)+" is not the ARN of a memory", fix)
 	case ours.foreign(a) != "":
 		e.fail(f, "memory-foreign", "the memory is of "+ours.foreign(a)+"; roles get rights to memories of this account and region only", fix)
@@ -312,7 +325,9 @@ func (e *entry) memory(memory field) string {
 }
 
 // providerName is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, CredentialProviderName).
-var providerName = regexp.MustCompile(`\A[a-zA-Z0-9_-]{1,128}\z`)
+func providerName(name string) bool { return len(name) <= 128 && providerPattern.MatchString(name) }
+
+var providerPattern = regexp.MustCompile(`\A[a-zA-Z0-9_-]+\z`)
 
 const providerNameFix = "write the provider's name as AgentCore shows it: letters, digits, hyphens and underscores, at most 128"
 
@@ -341,7 +356,7 @@ func (e *entry) providers() []CredentialProvider {
 }
 
 func (e *entry) validProvider(f field, name string) bool {
-	if !providerName.MatchString(name) {
+	if !providerName(name) {
 		e.fail(f, "provider-name-invalid", quoted(name)+" is not the name of a credential provider", providerNameFix)
 		return false
 	}
@@ -404,7 +419,7 @@ func splitProviderARN(s string) (a arn, p CredentialProvider, ok bool) {
 		return a, p, false
 	}
 	p = CredentialProvider{Name: vault[3], ARN: s, Kind: ProviderKind(vault[2])}
-	return a, p, (p.Kind == OAuth2Provider || p.Kind == APIKeyProvider) && providerName.MatchString(p.Name)
+	return a, p, (p.Kind == OAuth2Provider || p.Kind == APIKeyProvider) && providerName(p.Name)
 }
 
 var wholeNumber = regexp.MustCompile(`\A[0-9]{1,9}\z`)

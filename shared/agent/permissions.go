@@ -58,9 +58,18 @@ func (e *entry) unknownCapability(f field, key string) {
 // digits (zai.glm-4.7), so that an unknown geography is not read as a provider.
 // Geographies: Bedrock user guide, supported Regions and models for inference profiles.
 var (
-	foundationModel = regexp.MustCompile(`\A[a-z0-9][a-z0-9-]{0,62}\.[a-z0-9][a-z0-9-]{0,62}(?:\.[0-9][a-z0-9-]{0,62}){0,2}(?::[a-z0-9][a-z0-9-]{0,62}){0,2}\z`)
-	geography       = regexp.MustCompile(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
+	modelPattern = regexp.MustCompile(`\A[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*(?:\.[0-9][a-z0-9-]*){0,2}(?::[a-z0-9][a-z0-9-]*){0,2}\z`)
+	geography    = regexp.MustCompile(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
 )
+
+func foundationModel(id string) bool {
+	for part := range strings.FieldsFuncSeq(id, func(r rune) bool { return r == '.' || r == ':' }) {
+		if len(part) > 63 {
+			return false
+		}
+	}
+	return modelPattern.MatchString(id)
+}
 
 func (e *entry) models(f field) []Model {
 	var out []Model
@@ -111,9 +120,9 @@ func (e *entry) model(f field, s string) (Model, bool) {
 	}
 	prefix := geography.FindString(id)
 	switch base := strings.TrimPrefix(id, prefix); {
-	case prefix == "" && model && foundationModel.MatchString(id):
+	case prefix == "" && model && foundationModel(id):
 		return Model{FoundationModel: id}, true
-	case prefix != "" && profile && foundationModel.MatchString(base):
+	case prefix != "" && profile && foundationModel(base):
 		return Model{FoundationModel: base, InferenceProfile: id}, true
 	}
 	e.fail(f, "model-invalid", quoted(s)+" is neither a model nor an inference profile that AWS defines", fix)

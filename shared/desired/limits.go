@@ -3,9 +3,9 @@ package desired
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"rolekeeper/shared/agent"
@@ -16,7 +16,11 @@ import (
 
 // tagText is what IAM accepts in tag keys and values (IAM User Guide, "Rules for
 // tagging in IAM and AWS STS").
-var tagText = regexp.MustCompile(`\A[\p{L}\p{Z}\p{N}_.:/=+\-@]*\z`)
+func tagText(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.Z, unicode.N) && !strings.ContainsRune("_.:/=+-@", r)
+	}) < 0
+}
 
 // limits gives a problem for every quota of IAM that the role would break, so
 // that no call is made which IAM must refuse halfway.
@@ -60,7 +64,7 @@ func limits(a agent.Agent, field string, r model.Role) []fault.Problem {
 	for _, key := range slices.Sorted(maps.Keys(r.Tags)) {
 		value := r.Tags[key]
 		if utf8.RuneCountInString(key) > policy.MaxTagKey || utf8.RuneCountInString(value) > policy.MaxTagValue ||
-			!tagText.MatchString(key) || !tagText.MatchString(value) {
+			!tagText(key) || !tagText(value) {
 			problem("tag-invalid", "", "upload the config under a key of at most 200 characters out of letters, digits and _.+=@/-",
 				"its tag %s cannot be %.80q", key, value)
 		}

@@ -17,11 +17,13 @@ const (
 	BuildRolePrefix   = "AmazonBedrockAgentCoreSDKCodeBuild-"
 )
 
-var agentName = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_]{0,47}\z`)
+const maxAgentName = 48
+
+var agentName = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_]*\z`)
 
 // ValidAgent reports whether name is what AgentCore accepts as agentRuntimeName
 // (service model bedrock-agentcore-control 2023-06-05), anchored at both ends.
-func ValidAgent(name string) bool { return agentName.MatchString(name) }
+func ValidAgent(name string) bool { return len(name) <= maxAgentName && agentName.MatchString(name) }
 
 // Hash gives the first 10 hex digits of the SHA-256 of the agent's name.
 func Hash(agent string) string {
