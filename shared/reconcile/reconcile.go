@@ -277,9 +277,10 @@ func (r *run) foreign(ctx context.Context, want desired.State) ([]fault.Problem,
 			fmt.Sprintf("role %s belongs to agent %q of %s", e.Role.Name, c.Agent, c.Config),
 			"leave the field empty to get a role of this agent's own, or put both agents into one config")
 		if c.Config == r.key {
-			p.Code, p.Severity = "role-of-removed-agent", fault.SeverityWarning
-			p.Message = fmt.Sprintf("role %s was made for agent %q, which this config no longer has: nobody keeps it up", e.Role.Name, c.Agent)
-			p.Fix = "leave the field empty to get a role of this agent's own, or put that agent back"
+			p = r.agent(e.Agent).Problem("role-of-removed-agent", e.Role.Field,
+				fmt.Sprintf("role %s was made for agent %q, which this config no longer has: nobody keeps it up", e.Role.Name, c.Agent),
+				"leave the field empty to get a role of this agent's own, or put that agent back")
+			p.Severity = fault.SeverityWarning
 		}
 		problems = append(problems, p)
 	}
