@@ -29,5 +29,9 @@ func connect(ctx context.Context, region string) (account, error) {
 	if err != nil {
 		return account{}, fmt.Errorf("find out the AWS account: %w", err)
 	}
-	return account{id: aws.ToString(who.Account), region: ac.Region, objects: s3.NewFromConfig(ac)}, nil
+	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
+		// Otherwise the SDK writes a line for every status without a checksum.
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	return account{id: aws.ToString(who.Account), region: ac.Region, objects: objects}, nil
 }

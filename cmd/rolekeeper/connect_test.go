@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,24 @@ func service(t *testing.T, objects map[string]string) *httptest.Server {
 	return s
 }
 
+// withLog gives what f leaves, and what is written to the process' standard
+// error meanwhile: the SDK's logger knows no other place.
+func withLog(t *testing.T, f func() outcome) (outcome, string) {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(original *os.File) { os.Stderr = original }(os.Stderr)
+	os.Stderr = file
+	got := f()
+	logged, err := os.ReadFile(file.Name())
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return got, string(logged)
+}
+
 func TestStatusThroughTheSDK(t *testing.T) {
 	body, err := ready("configs/a.yaml", "solo").JSON()
 	if err != nil {
@@ -68,8 +87,12 @@ func TestStatusThroughTheSDK(t *testing.T) {
 		"none": {[]string{"status", "b.yaml"}, exitError, "there is no answer to configs/b.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := invoke(c.args...); got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.want) {
+			got, logged := withLog(t, func() outcome { return invoke(c.args...) })
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.want) {
 				t.Errorf("exit code %d, want %d\n%s%s", got.code, c.code, got.stdout, got.stderr)
+			}
+			if logged != "" {
+				t.Errorf("the SDK wrote to standard error: %s", logged)
 			}
 		})
 	}
