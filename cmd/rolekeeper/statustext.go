@@ -1,14 +1,12 @@
 package main
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"rolekeeper/shared/status"
 )
 
-// statusText writes all of a status.
+// statusText writes a status without the digests in it, which say nothing to people.
 func statusText(t *terminal, s status.Status) {
 	t.line("%s: %s", s.Config.Key, s.Outcome)
 	t.line("%s", s.Summary)
@@ -23,9 +21,6 @@ func statusText(t *terminal, s status.Status) {
 	for _, a := range s.Agents {
 		agentText(t, a)
 		t.line("")
-	}
-	for _, r := range s.Requests {
-		t.line("request %s: %s, %s", r.ID, r.Outcome, r.Message)
 	}
 	t.field("version looked at", s.Config.VersionID)
 	t.field("version applied", s.Config.AppliedVersionID)
@@ -43,20 +38,6 @@ func agentText(t *terminal, a status.Agent) {
 	t.field("  build role", a.BuildRoleARN)
 	t.field("  repository", a.Repository)
 	t.field("  project", a.Project)
-	if b := a.Build; b != nil {
-		t.line("  build %s: %s", b.ID, b.State)
-		t.field("    source version", b.SourceVersion)
-		t.field("    image", b.Image)
-		t.field("    log", b.LogURL)
-		t.field("    message", b.Message)
-	}
-	for _, r := range a.Runtimes {
-		t.line("  runtime %s, last seen %s", r.ID, moment(r.LastSeen))
-	}
-	t.time("  retired after", a.RetireAfter)
-	t.time("  deleted after", a.DeleteAfter)
-	t.field("  retirement", a.RetirementID)
-	t.field("  archive", a.ArchiveKey)
 	for _, b := range a.BlockedBy {
 		t.line("  blocked by %s (%s); %s", b.ARN, b.Kind, b.Fix)
 	}
@@ -69,9 +50,6 @@ func agentText(t *terminal, a status.Agent) {
 	}
 	for _, n := range a.Notes {
 		t.line("  note: %s", n)
-	}
-	for _, element := range slices.Sorted(maps.Keys(a.Applied)) {
-		t.line("  applied %s %s", element, a.Applied[element])
 	}
 }
 
