@@ -3,12 +3,11 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -39,8 +38,10 @@ permissions boundary. FILE is a .bedrock_agentcore.yaml, or - for standard input
 AWS is not asked, so no credentials are needed; what only the account knows, for
 example whether another config has the agent's name, is told after the upload.
 
-Account and Region are those that the file names. Where it names none, pass them;
-the Region is also taken from AWS_REGION or AWS_DEFAULT_REGION.
+Account and Region are those that the file names first; an agent that names others
+is at fault. Where the file names none, pass them; the Region is also taken from
+AWS_REGION or AWS_DEFAULT_REGION. Without them a file is told its faults, but a
+file that has none is not rendered.
 
 Exit codes: 0 the config is good (warnings allowed), 3 it has problems, 1 anything
 else.`,
@@ -52,8 +53,8 @@ else.`,
 		RunE: func(_ *cobra.Command, args []string) error { return p.render(f, args[0]) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.account, "account", "", "AWS account, 12 digits (default: the one the file names)")
-	flags.StringVar(&f.region, "region", "", "AWS Region (default: the one the file names)")
+	flags.StringVar(&f.account, "account", "", "AWS account, 12 digits (default: the one the file names first)")
+	flags.StringVar(&f.region, "region", "", "AWS Region (default: the one the file names first)")
 	flags.Var(&f.profile, "profile", "how much the roles grant: the stack's PermissionProfile (default scoped)")
 	flags.StringVar(&f.boundary, "boundary", "", "ARN of the roles' permissions boundary (default: the one that the stack makes)")
 	flags.StringVar(&f.key, "key", "", "S3 key the config will have, for the roles' tags (default: configs/ and the file's name)")
@@ -67,12 +68,22 @@ func (p program) render(f renderFlags, file string) error {
 	if err != nil {
 		return err
 	}
-	env, err := p.env(f, file, data)
+	place, unknown, err := p.place(f, data)
+	if err != nil {
+		return err
+	}
+	env, err := desiredEnv(f, file, place)
 	if err != nil {
 		return err
 	}
 	r := rendering{file: name}
-	cfg, problems := agent.Parse(data, env.Place)
+	cfg, problems := agent.Parse(data, place)
+	if unknown != nil {
+		problems = slices.DeleteFunc(problems, dependsOnPlace)
+		if !fault.Blocks(problems) {
+			return fmt.Errorf("where will the agents run? %w", unknown)
+		}
+	}
 	r.problems = problems
 	if !fault.Blocks(problems) {
 		state, more := desired.Compute(cfg, env)
@@ -110,13 +121,9 @@ func (p program) read(file string) (data []byte, name string, err error) {
 	return data, file, nil
 }
 
-// env gives what shapes the roles beside the config.
-func (p program) env(f renderFlags, file string, data []byte) (desired.Env, error) {
+// desiredEnv gives what shapes the roles beside the config.
+func desiredEnv(f renderFlags, file string, place agent.Place) (desired.Env, error) {
 	params, err := readParameters(f.settings)
-	if err != nil {
-		return desired.Env{}, err
-	}
-	place, err := p.place(f, data)
 	if err != nil {
 		return desired.Env{}, err
 	}
@@ -136,38 +143,6 @@ func (p program) env(f renderFlags, file string, data []byte) (desired.Env, erro
 	stacks := fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region))
 	env.PermissionsBoundary = cmp.Or(f.boundary, params.boundary, stacks)
 	return env, nil
-}
-
-// place gives account and region by flag, file and environment, in this order.
-// For a file without agents it may be empty: its faults are the same anywhere.
-func (p program) place(f renderFlags, data []byte) (agent.Place, error) {
-	accounts, regions, ok := agent.Declared(data)
-	account, accountErr := which("account", f.account, accounts, "")
-	region, regionErr := which("region", f.region, regions, cmp.Or(p.getenv("AWS_REGION"), p.getenv("AWS_DEFAULT_REGION")))
-	if err := errors.Join(accountErr, regionErr); err != nil && ok {
-		return agent.Place{}, fmt.Errorf("where will the agents run? %w", err)
-	}
-	place := agent.Place{Partition: naming.Partition(region), Account: account, Region: region}
-	if err := place.Check(); err != nil && ok {
-		return agent.Place{}, fmt.Errorf("place of the agents: %w", err)
-	}
-	return place, nil
-}
-
-// which gives the first that is known: the flag, what the file's agents agree
-// on, or the fallback.
-func which(flag, given string, declared []string, fallback string) (string, error) {
-	switch {
-	case given != "":
-		return given, nil
-	case len(declared) == 1:
-		return declared[0], nil
-	case fallback != "":
-		return fallback, nil
-	case len(declared) > 1:
-		return "", fmt.Errorf("the file names %s: pass --%s", strings.Join(declared, " and "), flag)
-	}
-	return "", fmt.Errorf("the file names no %s: pass --%s", flag, flag)
 }
 
 func renderKey(given, file string) (string, error) {

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 )
@@ -197,12 +200,16 @@ func TestThePlaceIsThatOfFlagFileOrEnvironment(t *testing.T) {
 		"the flag's for a file without":  {placeless, env, []string{"--account=111122223333", "--region=eu-west-3"}, "arn:aws:iam::111122223333: eu-west-3", 0},
 		"flags that the file is not for": {warned, env, []string{"--region=us-east-2"}, "region-mismatch", 3},
 		"agents that disagree": {
-			"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b, aws: {region: eu-west-2}}}", nil, []string{"--account=111122223333"}, "eu-west-1 and eu-west-2", 1,
+			"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b, aws: {region: eu-west-2}}}", nil, []string{"--account=111122223333"}, "region-mismatch", 3,
 		},
 		"agents that disagree, decided by a flag": {
 			"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b, aws: {region: eu-west-2}}}", nil, []string{"--account=111122223333", "--region=eu-west-2"}, "region-mismatch", 3,
 		},
-		"nowhere": {placeless, nil, nil, "--account; the file names no region: pass --region", 1},
+		"nowhere":                     {placeless, nil, nil, "--account; the file names no region: pass --region", 1},
+		"nowhere, with a wrong flag":  {placeless, nil, []string{"--account=1"}, "12 digits", 1},
+		"no account, with a sibling":  {"agents: {a: {name: a, aws: {region: eu-west-1}}, b: {name: b}}", nil, nil, "agent-aws-missing", 3},
+		"no account, foreign or not":  {"agents: {a: {name: a, aws: {region: eu-west-1, execution_role: 'arn:aws:iam::111122223333:role/r'}}}", nil, nil, "--account", 1},
+		"no account and many of them": {manyForeign(), nil, nil, "--account", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := tool{stdin: c.config, env: c.env}.run(t, append([]string{"render", "-o=json", "-"}, c.args...)...)
@@ -228,6 +235,86 @@ func TestThePlaceIsThatOfFlagFileOrEnvironment(t *testing.T) {
 	}
 }
 
+// manyForeign is good in one place, and has more foreign roles than problems are shown.
+func manyForeign() string {
+	var b strings.Builder
+	b.WriteString("agents:\n")
+	for i := range 50 {
+		fmt.Fprintf(&b, "  a%d: {name: a%[1]d, aws: {ecr_repository: 111122223333.dkr.ecr.us-east-1.amazonaws.com/a%[1]d,"+
+			" execution_role: 'arn:aws:iam::111122223333:role/r'}, codebuild: {execution_role: 'arn:aws:iam::111122223333:role/b'}}\n", i)
+	}
+	return b.String()
+}
+
+func TestFaultsAreToldWithoutAPlace(t *testing.T) {
+	for file, want := range map[string][]string{
+		"09.yaml": {"role-invalid", "account-invalid"},
+		"10.yaml": {"agent-aws-missing", "agent-name-invalid"},
+	} {
+		t.Run(file, func(t *testing.T) {
+			v, got := answered(t, tool{}, sample+"wild/"+file)
+			var codes []string
+			for _, p := range v.Problems {
+				codes = append(codes, p.Code)
+			}
+			slices.Sort(codes)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, codes); diff != "" || got.code != exitProblems {
+				t.Errorf("exit code %d; problems (-want +got)\n%s", got.code, diff)
+			}
+		})
+	}
+}
+
+// Every problem that a config of one place has only elsewhere is known as such.
+func TestTheProblemsThatDependOnThePlace(t *testing.T) {
+	const config = `agents:
+  a:
+    name: a
+    entrypoint: a.py
+    api_key_credential_provider_name: key
+    aws:
+      account: '111122223333'
+      region: us-east-1
+      execution_role: arn:aws:iam::111122223333:role/r
+      ecr_repository: 111122223333.dkr.ecr.us-east-1.amazonaws.com/app
+    codebuild: {execution_role: 'arn:aws:iam::111122223333:role/b'}
+    memory: {memory_id: mem-AbCdEf1234, memory_arn: 'arn:aws:bedrock-agentcore:us-east-1:111122223333:memory/mem-AbCdEf1234'}
+    identity:
+      credential_providers:
+        - {name: p, arn: 'arn:aws:bedrock-agentcore:us-east-1:111122223333:token-vault/default/oauth2credentialprovider/p'}
+    permissions:
+      models:
+        - arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0
+        - arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.amazon.nova-lite-v1:0
+      base_images: [111122223333.dkr.ecr.us-east-1.amazonaws.com/base]
+`
+	if _, problems := agent.Parse([]byte(config), agent.Place{Partition: "aws", Account: "111122223333", Region: "us-east-1"}); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	told := map[string]bool{}
+	for _, elsewhere := range []agent.Place{
+		{Partition: "aws", Account: anyAccount, Region: anyRegion},
+		{Partition: "aws", Account: "111122223333", Region: anyRegion},
+		{Partition: "aws-cn", Account: "444455556666", Region: "cn-north-1"},
+	} {
+		_, problems := agent.Parse([]byte(config), elsewhere)
+		for _, p := range problems {
+			told[p.Code] = true
+			if !dependsOnPlace(p) {
+				t.Errorf("in %v: %s", elsewhere, p)
+			}
+		}
+	}
+	want := map[string]bool{
+		"account-mismatch": true, "region-mismatch": true, "role-foreign": true, "repository-foreign": true,
+		"memory-foreign": true, "provider-foreign": true, "model-foreign": true,
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
 	type shape struct{ Boundary, Config, Source, Profile string }
 	stacks := "arn:aws:iam::111122223333:policy/RolekeeperAgentBoundary-eu-west-1"
@@ -237,8 +324,8 @@ func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
 		want     shape
 	}{
 		"a file of JSON": {
-			`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::111122223333:policy/B", "SourceBucketName": "s"}`, nil,
-			shape{"arn:aws:iam::111122223333:policy/B", "configs/stdin", "s", "toolkit"},
+			`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::111122223333:policy/B", "SourceBucketName": "sources"}`, nil,
+			shape{"arn:aws:iam::111122223333:policy/B", "configs/stdin", "sources", "toolkit"},
 		},
 		"what is empty has its default": {
 			"PermissionsBoundaryArn: ''\nSourceBucketName:\nPermissionProfile: ~\nMaximumConcurrency: 7", nil,
@@ -282,7 +369,7 @@ func TestFaultsOfASettingsFileAreToldTogether(t *testing.T) {
 			t.Errorf("%s is not in %v", want, err)
 		}
 	}
-	for _, bad := range []string{"- a", "a", "SourceBucketName: a\nSourceBucketName: b", "{"} {
+	for _, bad := range []string{"- a", "a", "SourceBucketName: one\nSourceBucketName: two", "SourceBucketName: x*", "{"} {
 		if _, err := parseParameters([]byte(bad)); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
