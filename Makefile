@@ -8,6 +8,8 @@ GOLANGCI_LINT := .build/tools/golangci-lint
 
 SAM_STAMP := .venv/sam/.installed
 LOCAL_STAMP := .venv/local/.installed
+POLICY_LINT_STAMP := .venv/lint/.installed
+CHECKOV_STAMP := .venv/checkov/.installed
 NODE_STAMP := local/simulate/node_modules/.installed
 
 export SAM_CLI_TELEMETRY := 0
@@ -65,7 +67,7 @@ invoke-%: $(LOCAL_STAMP)
 	@test -n '$(EVENT)' || { echo 'which event? make invoke-$* EVENT=events/<file>.json' >&2; exit 2; }
 	@$(LOCALLY) go run ./local/cmd/localaws --invoke $* --event '$(EVENT)'
 
-tools: $(SAM_STAMP) $(LOCAL_STAMP) $(NODE_STAMP) $(GOLANGCI_LINT) ## Install the pinned tools into .venv, .build and local/simulate
+tools: $(SAM_STAMP) $(LOCAL_STAMP) $(NODE_STAMP) $(POLICY_LINT_STAMP) $(CHECKOV_STAMP) $(GOLANGCI_LINT) ## Install the pinned tools into .venv, .build and local/simulate
 
 $(SAM_STAMP): .ci/requirements.txt
 	@echo '== installing SAM CLI and cfn-lint into .venv/sam'
@@ -77,6 +79,18 @@ $(LOCAL_STAMP): local/requirements.txt
 	@echo '== installing moto into .venv/local'
 	@python3 -m venv --clear .venv/local
 	@.venv/local/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(POLICY_LINT_STAMP): .ci/requirements-lint.txt
+	@echo '== installing parliament and cloudsplaining into .venv/lint'
+	@python3 -m venv --clear .venv/lint
+	@.venv/lint/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(CHECKOV_STAMP): .ci/requirements-checkov.txt
+	@echo '== installing checkov into .venv/checkov (a minute, once)'
+	@python3 -m venv --clear .venv/checkov
+	@.venv/checkov/bin/pip install --quiet --requirement $<
 	@touch $@
 
 $(NODE_STAMP): local/simulate/package-lock.json
