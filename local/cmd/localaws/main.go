@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +13,13 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/spf13/cobra"
 
 	"rolekeeper/local"
+	"rolekeeper/local/proxy"
 )
 
 func main() {
@@ -40,7 +43,8 @@ func command() *cobra.Command {
 		Use:   "localaws",
 		Short: "Run a local AWS with the stack of a SAM template",
 		Long: "Run a local AWS with the stack of a SAM template until it is interrupted.\n" +
-			"With --invoke, run one function on one event instead and print its answer.",
+			"With --invoke, run one function on one event instead and print its log,\n" +
+			"its calls and its answer. An event without Records is given to it as its queue delivers one.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -51,7 +55,7 @@ func command() *cobra.Command {
 	c.Flags().StringVar(&f.template, "template", "template.yaml", "SAM template to deploy")
 	c.Flags().StringToStringVar(&f.parameters, "parameter", nil, "parameter of the template, Name=value")
 	c.Flags().StringVar(&f.invoke, "invoke", "", "function to run once: intake for functions/intake")
-	c.Flags().StringVar(&f.event, "event", "-", "file with the event for --invoke, - for standard input")
+	c.Flags().StringVar(&f.event, "event", "-", "file with the event for --invoke, such as events/wake.json; - for standard input")
 	c.Flags().StringVar(&f.dir, "dir", "", "directory for logs (default a temporary one)")
 	c.Flags().Float64Var(&f.timeScale, "time-scale", 1, "factor on delays and visibility timeouts of queues")
 	return c
@@ -92,15 +96,49 @@ func readEvent(file string, in io.Reader) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
+// delivered gives the payload with which Lambda hands an event from the queue to
+// a function; an event that has Records is one already.
+func delivered(event []byte, queueARN string) ([]byte, error) {
+	var batch struct{ Records []json.RawMessage }
+	if json.Unmarshal(event, &batch) == nil && batch.Records != nil {
+		return event, nil
+	}
+	var body bytes.Buffer
+	if json.Compact(&body, event) != nil { // what is not JSON can lie in a queue, too
+		body = *bytes.NewBuffer(event)
+	}
+	return json.Marshal(events.SQSEvent{Records: []events.SQSMessage{{
+		MessageId: "00000000-0000-0000-0000-000000000000", ReceiptHandle: "none", Body: body.String(),
+		Attributes: map[string]string{"ApproximateReceiveCount": "1"}, MessageAttributes: map[string]events.SQSMessageAttribute{},
+		EventSource: "aws:sqs", EventSourceARN: queueARN,
+	}}})
+}
+
 // errFunction says that the function ran and failed.
 var errFunction = errors.New("the function failed")
 
 func invoke(ctx context.Context, a *local.AWS, function string, event []byte, out, log io.Writer) error {
-	result, err := a.Invoke(ctx, function, event)
+	var queue string
+	for _, m := range a.Stack().Mappings {
+		if m.Function.Short == function {
+			queue = m.QueueARN
+		}
+	}
+	payload, err := delivered(event, queue)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(log, strings.Join(a.Logs(function), "\n"))
+	result, err := a.Invoke(ctx, function, payload)
+	if err != nil {
+		return err
+	}
+	a.Stop() // what the function wrote has all arrived once its process is gone
+	for _, line := range a.Logs(function) {
+		fmt.Fprintln(log, line)
+	}
+	for _, c := range a.Calls(proxy.Filter{Caller: function}) { // a function that does its work logs little
+		fmt.Fprintln(log, "called", c.Service, c.Operation, c.Resource, c.Status)
+	}
 	fmt.Fprintln(out, string(result.Payload))
 	if result.Failure != "" {
 		return fmt.Errorf("%w: %s", errFunction, result.Failure)

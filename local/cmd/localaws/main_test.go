@@ -1,0 +1,54 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+func TestEveryEventIsDeliveredAsMessages(t *testing.T) {
+	files, err := filepath.Glob("../../../events/*.json")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%d samples, %v", len(files), err)
+	}
+	samples := map[string]string{"no JSON": "{", "no object": "[1]", "other records": `{"Records":null}`}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples[filepath.Base(f)] = string(data)
+	}
+	for name, sample := range samples {
+		t.Run(name, func(t *testing.T) {
+			payload, err := delivered([]byte(sample), "arn:queue")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e events.SQSEvent
+			if err := json.Unmarshal(payload, &e); err != nil || len(e.Records) == 0 {
+				t.Fatalf("%d records, %v", len(e.Records), err)
+			}
+			if name == "sqs-inbox.json" || name == "sqs-work.json" {
+				if string(payload) != sample {
+					t.Errorf("a batch of messages became %s", payload)
+				}
+				return
+			}
+			var want, got any
+			isJSON := json.Unmarshal([]byte(sample), &want) == nil
+			if r := e.Records[0]; !isJSON && r.Body != sample || isJSON && (json.Unmarshal([]byte(r.Body), &got) != nil || !equal(want, got)) || r.EventSourceARN != "arn:queue" {
+				t.Errorf("the message is %+v", r)
+			}
+		})
+	}
+}
+
+func equal(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
