@@ -3,6 +3,7 @@ package simulate_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,15 @@ func named(names ...string) (runtime, build policy.Document) {
 		build.Statements = append(build.Statements, grant("ecr:"+action, images+"base"))
 	}
 	return runtime, build
+}
+
+// full skips a test that shows the simulator thousands of requests, unless
+// ROLEKEEPER_FULL=1 asks for every test.
+func full(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ROLEKEEPER_FULL") != "1" {
+		t.Skip("takes a minute: set ROLEKEEPER_FULL=1 to run it, as make test does")
+	}
 }
 
 func state(t *testing.T, profile desired.Profile, agents ...agent.Agent) []desired.Agent {
@@ -200,6 +210,7 @@ func here(resource string) bool {
 }
 
 func TestScopedIsAStrictPartOfToolkitAndTheBoundaryHoldsBoth(t *testing.T) {
+	full(t)
 	plain := agent.Agent{Name: "agent", Deployment: agent.DirectCode}
 	shares := asking("second")
 	shares.RuntimeRole = agent.RoleRef{
@@ -275,6 +286,7 @@ func TestScopedIsAStrictPartOfToolkitAndTheBoundaryHoldsBoth(t *testing.T) {
 
 // Requests as agents and builds make them, checked against AWS's reference.
 func TestAScopedRoleReachesWhatItsAgentNeedsAndNothingOfOthers(t *testing.T) {
+	full(t)
 	out := state(t, desired.Scoped, asking("agent"), asking("other"))[0]
 	nobody := state(t, desired.Scoped, agent.Agent{Name: "agent", Deployment: agent.DirectCode})[0]
 	through := map[string]any{"bedrock:InferenceProfileArn": nova}
@@ -373,6 +385,7 @@ func TestAScopedRoleReachesWhatItsAgentNeedsAndNothingOfOthers(t *testing.T) {
 }
 
 func TestTheBoundaryStopsWhatNoProfileGrants(t *testing.T) {
+	full(t)
 	everything := []string{policy.New(grant("*", "*")).JSON()}
 	ours := map[string]any{"s3:ResourceAccount": "123456789012"}
 	var asked []simulate.Request
