@@ -30,6 +30,7 @@ import (
 	"rolekeeper/local/moto"
 	"rolekeeper/local/proxy"
 	"rolekeeper/local/stack"
+	"rolekeeper/shared/naming"
 )
 
 // Options say what to start. The zero value is an empty account.
@@ -164,16 +165,9 @@ func (a *AWS) serve(ctx context.Context) error {
 }
 
 func (a *AWS) deploy(ctx context.Context, template *stack.Template) error {
-	partition := "aws"
-	switch {
-	case strings.HasPrefix(a.o.Region, "us-gov-"):
-		partition = "aws-us-gov"
-	case strings.HasPrefix(a.o.Region, "cn-"):
-		partition = "aws-cn"
-	}
 	var err error
 	a.stack, err = stack.Resolve(template, stack.Place{
-		Name: a.o.StackName, Account: a.o.Account, Region: a.o.Region, Partition: partition, Endpoint: a.endpoint,
+		Name: a.o.StackName, Account: a.o.Account, Region: a.o.Region, Partition: naming.Partition(a.o.Region), Endpoint: a.endpoint,
 	}, a.o.Parameters)
 	if err != nil {
 		return fmt.Errorf("resolve %s: %w", a.o.Template, err)
@@ -330,18 +324,9 @@ func (a *AWS) note(err error) {
 // and are not waited for; one that failed is, until it has been handled or is
 // in the dead letters.
 func (a *AWS) WaitIdle(ctx context.Context) error {
-	return a.wait(ctx, false)
-}
-
-// WaitEmpty is WaitIdle that waits for delayed messages too.
-func (a *AWS) WaitEmpty(ctx context.Context) error {
-	return a.wait(ctx, true)
-}
-
-func (a *AWS) wait(ctx context.Context, delayed bool) error {
 	quiet := 0
 	for {
-		n, what, err := a.pending(ctx, delayed)
+		n, what, err := a.pending(ctx)
 		if err != nil {
 			return fmt.Errorf("wait until the local AWS is idle: %w", err)
 		}
@@ -361,18 +346,15 @@ func (a *AWS) wait(ctx context.Context, delayed bool) error {
 	}
 }
 
-func (a *AWS) pending(ctx context.Context, delayed bool) (n int, what string, err error) {
+func (a *AWS) pending(ctx context.Context) (n int, what string, err error) {
 	events, running, batches := a.bus.Pending(), a.host.Running(), 0
 	n = events + running
 	var queues []string
 	for _, p := range a.pollers {
 		batches += p.Busy()
-		visible, waiting, err := a.queueLength(ctx, p.QueueName())
+		visible, err := a.queueLength(ctx, p.QueueName())
 		if err != nil {
 			return 0, "", err
-		}
-		if delayed {
-			visible += waiting
 		}
 		n += visible
 		queues = append(queues, p.QueueName()+" "+strconv.Itoa(visible))
@@ -380,22 +362,22 @@ func (a *AWS) pending(ctx context.Context, delayed bool) (n int, what string, er
 	return n, fmt.Sprintf("%d events, %d invocations, %d batches, messages: %s", events, running, batches, strings.Join(queues, ", ")), nil
 }
 
-// queueLength asks moto itself, so that looking leaves no trace in the log.
-func (a *AWS) queueLength(ctx context.Context, queue string) (now, delayed int, err error) {
+// queueLength counts the messages without a delay. It asks moto itself, so that
+// looking leaves no trace in the log.
+func (a *AWS) queueLength(ctx context.Context, queue string) (int, error) {
 	cfg := a.Config("unlogged")
 	cfg.BaseEndpoint = aws.String(a.moto.URL.String())
 	out, err := sqs.NewFromConfig(cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: aws.String(a.moto.URL.String() + "/" + a.o.Account + "/" + queue), AttributeNames: []sqstypes.QueueAttributeName{"All"},
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("length of queue %s: %w", queue, err)
+		return 0, fmt.Errorf("length of queue %s: %w", queue, err)
 	}
 	count := func(name string) int {
-		n, _ := strconv.Atoi(out.Attributes[name]) // moto gives all three
+		n, _ := strconv.Atoi(out.Attributes[name]) // moto gives both
 		return n
 	}
-	delayed = count("ApproximateNumberOfMessagesDelayed")
-	return count("ApproximateNumberOfMessages") + count("ApproximateNumberOfMessagesNotVisible"), delayed, nil
+	return count("ApproximateNumberOfMessages") + count("ApproximateNumberOfMessagesNotVisible"), nil
 }
 
 // Stop ends everything and waits for it.
