@@ -77,22 +77,23 @@ func (p program) render(f renderFlags, file string) error {
 		return err
 	}
 	r := rendering{file: name}
-	cfg, problems := agent.Parse(data, place)
+	cfg, problems := agent.Examine(data, place)
+	var state desired.State
 	if unknown != nil {
 		problems = slices.DeleteFunc(problems, dependsOnPlace)
 		if !fault.Blocks(problems) {
 			return fmt.Errorf("where will the agents run? %w", unknown)
 		}
+	} else {
+		var more []fault.Problem
+		state, more = desired.Compute(cfg, env) // also of a faulty file: what is wrong is told all at once
+		problems = append(problems, more...)
+		fault.Sort(problems)
 	}
 	r.problems = problems
-	if !fault.Blocks(problems) {
-		state, more := desired.Compute(cfg, env)
-		r.problems = append(r.problems, more...)
+	blocked := fault.Blocks(problems)
+	if !blocked {
 		r.agents = rendered(state)
-	}
-	blocked := fault.Blocks(r.problems)
-	if blocked {
-		r.agents = nil
 	}
 	if f.output.value == "json" {
 		p.stdout.json(r.view())

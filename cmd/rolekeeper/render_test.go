@@ -167,6 +167,19 @@ func TestASharedBuildRoleIsShown(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyTheRolesShowIsToldOfAFaultyFileToo(t *testing.T) {
+	v, got := answered(t, tool{stdin: siblings + "  three: {name: 3, entrypoint: app.py, aws: {}}\n"}, "-")
+	var places []int
+	agents := map[string]bool{}
+	for _, p := range v.Problems {
+		places = append(places, p.Line)
+		agents[p.Agent] = true
+	}
+	if got.code != exitProblems || !agents["two"] || !agents["3"] || !slices.IsSorted(places) {
+		t.Errorf("exit code %d, problems %+v", got.code, v.Problems)
+	}
+}
+
 func TestDocumentsSurviveTheJSON(t *testing.T) {
 	v, _ := answered(t, tool{}, "testdata/gov.yaml", "--account=111122223333", "--region=us-gov-west-1")
 	for _, r := range []*roleView{v.Agents[0].RuntimeRole, v.Agents[0].BuildRole} {
