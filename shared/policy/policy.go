@@ -34,7 +34,6 @@ const (
 	AWS       = "AWS"
 	Service   = "Service"
 	Federated = "Federated"
-	Canonical = "CanonicalUser"
 )
 
 // Principals gives the principals of a statement by their kind. Everybody
