@@ -59,9 +59,9 @@ var stories = map[string]story{
 			}
 		},
 	},
-	"an agent is added and one renamed": {
-		before: func(w *world) { w.upload(key, agentsNamed("first", "second")) },
-		action: func(w *world) { w.upload(key, agentsNamed("first", "third", "fourth")) },
+	"an agent is renamed and one added": {
+		before: func(w *world) { w.upload(key, agentsNamed("first")) },
+		action: func(w *world) { w.upload(key, agentsNamed("renamed", "added")) },
 		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
 	},
 	"a refused config frees a name that another waits for": {
