@@ -86,7 +86,8 @@ type Result struct {
 }
 
 // patience is how often a message is received before its config is answered
-// with what keeps it: well before the queue itself gives up on the message.
+// with what keeps it: when the batch gives up on errors that time does not mend
+// (sqsbatch.MaxReceives), and well before the queue itself does.
 const patience = 5
 
 // Handle looks at the config that a work message names. What time will mend is
@@ -118,7 +119,8 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 const answerTime = 2 * time.Second
 
 // Reconcile makes the account hold what the config of the key asks for, and
-// answers it. An error leaves the status as it was: the run is to be repeated.
+// answers it. An error leaves the answer as it was, but for drift that was noted
+// before its repair: the run is to be repeated.
 func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) {
 	run := run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}, unusable: map[string]bool{}}
 	run.env.ConfigKey = key
