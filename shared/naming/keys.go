@@ -14,6 +14,8 @@ const (
 	StatusPrefix  = "status/"
 	ClaimPrefix   = "claims/"
 	ArchivePrefix = "archive/"
+
+	RoleClaimPrefix = ClaimPrefix + "roles/"
 )
 
 // MaxConfigKey is the longest config key in bytes. It leaves room for the
@@ -75,7 +77,7 @@ func ConfigKeyOf(statusKey string) (key string, ok bool) {
 func RoleClaimKey(agent string) string { return RoleClaimKeyOf(Hash(agent)) }
 
 // RoleClaimKeyOf gives the key of the claim on the roles with the hash.
-func RoleClaimKeyOf(hash string) string { return ClaimPrefix + "roles/" + hash + ".json" }
+func RoleClaimKeyOf(hash string) string { return RoleClaimPrefix + hash + ".json" }
 
 // ProjectClaimKey gives the key of the claim on a container agent's CodeBuild project.
 func ProjectClaimKey(agent string) string {

@@ -164,7 +164,7 @@ func (r *run) drift(agent string, p plan.Plan, told func(plan.Finding) bool) []s
 			continue
 		}
 		d := status.Drift{Element: f.Element, Kind: string(f.Kind), At: r.now.Truncate(time.Second)}
-		if i := slices.IndexFunc(before.Drift, func(b status.Drift) bool { return b.Element == d.Element && b.Kind == d.Kind }); i >= 0 {
+		if i := slices.IndexFunc(before.Drift, d.Same); i >= 0 {
 			d = before.Drift[i]
 		}
 		now = append(now, d)
@@ -194,7 +194,7 @@ func (r *run) note(ctx context.Context, p plan.Plan) error {
 func (r *run) orphans(want desired.State) []status.Agent {
 	var orphans []status.Agent
 	for _, a := range r.stored.Agents {
-		if want.Agent(a.Name).Name == a.Name || !r.owns(a) {
+		if want.Agent(a.Name).Name == a.Name || !owns(a) {
 			continue
 		}
 		a.Notes = []string{report.RemovedAgentNote}
@@ -205,7 +205,7 @@ func (r *run) orphans(want desired.State) []status.Agent {
 }
 
 // owns reports whether anything was ever made or applied for the agent.
-func (r *run) owns(a status.Agent) bool {
+func owns(a status.Agent) bool {
 	return len(a.Applied) > 0 || a.RuntimeRoleARN != "" || a.BuildRoleARN != ""
 }
 
@@ -279,7 +279,7 @@ func (r *Reconciler) fail(ctx context.Context, key, version string, cause error)
 // Agents that cannot be found again now are left out, and looked for by the
 // next run: the answer must not depend on what just went wrong.
 func (r *Reconciler) recall(ctx context.Context, key, version string) (*run, status.Status, error) {
-	run := &run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}}
+	run := r.begin(key)
 	err := run.readStatus(ctx)
 	s := run.stored
 	s.Config.VersionID = cmp.Or(version, s.Config.VersionID)

@@ -69,7 +69,7 @@ var stories = map[string]story{
 			name := runtimeRole("my_agent")
 			a := w.admin()
 			trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
-			a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
+			a.createRole(name, trust)
 			w.upload(key, direct) // blocked by that role, so it holds a name without a role
 			w.settle()
 			w.upload(other, direct)

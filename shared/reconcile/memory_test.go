@@ -152,7 +152,7 @@ func TestAStrangersRoleIsNotGivenOutAsTheAgents(t *testing.T) {
 	name := runtimeRole("my_agent")
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 	a := w.admin()
-	a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
+	a.createRole(name, trust)
 	w.upload(key, direct)
 	w.settle()
 	if s := w.status(key); s.Agents[0].RuntimeRoleARN != "" || len(s.Agents[0].BlockedBy) != 1 || strings.Contains(strings.Join(s.Next, " "), "deploy") {

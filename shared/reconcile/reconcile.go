@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"rolekeeper/shared/agent"
@@ -122,13 +123,19 @@ const answerTime = 2 * time.Second
 // answers it. An error leaves the answer as it was, but for drift that was noted
 // before its repair: the run is to be repeated.
 func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) {
-	run := run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}, unusable: map[string]bool{}}
-	run.env.ConfigKey = key
+	run := r.begin(key)
 	result, err := run.reconcile(ctx)
 	if err != nil {
-		return result, fmt.Errorf("reconcile %s: %w", key, err)
+		return Result{Key: key, VersionID: run.object.VersionID}, fmt.Errorf("reconcile %s: %w", key, err)
 	}
 	return result, nil
+}
+
+// begin makes a run that knows nothing yet.
+func (r *Reconciler) begin(key string) *run {
+	run := &run{Reconciler: r, key: key, now: r.Now().UTC(), env: r.Env, claims: map[string]held{}, unusable: map[string]bool{}}
+	run.env.ConfigKey = key
+	return run
 }
 
 // run is one look at one config.
@@ -200,10 +207,10 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if err := r.apply(ctx, p); err != nil {
-		return Result{VersionID: r.object.VersionID, Steps: p.Steps}, err
+		return Result{}, err
 	}
 	if err := r.releaseUnused(ctx, need); err != nil {
-		return Result{VersionID: r.object.VersionID, Steps: p.Steps}, err
+		return Result{}, err
 	}
 	return r.settle(ctx, want, p, append(problems, warnings...))
 }
@@ -223,7 +230,7 @@ func (r *run) remember(ctx context.Context) error {
 		known[naming.RoleClaimKey(a.Name)] = true
 	}
 	for _, key := range r.index.Claims {
-		if known[key] {
+		if known[key] || !strings.HasPrefix(key, naming.RoleClaimPrefix) {
 			continue
 		}
 		c, err := r.readClaim(ctx, key)

@@ -84,6 +84,14 @@ func TestAnUnchangedConfigWritesNothingButItsAnswer(t *testing.T) {
 	if diff := cmp.Diff(before, w.status(key)); diff != "" {
 		t.Errorf("status changed:\n%s", diff)
 	}
+	seen := map[string]bool{}
+	for _, c := range w.functionCalls() {
+		what := c.Service + ":" + c.Operation + " " + c.Resource
+		if c.Service == "s3" && seen[what] {
+			t.Errorf("one look makes %s twice", what)
+		}
+		seen[what] = true
+	}
 }
 
 func TestAChangeWritesOnlyWhatChanged(t *testing.T) {
@@ -222,10 +230,7 @@ func TestARoleThatWeDidNotMakeIsRefused(t *testing.T) {
 	w := newWorld(t)
 	name := runtimeRole("my_agent")
 	a := w.admin()
-	a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{
-		RoleName:                 &name,
-		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`),
-	}))
+	a.createRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
 	before := w.role(name)
 	w.upload(key, container)
 	w.settle()
@@ -442,7 +447,7 @@ func TestExternalRolesAreCheckedAndNeverWritten(t *testing.T) {
 			w := newWorld(t)
 			if c.trust != "" {
 				a := w.admin()
-				a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: aws.String("shared-role"), AssumeRolePolicyDocument: &c.trust}))
+				a.createRole("shared-role", c.trust)
 			}
 			w.upload(key, "agents:\n  a:\n    name: a\n    entrypoint: m.py\n    deployment_type: direct_code_deploy\n    aws:\n      execution_role: arn:aws:iam::123456789012:role/shared-role\n")
 			w.settle()

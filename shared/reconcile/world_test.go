@@ -237,27 +237,33 @@ func (w *world) role(name string) model.ObservedRole {
 	return o
 }
 
-func (w *world) admin() *iam0 { return &iam0{w.t, w.cloud.IAM("admin")} }
+func (w *world) admin() *administrator { return &administrator{w.t, w.cloud.IAM("admin")} }
 
-// iam0 is an administrator who does things by hand.
-type iam0 struct {
+// administrator is an administrator who does things by hand.
+type administrator struct {
 	t testing.TB
 	*awsfake.IAM
 }
 
-func (a *iam0) must(_ any, err error) {
+func (a *administrator) must(_ any, err error) {
 	a.t.Helper()
 	if err != nil {
 		a.t.Fatal(err)
 	}
 }
 
-func (a *iam0) putPolicy(role, name, document string) {
+// createRole makes a role that is not ours.
+func (a *administrator) createRole(name, trust string) {
+	a.t.Helper()
+	a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
+}
+
+func (a *administrator) putPolicy(role, name, document string) {
 	a.t.Helper()
 	a.must(a.PutRolePolicy(context.Background(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: &document}))
 }
 
-func (a *iam0) deletePolicy(role, name string) {
+func (a *administrator) deletePolicy(role, name string) {
 	a.t.Helper()
 	a.must(a.DeleteRolePolicy(context.Background(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &name}))
 }

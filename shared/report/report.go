@@ -265,12 +265,12 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
 	var repaired, found []event.DriftFinding
 	for _, d := range was.Drift {
-		if d.Kind != string(plan.Extra) && !has(a.Drift, d) {
+		if d.Kind != string(plan.Extra) && !slices.ContainsFunc(a.Drift, d.Same) {
 			repaired = append(repaired, finding(a, d))
 		}
 	}
 	for _, d := range a.Drift {
-		if !has(was.Drift, d) {
+		if !slices.ContainsFunc(was.Drift, d.Same) {
 			found = append(found, finding(a, d))
 		}
 	}
@@ -282,10 +282,6 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 		events = append(events, event.DriftDetected{Transition: transition(before, now, a.Name, "found", found), Findings: found})
 	}
 	return events
-}
-
-func has(all []status.Drift, d status.Drift) bool {
-	return slices.ContainsFunc(all, func(o status.Drift) bool { return o.Element == d.Element && o.Kind == d.Kind })
 }
 
 func finding(a status.Agent, d status.Drift) event.DriftFinding {

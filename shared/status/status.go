@@ -126,6 +126,9 @@ type Drift struct {
 	At      time.Time `json:"at"` // when it was first seen
 }
 
+// Same reports whether both are the same drift, whenever and by whom.
+func (d Drift) Same(other Drift) bool { return d.Element == other.Element && d.Kind == other.Kind }
+
 // Blocker is something that is not ours and stands in the way.
 type Blocker struct {
 	ARN  string `json:"arn"`

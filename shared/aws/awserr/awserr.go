@@ -39,7 +39,6 @@ func codes() map[string]meaning {
 		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
 		"ConditionalRequestConflict": {fault.Retry, fault.ErrConflict},
 		"OperationAborted":           {fault.Retry, nil}, // 409: another operation on the object is under way
-		"SlowDown":                   {fault.Retry, nil},
 		"InternalError":              {fault.Retry, nil},
 		"ServiceUnavailable":         {fault.Retry, nil},
 		"RequestTimeout":             {fault.Retry, nil},
@@ -48,9 +47,7 @@ func codes() map[string]meaning {
 		"InternalException":    {fault.Retry, nil},
 		"InternalFailure":      {fault.Retry, nil},
 		"KmsThrottled":         {fault.Retry, nil},
-		"RequestThrottled":     {fault.Retry, nil},
 		"OverLimit":            {fault.Retry, nil},
-		"ThrottlingException":  {fault.Retry, nil},
 		"InternalServiceError": {fault.Retry, nil},
 	}
 }
