@@ -22,8 +22,10 @@ type Claim struct {
 	RuntimeRoleID string   `json:"runtimeRoleId,omitempty"` // unique id of the role when we made it; role claims only
 	BuildRoleID   string   `json:"buildRoleId,omitempty"`
 	Creating      []string `json:"creating,omitempty"` // hex SHA-256 of the nonces of roles being made
-	Deleting      string   `json:"deleting,omitempty"` // id of a retirement under way; nobody takes the claim over meanwhile
-	Waiting       []string `json:"waiting,omitempty"`  // keys of configs to wake when the name is free, sorted
+	// Adopting are roles that were taken over and are not yet as they should be.
+	Adopting []RoleKind `json:"adopting,omitempty"`
+	Deleting string     `json:"deleting,omitempty"` // id of a retirement under way; nobody takes the claim over meanwhile
+	Waiting  []string   `json:"waiting,omitempty"`  // keys of configs to wake when the name is free, sorted
 }
 
 // MaxCreating bounds Claim.Creating: only the newest attempts can still be half-made.

@@ -14,6 +14,7 @@ const (
 	StatusPrefix  = "status/"
 	ClaimPrefix   = "claims/"
 	ArchivePrefix = "archive/"
+	RequestPrefix = "requests/"
 
 	RoleClaimPrefix = ClaimPrefix + "roles/"
 )
@@ -87,4 +88,28 @@ func ProjectClaimKey(agent string) string {
 // ClaimIndexKey gives the key of the list of claims that a config may hold.
 func ClaimIndexKey(configKey string) string {
 	return ClaimPrefix + "configs/" + ConfigID(configKey) + ".json"
+}
+
+// requestPrefix is where requests for single configs are.
+const requestPrefix = RequestPrefix + "config/"
+
+// ConfigRequests gives the prefix of the operators' requests for a config.
+func ConfigRequests(configKey string) string { return requestPrefix + ConfigID(configKey) + "/" }
+
+// RequestKey gives the key of an operator's request for a config.
+func RequestKey(configKey, id string) string { return ConfigRequests(configKey) + id + ".json" }
+
+// SplitRequestKey gives the ConfigID and the id of the request that a key is
+// of, and whether it is a key of a request for a config.
+func SplitRequestKey(key string) (config, id string, ok bool) {
+	rest, ok := strings.CutPrefix(key, requestPrefix)
+	if !ok {
+		return "", "", false
+	}
+	config, id, ok = strings.Cut(rest, "/")
+	if !ok || strings.Contains(id, "/") || len(config) != hex.EncodedLen(sha256.Size) {
+		return "", "", false
+	}
+	id, ok = strings.CutSuffix(id, ".json")
+	return config, id, ok && id != ""
 }

@@ -45,6 +45,7 @@ const (
 	Create Reason = "create" // the role is new, or was never finished
 	Change Reason = "change" // what is desired differs from what was last applied
 	Drift  Reason = "drift"  // what was last applied is no longer there
+	Adopt  Reason = "adopt"  // somebody else made the role, and it is taken over
 )
 
 // Step is one write.
@@ -116,7 +117,24 @@ type Role struct {
 	Observed *model.ObservedRole // nil: positively absent
 	Claim    model.Claim         // held by the config in hand
 	Applied  map[string]string   // digests last applied to the agent; nil when none are known
+
+	// What becomes of the role when somebody else made it.
+	Existing  Existing
+	Requested bool // an operator asks to adopt it
+	// Managed are the documents of the managed policies that the role has and of
+	// the boundary it is to get, JSON by ARN; known for roles that may be adopted.
+	Managed map[string]string
 }
+
+// Existing says what becomes of roles that somebody else made under our names.
+type Existing string
+
+// The ways with existing roles.
+const (
+	ReportExisting Existing = "report" // left alone; what adoption would take away is told
+	AdoptExisting  Existing = "adopt"  // taken over, unless hostile or made in the place of one of ours
+	RefuseExisting Existing = "refuse" // left alone, also when an operator asks
+)
 
 // ServiceLinkedRole is one service-linked role to compare.
 type ServiceLinkedRole struct {

@@ -1,0 +1,68 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// RequestAction says what an operator asks for.
+type RequestAction string
+
+// The actions.
+const (
+	// AdoptAgent takes over the roles that somebody else made under an agent's names.
+	AdoptAgent RequestAction = "adopt"
+	// Approve lets everything go that a config's plan leaves to an operator.
+	Approve RequestAction = "approve"
+)
+
+// Request is what an operator asks Rolekeeper to do for one config: an object of
+// the config bucket that only operators can write, and that nobody can change.
+type Request struct {
+	V       int           `json:"v"`
+	ID      string        `json:"id"`
+	Action  RequestAction `json:"action"`
+	Config  string        `json:"config"`          // S3 key of the config
+	Agent   string        `json:"agent,omitempty"` // AdoptAgent only
+	Plan    string        `json:"plan"`            // plan.Hash of what the operator was shown
+	Expires time.Time     `json:"expires"`
+	By      string        `json:"by"` // who the request says it is from; proves nothing
+}
+
+// MaxRequestAge is how long a request can be carried out, whatever it says of
+// its expiry: an old one must not come back when the memory of it is lost.
+const MaxRequestAge = 24 * time.Hour
+
+var (
+	requestID = regexp.MustCompile(`\A[0-9A-Za-z-]{1,64}\z`)
+	planHash  = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
+)
+
+// ParseRequest reads a request, strictly.
+func ParseRequest(data []byte) (Request, error) {
+	var r Request
+	if err := strict(data, &r); err != nil {
+		return Request{}, fmt.Errorf("request: %w", err)
+	}
+	var wrong error
+	switch {
+	case r.V != 1:
+		wrong = errVersion
+	case !requestID.MatchString(r.ID):
+		wrong = fmt.Errorf("there is no id %.100q", r.ID)
+	case r.Action != AdoptAgent && r.Action != Approve:
+		wrong = fmt.Errorf("there is no action %.100q", r.Action)
+	case (r.Action == AdoptAgent) != (r.Agent != ""):
+		wrong = fmt.Errorf("action %s with agent %.100q", r.Action, r.Agent)
+	case !planHash.MatchString(r.Plan):
+		wrong = fmt.Errorf("there is no plan %.100q", r.Plan)
+	case r.Expires.IsZero():
+		wrong = errors.New("no expiry")
+	}
+	if wrong != nil {
+		return Request{}, fmt.Errorf("request: %w", wrong)
+	}
+	return r, nil
+}
