@@ -27,8 +27,8 @@ type Cloud struct {
 	now      time.Time
 	serial   int
 	calls    []Call
-	roles    map[string]*role // by lower-case name
-	policies map[string]bool  // ARNs of managed policies that exist
+	roles    map[string]*role  // by lower-case name
+	policies map[string]string // managed policies: documents by ARN
 	buckets  map[string]*bucket
 	queues   map[string]*queue
 	events   []Event
@@ -54,7 +54,7 @@ func New() *Cloud {
 		Account: "123456789012", Partition: "aws", Region: "us-east-1",
 		now:      time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC),
 		roles:    map[string]*role{},
-		policies: map[string]bool{},
+		policies: map[string]string{},
 		buckets:  map[string]*bucket{},
 		queues:   map[string]*queue{},
 	}

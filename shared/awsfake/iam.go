@@ -37,10 +37,10 @@ type IAM struct {
 func (c *Cloud) IAM(caller string) *IAM { return &IAM{c, caller} }
 
 // AddPolicy makes a managed policy exist.
-func (c *Cloud) AddPolicy(arn string) {
+func (c *Cloud) AddPolicy(arn, document string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies[arn] = true
+	c.policies[arn] = document
 }
 
 // HideRole lets the next reads not see a role, as IAM's eventual consistency does.
@@ -163,6 +163,33 @@ func (i *IAM) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttachedRo
 		for _, arn := range r.attached {
 			out.AttachedPolicies = append(out.AttachedPolicies, types.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndexByte(arn, '/')+1:])})
 		}
+		return nil
+	})
+}
+
+// GetPolicy is iam:GetPolicy. The only version of a policy is v1.
+func (i *IAM) GetPolicy(_ context.Context, in *iam.GetPolicyInput, _ ...func(*iam.Options)) (*iam.GetPolicyOutput, error) {
+	var out iam.GetPolicyOutput
+	return &out, i.call("GetPolicy", *in.PolicyArn, func() error {
+		if _, ok := i.cloud.policies[*in.PolicyArn]; !ok {
+			return noSuchEntity("Policy %s was not found.", *in.PolicyArn)
+		}
+		out.Policy = &types.Policy{Arn: in.PolicyArn, DefaultVersionId: aws.String(onlyVersion)}
+		return nil
+	})
+}
+
+const onlyVersion = "v1"
+
+// GetPolicyVersion is iam:GetPolicyVersion.
+func (i *IAM) GetPolicyVersion(_ context.Context, in *iam.GetPolicyVersionInput, _ ...func(*iam.Options)) (*iam.GetPolicyVersionOutput, error) {
+	var out iam.GetPolicyVersionOutput
+	return &out, i.call("GetPolicyVersion", *in.PolicyArn, func() error {
+		document, ok := i.cloud.policies[*in.PolicyArn]
+		if !ok || *in.VersionId != onlyVersion {
+			return noSuchEntity("Policy %s version %s does not exist or is not attachable.", *in.PolicyArn, *in.VersionId)
+		}
+		out.PolicyVersion = &types.PolicyVersion{VersionId: in.VersionId, IsDefaultVersion: true, Document: aws.String(encode(document))}
 		return nil
 	})
 }
@@ -295,7 +322,7 @@ func (c *Cloud) setBoundary(r *role, arn *string) error {
 	if arn == nil {
 		return nil
 	}
-	if !c.policies[*arn] {
+	if _, ok := c.policies[*arn]; !ok {
 		return noSuchEntity("Scope ARN: %s does not exist or is not attachable.", *arn)
 	}
 	r.boundary = *arn
@@ -407,7 +434,7 @@ func (i *IAM) DeleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInput,
 // AttachRolePolicy is iam:AttachRolePolicy.
 func (i *IAM) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput, _ ...func(*iam.Options)) (*iam.AttachRolePolicyOutput, error) {
 	return &iam.AttachRolePolicyOutput{}, i.modify("AttachRolePolicy", *in.RoleName, func(r *role) error {
-		if !i.cloud.policies[*in.PolicyArn] {
+		if _, ok := i.cloud.policies[*in.PolicyArn]; !ok {
 			return noSuchEntity("Policy %s does not exist or is not attachable.", *in.PolicyArn)
 		}
 		if !slices.Contains(r.attached, *in.PolicyArn) {

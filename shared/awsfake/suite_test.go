@@ -24,7 +24,7 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 	}
 	c.AddBucket(b.Bucket)
 	c.DenyList(b.Bucket, "unlisted")
-	c.AddPolicy(b.Boundary)
+	c.AddPolicy(b.Boundary, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`)
 	b.Inbox = c.AddQueue("suite-inbox", time.Minute, 0, "")
 	c.Notify(b.Bucket, "configs/", b.Inbox)
 	suite.Run(t, b)

@@ -194,7 +194,7 @@ func TestWhatPeopleAddedByHandIsKeptAndTold(t *testing.T) {
 	w.upload(key, container)
 	w.settle()
 	name := runtimeRole("my_agent")
-	w.cloud.AddPolicy("arn:aws:iam::aws:policy/ReadOnlyAccess")
+	w.cloud.AddPolicy("arn:aws:iam::aws:policy/ReadOnlyAccess", everything)
 	a := w.admin()
 	a.putPolicy(name, "read-orders", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}]}`)
 	a.must(a.AttachRolePolicy(context.Background(), &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}))

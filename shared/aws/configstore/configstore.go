@@ -6,60 +6,30 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/fault"
-	"rolekeeper/shared/model"
 )
 
 // API is what is called of S3.
 type API interface {
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	ReadAPI
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
 // Client reads and writes objects of one bucket.
 type Client struct {
-	api    API
-	bucket string
-	owner  string // account that must own the bucket
+	*Reader
+	api API
 }
 
 // New makes a client for the bucket, which must belong to the account.
-func New(api API, bucket, account string) *Client { return &Client{api, bucket, account} }
-
-// MaxRead bounds what is read of an object in bytes; what is larger comes
-// cut. It is above every size that is accepted.
-const MaxRead = 1 << 20
-
-// Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
-// only to readers that may list the bucket, to others it says 403.
-func (c *Client) Get(ctx context.Context, key string) (model.Object, error) {
-	return get(ctx, c.api.GetObject, c.bucket, c.owner, key)
-}
-
-type getObject func(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-
-func get(ctx context.Context, call getObject, bucket, owner, key string) (model.Object, error) {
-	out, err := call(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, ExpectedBucketOwner: &owner})
-	if err != nil {
-		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", bucket, key)
-	}
-	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
-	if err = errors.Join(err, out.Body.Close()); err != nil {
-		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", bucket, key, err)
-	}
-	return model.Object{
-		Body:         body,
-		ETag:         aws.ToString(out.ETag),
-		VersionID:    aws.ToString(out.VersionId),
-		LastModified: aws.ToTime(out.LastModified),
-	}, nil
+func New(api API, bucket, account string) *Client {
+	return &Client{NewReader(api, bucket, account), api}
 }
 
 // Create writes an object that must not exist; fault.ErrConflict says that it does.

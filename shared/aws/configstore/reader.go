@@ -2,11 +2,14 @@ package configstore
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -16,7 +19,7 @@ type ReadAPI interface {
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
-// Reader lists and reads objects of one bucket, for those who may not write.
+// Reader lists and reads objects of one bucket.
 type Reader struct {
 	api    ReadAPI
 	bucket string
@@ -26,9 +29,27 @@ type Reader struct {
 // NewReader makes a reader of the bucket, which must belong to the account.
 func NewReader(api ReadAPI, bucket, account string) *Reader { return &Reader{api, bucket, account} }
 
-// Get reads an object as Client.Get does.
+// MaxRead bounds what is read of an object in bytes; what is larger comes
+// cut. It is above every size that is accepted.
+const MaxRead = 1 << 20
+
+// Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
+// only to readers that may list the bucket, to others it says 403.
 func (r *Reader) Get(ctx context.Context, key string) (model.Object, error) {
-	return get(ctx, r.api.GetObject, r.bucket, r.owner, key)
+	out, err := r.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &r.bucket, Key: &key, ExpectedBucketOwner: &r.owner})
+	if err != nil {
+		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", r.bucket, key)
+	}
+	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
+	if err = errors.Join(err, out.Body.Close()); err != nil {
+		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", r.bucket, key, err)
+	}
+	return model.Object{
+		Body:         body,
+		ETag:         aws.ToString(out.ETag),
+		VersionID:    aws.ToString(out.VersionId),
+		LastModified: aws.ToTime(out.LastModified),
+	}, nil
 }
 
 // List gives the keys under a prefix, in the order of their bytes.

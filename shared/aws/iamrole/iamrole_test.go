@@ -66,7 +66,7 @@ func world(t *testing.T) (*awsfake.Cloud, model.Role) {
 		t.Fatal(err)
 	}
 	r := model.Role{Name: "role", MaxSessionDuration: 3600, PermissionsBoundary: "arn:aws:iam::123456789012:policy/boundary", Trust: parsed}
-	c.AddPolicy(r.PermissionsBoundary)
+	c.AddPolicy(r.PermissionsBoundary, permissions)
 	if _, err := iamrole.New(c.IAM("t")).Create(t.Context(), r, "nonce"); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func put(t *testing.T, c *awsfake.Cloud, name string) {
 
 func attach(t *testing.T, c *awsfake.Cloud, arn string) {
 	t.Helper()
-	c.AddPolicy(arn)
+	c.AddPolicy(arn, permissions)
 	if _, err := c.IAM("t").AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("role"), PolicyArn: &arn}); err != nil {
 		t.Fatal(err)
 	}

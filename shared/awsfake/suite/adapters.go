@@ -65,6 +65,14 @@ func (b *Backend) desired(t T) model.Role {
 
 func adapterCases() []testCase {
 	return []testCase{
+		{"iamrole reads the document of a managed policy", func(t T, b *Backend) {
+			c := iamrole.New(b.IAM)
+			if d := document(t, must(c.Managed(t.Context(), b.Boundary))(t)); len(d.Statements) == 0 {
+				t.Errorf("document %+v", d)
+			}
+			_, err := c.Managed(t.Context(), b.Boundary+"-that-is-not-there")
+			wantFault(t, "a policy that is not there", err, fault.Retry, nil)
+		}},
 		{"iamrole reads what it wrote", func(t T, b *Backend) {
 			ctx, c, r := t.Context(), iamrole.New(b.IAM), b.desired(t)
 			id := must(c.Create(ctx, r, "nonce-1"))(t)
