@@ -9,9 +9,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/caarlos0/env/v11"
 
+	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/intake"
@@ -38,8 +40,9 @@ func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 	}
 	client := sqs.NewFromConfig(ac)
 	pipeline := intake.Intake{
-		Here: event.Here{Account: s.Account, Region: s.Region, ConfigBucket: s.ConfigBucket},
-		Work: workqueue.New(client, s.WorkURL),
+		Here:    event.Here{Account: s.Account, Region: s.Region, ConfigBucket: s.ConfigBucket},
+		Objects: configstore.NewReader(s3.NewFromConfig(ac), s.ConfigBucket, s.Account),
+		Work:    workqueue.New(client, s.WorkURL),
 	}
 	return sqsbatch.Batch{
 		Log:         log,

@@ -23,16 +23,19 @@ type Here struct {
 
 // Hint is evidence that came with an event: to be recorded, never to be obeyed.
 type Hint struct {
-	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, wake
-	ID    string    `json:"id,omitempty"`    // version of the object
+	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, request-written, wake
+	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key
 	Time  time.Time `json:"time,omitzero"`   // of the event
 	Actor string    `json:"actor,omitempty"` // who did it, as the event says
 }
 
 // Look is what an event comes down to: look at this config.
 type Look struct {
-	Key  string
-	Hint Hint
+	Key string
+	// Request is the key of an operator's request, which names the config: then
+	// Key is not known yet.
+	Request string
+	Hint    Hint
 }
 
 // envelope is what all EventBridge events have
@@ -116,6 +119,9 @@ func s3Object(kind string) func(envelope, Here) (Look, error) {
 		if d.Bucket.Name != here.ConfigBucket {
 			return Look{}, fault.Errorf(fault.Poison, "S3 event of bucket %.70q; configs are in %s", d.Bucket.Name, here.ConfigBucket)
 		}
+		if strings.HasPrefix(d.Object.Key, naming.RequestPrefix) {
+			return request(d.Object.Key, e)
+		}
 		if strings.HasSuffix(d.Object.Key, "/") {
 			return Look{}, fault.Errorf(fault.Ignored, "%.220q is a folder of the S3 console", d.Object.Key)
 		}
@@ -124,6 +130,18 @@ func s3Object(kind string) func(envelope, Here) (Look, error) {
 		}
 		return Look{Key: d.Object.Key, Hint: Hint{Kind: kind, ID: d.Object.VersionID, Time: e.Time, Actor: d.Requester}}, nil
 	}
+}
+
+// request is the event of an operator's request. Its key tells of the config no
+// more than the ConfigID.
+func request(key string, e envelope) (Look, error) {
+	if e.DetailType != "Object Created" {
+		return Look{}, fault.Errorf(fault.Ignored, "request %.220q was deleted", key)
+	}
+	if _, _, ok := naming.SplitRequestKey(key); !ok {
+		return Look{}, fault.Errorf(fault.Poison, "S3 event: %.220q is not the key of a request for a config", key)
+	}
+	return Look{Request: key, Hint: Hint{Kind: "request-written", ID: key, Time: e.Time}}, nil
 }
 
 type wakeDetail struct {

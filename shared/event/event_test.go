@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,36 @@ func TestEverySampleLeadsToItsConfig(t *testing.T) {
 			}
 			if look.Key != "configs/team/agent.yaml" || look.Hint.Kind != kind {
 				t.Errorf("got %+v", look)
+			}
+		})
+	}
+}
+
+func TestARequestLeadsToItsObject(t *testing.T) {
+	key := naming.RequestKey("configs/team/agent.yaml", "20261122T120000Z-4f1d")
+	look, err := event.Decode(sample(t, "s3-request-written.json"), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if look.Key != "" || look.Request != key || look.Hint.Kind != "request-written" || look.Hint.ID != key {
+		t.Errorf("got %+v", look)
+	}
+	for name, c := range map[string]struct {
+		old, text string
+		want      fault.Class
+	}{
+		"deleted":                {"Object Created", "Object Deleted", fault.Ignored},
+		"for no config":          {"requests/config/", "requests/fleet/", fault.Poison},
+		"with a path":            {"20261122T120000Z-4f1d.json", "a/b.json", fault.Poison},
+		"of another bucket":      {"bedrock-agentcore-configs-", "somebodys-configs-", fault.Poison},
+		"of a short ConfigID":    {"ce21783b", "", fault.Poison},
+		"without an id":          {"20261122T120000Z-4f1d.json", ".json", fault.Poison},
+		"that is no JSON object": {".json", ".yaml", fault.Poison},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := event.Decode(strings.ReplaceAll(sample(t, "s3-request-written.json"), c.old, c.text), here)
+			if err == nil || fault.Of(err) != c.want {
+				t.Errorf("error %v of class %s, want %s", err, fault.Of(err), c.want)
 			}
 		})
 	}
@@ -196,6 +227,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			if c := fault.Of(err); c != fault.Poison && c != fault.Ignored {
 				t.Fatalf("refused as %s: %v", c, err)
+			}
+			return
+		}
+		if look.Request != "" {
+			if _, _, ok := naming.SplitRequestKey(look.Request); !ok || look.Key != "" {
+				t.Fatalf("%+v", look)
 			}
 			return
 		}

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/intake"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 )
 
@@ -71,6 +73,61 @@ func TestAnEventBecomesOneMessageInTheGroupOfItsConfig(t *testing.T) {
 			}
 			if m.Group != naming.ConfigID(w.Key) || m.Delay != 0 || len(m.Attributes) > 0 {
 				t.Errorf("message %+v of %s", m, w.Key)
+			}
+		})
+	}
+}
+
+// objects is the config bucket: bodies by key.
+type objects map[string]string
+
+func (o objects) Get(_ context.Context, key string) (model.Object, error) {
+	body, ok := o[key]
+	switch {
+	case !ok:
+		return model.Object{}, fault.ErrNotFound
+	case body == "denied":
+		return model.Object{}, errors.New("AccessDenied")
+	}
+	return model.Object{Body: []byte(body)}, nil
+}
+
+func TestARequestLeadsToTheConfigThatItNames(t *testing.T) {
+	const config, id = "configs/team/agent.yaml", "20261122T120000Z-4f1d"
+	request := func(config, id string) string {
+		return fmt.Sprintf(`{"v":1,"id":%q,"action":"adopt","config":%q,"plans":{"my_agent":"%064d"},"expires":"2026-11-22T13:00:00Z","by":"somebody"}`, id, config, 0)
+	}
+	for name, c := range map[string]struct {
+		body string
+		want fault.Class // empty: it leads to the config
+	}{
+		"as the tool writes it":        {request(config, id), ""},
+		"gone again":                   {"", fault.Ignored},
+		"not to be read now":           {"denied", fault.Unknown},
+		"damaged":                      {"{", fault.Poison},
+		"copied from another config":   {request("configs/other.yaml", id), fault.Poison},
+		"copied under another id":      {request(config, "20261122T120000Z-0000"), fault.Poison},
+		"for what cannot be a config":  {request("status/team/agent.yaml", id), fault.Poison},
+		"for a config of another team": {request("configs/team/../agent.yaml", id), fault.Poison},
+	} {
+		t.Run(name, func(t *testing.T) {
+			there := objects{}
+			if c.body != "" {
+				there[naming.RequestKey(config, id)] = c.body
+			}
+			var q queue
+			err := intake.Intake{Here: here, Objects: there, Work: &q}.Handle(t.Context(), "inbox-1", sample(t, "s3-request-written.json"))
+			if c.want != "" {
+				if err == nil || fault.Of(err) != c.want || len(q.sent) > 0 {
+					t.Errorf("sent %v, error %v of class %s, want %s", q.sent, err, fault.Of(err), c.want)
+				}
+				return
+			}
+			if err != nil || len(q.sent) != 1 || q.sent[0].Group != naming.ConfigID(config) {
+				t.Fatalf("sent %+v, %v", q.sent, err)
+			}
+			if w, err := event.DecodeWork(q.sent[0].Body); err != nil || w.Key != config || w.Hints[0].ID != naming.RequestKey(config, id) {
+				t.Errorf("work %+v, %v", w, err)
 			}
 		})
 	}

@@ -12,8 +12,8 @@ type RequestAction string
 
 // The actions.
 const (
-	// AdoptAgent takes over the roles that somebody else made under an agent's names.
-	AdoptAgent RequestAction = "adopt"
+	// Adopt takes over the roles that somebody else made under an agent's names.
+	Adopt RequestAction = "adopt"
 	// Approve lets everything go that a config's plan leaves to an operator.
 	Approve RequestAction = "approve"
 )
@@ -21,14 +21,13 @@ const (
 // Request is what an operator asks Rolekeeper to do for one config: an object of
 // the config bucket that only operators can write, and that nobody can change.
 type Request struct {
-	V       int           `json:"v"`
-	ID      string        `json:"id"`
-	Action  RequestAction `json:"action"`
-	Config  string        `json:"config"`          // S3 key of the config
-	Agent   string        `json:"agent,omitempty"` // AdoptAgent only
-	Plan    string        `json:"plan"`            // plan.Hash of what the operator was shown
-	Expires time.Time     `json:"expires"`
-	By      string        `json:"by"` // who the request says it is from; proves nothing
+	V       int               `json:"v"`
+	ID      string            `json:"id"`
+	Action  RequestAction     `json:"action"`
+	Config  string            `json:"config"` // S3 key of the config
+	Plans   map[string]string `json:"plans"`  // by agent: plan.AdoptionHash of what the operator was shown
+	Expires time.Time         `json:"expires"`
+	By      string            `json:"by"` // who the request says it is from; proves nothing
 }
 
 // MaxRequestAge is how long a request can be carried out, whatever it says of
@@ -52,14 +51,19 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errVersion
 	case !requestID.MatchString(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
-	case r.Action != AdoptAgent && r.Action != Approve:
+	case r.Action != Adopt && r.Action != Approve:
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
-	case (r.Action == AdoptAgent) != (r.Agent != ""):
-		wrong = fmt.Errorf("action %s with agent %.100q", r.Action, r.Agent)
-	case !planHash.MatchString(r.Plan):
-		wrong = fmt.Errorf("there is no plan %.100q", r.Plan)
+	case len(r.Plans) == 0:
+		wrong = errors.New("it names no plan")
+	case r.Action == Adopt && len(r.Plans) > 1:
+		wrong = fmt.Errorf("%d agents cannot be adopted by one request", len(r.Plans))
 	case r.Expires.IsZero():
 		wrong = errors.New("no expiry")
+	}
+	for agent, hash := range r.Plans {
+		if wrong == nil && !planHash.MatchString(hash) {
+			wrong = fmt.Errorf("agent %.100q: there is no plan %.100q", agent, hash)
+		}
 	}
 	if wrong != nil {
 		return Request{}, fmt.Errorf("request: %w", wrong)
