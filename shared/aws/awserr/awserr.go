@@ -43,6 +43,9 @@ func codes() map[string]meaning {
 		"ServiceUnavailable":         {fault.Retry, nil},
 		"RequestTimeout":             {fault.Retry, nil},
 
+		// Systems Manager API reference, "GetParameter".
+		"ParameterNotFound": {fault.Unknown, fault.ErrNotFound},
+
 		// EventBridge and SQS API references, "Common errors".
 		"InternalException":    {fault.Retry, nil},
 		"InternalFailure":      {fault.Retry, nil},
