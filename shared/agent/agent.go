@@ -49,6 +49,7 @@ type Agent struct {
 	Permissions Permissions
 
 	places map[string]place // field path -> where it stands in the file
+	items  map[item]string  // what a list names -> field path of the item that names it first
 	faulty bool             // has a problem of severity error
 }
 
@@ -101,6 +102,9 @@ type Model struct {
 
 // place is a position in the file, counted from 1.
 type place struct{ line, column int }
+
+// item is a value that a list of the config names.
+type item struct{ list, value string }
 
 // Problem makes a problem of severity error at the place of the agent's field,
 // or of the nearest enclosing field that the file has.

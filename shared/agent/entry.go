@@ -17,6 +17,7 @@ type entry struct {
 	root   field
 	legacy bool // the old form, where nothing but name and entrypoint is needed
 	places map[string]place
+	items  map[item]string
 }
 
 // field is a value of the agent and where it stands; node is nil when the file
@@ -28,7 +29,7 @@ type field struct {
 }
 
 func newEntry(f *file, node *yaml.Node, at place, label string) *entry {
-	e := &entry{file: f, label: label, root: field{at: at, node: node}, places: map[string]place{"": at}}
+	e := &entry{file: f, label: label, root: field{at: at, node: node}, places: map[string]place{"": at}, items: map[item]string{}}
 	if label == "" {
 		e.label = legacyLabel(node)
 	}
@@ -138,7 +139,11 @@ func (e *entry) texts(f field, most int, valid func(field, string) bool) []strin
 	for _, item := range e.list(f, most) {
 		if s, ok := e.text(item); ok && valid(item, s) && !slices.Contains(out, s) {
 			out = append(out, s)
+			e.named(f.path, s, item)
 		}
 	}
 	return out
 }
+
+// named notes where a value of a list is named first.
+func (e *entry) named(list, value string, at field) { e.items[item{list, value}] = at.path }

@@ -26,7 +26,7 @@ const (
 // read gives the agent; its Name is empty when the file's is unusable.
 func (e *entry) read() Agent {
 	before := e.file.errors()
-	a := Agent{Name: e.name(), places: e.places}
+	a := Agent{Name: e.name(), places: e.places, items: e.items}
 	aws := e.section(e.root, "aws")
 	if at := e.child(e.root, "aws"); at.node == nil && !e.legacy {
 		e.fail(at, "agent-aws-missing", "the agent has no aws section",
@@ -334,9 +334,10 @@ const providerNameFix = "write the provider's name as AgentCore shows it: letter
 // providers gives the credential providers, with the one for the API key of the model, each once.
 func (e *entry) providers() []CredentialProvider {
 	var out []CredentialProvider
-	add := func(p CredentialProvider) {
+	add := func(p CredentialProvider, at field) {
 		if !slices.Contains(out, p) {
 			out = append(out, p)
+			e.named(providersField, p.ARN, at)
 		}
 	}
 	for _, item := range e.list(e.child(e.section(e.root, "identity"), "credential_providers"), maxProviders) {
@@ -345,12 +346,12 @@ func (e *entry) providers() []CredentialProvider {
 			continue
 		}
 		if p, ok := e.provider(item); ok {
-			add(p)
+			add(p, e.child(item, "name"))
 		}
 	}
 	f := e.child(e.root, "api_key_credential_provider_name")
 	if name, ok := e.option(f); ok && e.validProvider(f, name) {
-		add(e.file.provider(APIKeyProvider, name))
+		add(e.file.provider(APIKeyProvider, name), f)
 	}
 	return out
 }

@@ -36,6 +36,7 @@ func (e *entry) permissions(block field) Permissions {
 		}
 		if name, ok := e.repository(item); ok && !slices.Contains(p.BaseImages, name) {
 			p.BaseImages = append(p.BaseImages, name)
+			e.named(baseImagesField, name, item)
 		}
 	}
 	return p
@@ -80,6 +81,7 @@ func (e *entry) models(f field) []Model {
 		}
 		if m, ok := e.model(item, s); ok && !slices.Contains(out, m) {
 			out = append(out, m)
+			e.named(modelsField, m.id(), item)
 		}
 	}
 	return out
