@@ -17,10 +17,11 @@ import (
 const maxSession = 3600
 
 // Compute gives the state for a config, with the problems found on the way
-// (limits of IAM, roles named across agents). With a problem that blocks, the
+// (limits of IAM, roles named across agents, a config of no team). With a problem that blocks, the
 // state is not to be used.
 func Compute(cfg agent.Config, env Env) (State, []fault.Problem) {
 	c := computation{cfg: cfg, env: env}
+	c.checkTeam()
 	runtime := c.assign(runtimeRole)
 	build := c.assign(buildRole)
 	state := State{ServiceLinkedRoles: serviceLinkedRoles(cfg)}
@@ -53,6 +54,18 @@ type computation struct {
 	cfg      agent.Config
 	env      Env
 	problems []fault.Problem
+}
+
+// checkTeam finds a config that belongs to no team where everything must.
+func (c *computation) checkTeam() {
+	if c.env.TeamTag == "" || c.env.team() != "" {
+		return
+	}
+	c.problems = append(c.problems, fault.Problem{
+		Code: "team-missing", Severity: fault.SeverityError, Line: 1, Column: 1,
+		Message: fmt.Sprintf("the key %.220q is in no team's folder", c.env.ConfigKey),
+		Fix:     fmt.Sprintf("upload the file under %s<team>/, where <team> is the value of your principal tag %s", naming.ConfigPrefix, c.env.TeamTag),
+	})
 }
 
 // kind is what tells the assignment of runtime roles from that of build roles.

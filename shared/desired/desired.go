@@ -5,6 +5,7 @@ package desired
 import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 )
 
 // Profile says how much the roles grant.
@@ -22,7 +23,16 @@ type Env struct {
 	Profile             Profile
 	PermissionsBoundary string // ARN of the managed policy that every role carries
 	SourceBucket        string // name of the bucket that agents' sources are in
-	ConfigKey           string // S3 key of the config, for tags
+	ConfigKey           string // S3 key of the config, for tags and for its team
+	TeamTag             string // principal tag that names the uploader's team; empty: there are no teams
+}
+
+// team gives the team whose the config is, empty where there are no teams.
+func (e Env) team() string {
+	if e.TeamTag == "" {
+		return ""
+	}
+	return naming.Team(e.ConfigKey)
 }
 
 // State is what the account should hold for one config.

@@ -162,7 +162,7 @@ func scopedBuild(a agent.Agent, env Env) []policy.Statement {
 	}
 	return append(s,
 		allow("BuildLogs", append([]string{"logs:CreateLogGroup"}, writeLogs()...), logs, logs+":*"),
-		allow("Source", []string{"s3:GetObject"}, in.bucket(env.SourceBucket)+"/"+naming.SourceKey(a.Name)).
+		allow("Source", []string{"s3:GetObject"}, in.bucket(env.SourceBucket)+"/"+naming.SourceKey(env.team(), a.Name)).
 			With("StringEquals", "s3:ResourceAccount", env.Account),
 	)
 }

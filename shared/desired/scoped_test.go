@@ -9,6 +9,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 )
@@ -190,6 +191,55 @@ sts:TagGetWebIdentityToken *` + audiences},
 			}
 			if !role.Trust.Same(read(t, "testdata/toolkit/runtime-trust.json")) {
 				t.Errorf("trust %s", role.Trust.JSON())
+			}
+		})
+	}
+}
+
+// The key of the source is the last part of the statement's resource.
+func TestATeamsBuildRoleReachesTheTeamsSource(t *testing.T) {
+	for name, c := range map[string]struct {
+		profile  desired.Profile
+		tag, key string
+		want     string // resource below the bucket
+		problems []string
+	}{
+		"with teams":                     {desired.Scoped, "team", "configs/red/a.yaml", "red/my_agent/source.zip", nil},
+		"in a folder of the team":        {desired.Scoped, "team", "configs/red/blue/a.yaml", "red/my_agent/source.zip", nil},
+		"without teams":                  {desired.Scoped, "", "configs/red/a.yaml", "my_agent/source.zip", nil},
+		"without teams and folder":       {desired.Scoped, "", "configs/a.yaml", "my_agent/source.zip", nil},
+		"with teams, in no folder":       {desired.Scoped, "team", "configs/a.yaml", "", []string{"team-missing"}},
+		"with teams, in a nameless one":  {desired.Scoped, "team", "configs//a.yaml", "", []string{"team-missing"}},
+		"the toolkit's with teams":       {desired.Toolkit, "team", "configs/red/a.yaml", "*", nil},
+		"the toolkit's, in no folder":    {desired.Toolkit, "team", "configs/a.yaml", "", []string{"team-missing"}},
+		"the toolkit's and without team": {desired.Toolkit, "", "configs/a.yaml", "*", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := environment(c.profile, place)
+			env.TeamTag, env.ConfigKey = c.tag, c.key
+			state, problems := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: "my_agent", Deployment: agent.Container}}}, env)
+			var codes []string
+			for _, p := range problems {
+				codes = append(codes, p.Code)
+				if p.Severity != fault.SeverityError || p.Agent != "" || p.Line != 1 || !strings.Contains(p.Message, c.key) || !strings.Contains(p.Fix, "configs/<team>/") {
+					t.Errorf("problem %+v", p)
+				}
+			}
+			if diff := cmp.Diff(c.problems, codes); diff != "" {
+				t.Fatalf("problems (-want +got)\n%s", diff)
+			}
+			if problems != nil {
+				return
+			}
+			document := state.Agents[0].BuildRole.Policies[naming.BuildPolicy]
+			var got []string
+			for _, s := range document.Statements {
+				if s.Sid == "Source" || s.Sid == "Sources" {
+					got = s.Resources
+				}
+			}
+			if want := "arn:aws:s3:::" + env.SourceBucket + "/" + c.want; len(got) == 0 || got[len(got)-1] != want {
+				t.Errorf("sources %q, want %s", got, want)
 			}
 		})
 	}

@@ -52,6 +52,17 @@ func keyByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_.+=@/-", c) >= 0
 }
 
+// Team gives the team that a config belongs to where there are teams: the first
+// segment of its key below ConfigPrefix, empty for a config that stands in no
+// folder.
+func Team(configKey string) string {
+	team, _, ok := strings.Cut(strings.TrimPrefix(configKey, ConfigPrefix), "/")
+	if !ok {
+		return ""
+	}
+	return team
+}
+
 // ConfigID gives the hex SHA-256 of a config's key: its message group, and its
 // name where a key does not fit.
 func ConfigID(key string) string {

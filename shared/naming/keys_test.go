@@ -36,6 +36,23 @@ func TestARefusedKeyShowsTheWholeCharacter(t *testing.T) {
 	}
 }
 
+func TestTheTeamOfAConfigIsItsFirstFolder(t *testing.T) {
+	for key, want := range map[string]string{
+		"configs/red/a.yaml":        "red",
+		"configs/red/blue/a.yaml":   "red",
+		"configs/red=1@b/a.yaml":    "red=1@b",
+		"configs/a.yaml":            "",
+		"configs//a.yaml":           "",
+		"configs/configs/a.yaml":    "configs",
+		"configs/red":               "",
+		"configs/red/configs/a/b/c": "red",
+	} {
+		if got := naming.Team(key); got != want {
+			t.Errorf("Team(%q) = %q, want %q", key, got, want)
+		}
+	}
+}
+
 func FuzzConfigKey(f *testing.F) {
 	for _, key := range []string{"configs/a.yaml", "configs/team/.bedrock_agentcore.yaml", "configs/a=b@c+d", "configs/..", "status/a"} {
 		f.Add(key)
@@ -50,6 +67,9 @@ func FuzzConfigKey(f *testing.F) {
 		}
 		if len(naming.StatusKey(key)) > 1024 || len(key) > 256 {
 			t.Fatalf("%q is too long for S3 or a tag", key)
+		}
+		if team := naming.Team(key); strings.Contains(team, "/") || team != "" && !strings.HasPrefix(key, "configs/"+team+"/") {
+			t.Fatalf("team %q of %q", team, key)
 		}
 		if !strings.HasPrefix(naming.StatusKey(key), naming.StatusPrefix) || strings.Contains(naming.StatusKey(key), "/../") {
 			t.Fatalf("status key %q leaves its prefix", naming.StatusKey(key))

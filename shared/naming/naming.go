@@ -105,8 +105,15 @@ func ConfigBucket(account, region string) string {
 	return "bedrock-agentcore-configs-" + account + "-" + region
 }
 
-// SourceKey gives the key of the agent's source in the source bucket.
-func SourceKey(agent string) string { return agent + "/source.zip" }
+// SourceKey gives the key of the agent's source in the source bucket. The team
+// is empty where there are none: the key is then the toolkit's own.
+func SourceKey(team, agent string) string {
+	key := agent + "/source.zip"
+	if team != "" {
+		key = team + "/" + key
+	}
+	return key
+}
 
 // Partition gives the partition that a region belongs to. Source: the prefixes
 // in partitions.json of the AWS SDK for Go v2, version 1.47.

@@ -103,7 +103,8 @@ func TestNamesDerivedFromTheSanitisedForm(t *testing.T) {
 	for name, c := range map[string]struct{ got, want string }{
 		"repository":                      {naming.Repository("My__Agent"), "bedrock-agentcore-my-agent"},
 		"project":                         {naming.Project("My__Agent"), "bedrock-agentcore-my-agent-builder"},
-		"the source key is not sanitised": {naming.SourceKey("My__Agent"), "My__Agent/source.zip"},
+		"the source key is not sanitised": {naming.SourceKey("", "My__Agent"), "My__Agent/source.zip"},
+		"the source key of a team":        {naming.SourceKey("red", "My__Agent"), "red/My__Agent/source.zip"},
 		"source bucket":                   {naming.SourceBucket("123456789012", "us-west-2"), "bedrock-agentcore-codebuild-sources-123456789012-us-west-2"},
 		"config bucket":                   {naming.ConfigBucket("123456789012", "us-west-2"), "bedrock-agentcore-configs-123456789012-us-west-2"},
 		"policy":                          {naming.RuntimePolicy("My__Agent"), "BedrockAgentCoreRuntimeExecutionPolicy-My__Agent"},
