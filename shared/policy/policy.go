@@ -126,6 +126,9 @@ func (s Statement) json() string {
 	return o.json()
 }
 
+// MarshalJSON gives the document as JSON does.
+func (d Document) MarshalJSON() ([]byte, error) { return []byte(d.JSON()), nil }
+
 // Size gives the number of characters that IAM counts against its quotas. IAM
 // leaves white space out; the compact spelling has none but inside strings,
 // which is counted to be on the safe side.

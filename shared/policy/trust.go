@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -34,7 +36,7 @@ func Trusts(raw, service, account string) bool {
 }
 
 func assumes(s Statement) bool {
-	return slices.ContainsFunc(s.Actions, func(a string) bool { return matches(strings.ToLower(a), "sts:assumerole") })
+	return slices.ContainsFunc(s.Actions, func(a string) bool { return coversAction(a, assumeRole) })
 }
 
 func concerns(s Statement, service string) bool {
@@ -59,7 +61,7 @@ func judge(conditions Conditions, service, account string) (holds, judged bool) 
 			case operator == "null":
 				met = slices.Contains(values, "false")
 			case key == "aws:sourceaccount":
-				met = slices.ContainsFunc(values, func(v string) bool { return matches(v, account) })
+				met = slices.ContainsFunc(values, func(v string) bool { return covers(v, account) })
 			default:
 				met = slices.ContainsFunc(values, func(v string) bool { return ofService(v, service, account) })
 			}
@@ -77,25 +79,120 @@ func ofService(pattern, service, account string) bool {
 	if pattern == "*" {
 		return true
 	}
-	const segments = 6
 	parts := strings.SplitN(pattern, ":", segments)
 	for len(parts) < segments && strings.HasSuffix(parts[len(parts)-1], "*") {
 		parts = append(parts, "*")
 	}
 	name, _, _ := strings.Cut(service, ".")
-	return len(parts) == segments && matches(parts[2], name) && matches(parts[4], account)
+	return len(parts) == segments && covers(parts[2], name) && covers(parts[4], account)
 }
 
-// matches reports whether s is of the pattern, in which * stands for any
-// characters and ? for any one.
-func matches(pattern, s string) bool {
-	switch {
-	case pattern == "":
-		return s == ""
-	case pattern[0] == '*':
-		return matches(pattern[1:], s) || s != "" && matches(pattern, s[1:])
-	case s == "":
+// TrustBeyond says why a trust policy, as IAM holds it, goes beyond letting the
+// service assume the role for the account, a reason each; nil when it does not.
+// That is only so when every Allow statement names this service and nobody else,
+// allows sts:AssumeRole and nothing else, and ties the service to the account by
+// aws:SourceAccount or aws:SourceArn. Denials make nothing worse. What cannot be
+// read is beyond.
+func TrustBeyond(raw, service, account string) []string {
+	d, err := Parse(raw)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var why []string
+	for _, name := range slices.Sorted(maps.Keys(d.Unknown)) {
+		why = append(why, fmt.Sprintf("it has the element %q, which is not known", name))
+	}
+	for i, s := range d.Statements {
+		if s.Effect == Deny {
+			continue
+		}
+		for _, reason := range s.trustBeyond(service, account) {
+			why = append(why, fmt.Sprintf("statement %d %s", i+1, reason))
+		}
+	}
+	return why
+}
+
+func (s Statement) trustBeyond(service, account string) []string {
+	var why []string
+	tell := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	for _, name := range slices.Sorted(maps.Keys(s.Unknown)) {
+		tell("has the element %q, which is not known", name)
+	}
+	if s.Principals == nil && s.NotPrincipals == nil {
+		tell("names no principal")
+	}
+	for _, p := range s.Principals.canonical() {
+		if kind, name := p[0], p[1]; kind != Service || name != service {
+			tell("lets %s %s assume the role", kind, name)
+		}
+	}
+	if s.NotPrincipals != nil {
+		tell("lets everybody assume the role that it does not name")
+	}
+	for _, action := range s.Actions {
+		if !strings.EqualFold(action, assumeRole) {
+			tell("allows %s", action)
+		}
+	}
+	if s.NotActions != nil {
+		tell("allows %s", listed(nil, s.NotActions))
+	}
+	if slices.Contains(s.Principals[Service], service) && !s.Conditions.tie(account) {
+		tell("does not tie %s to account %s by aws:SourceAccount or aws:SourceArn", service, account)
+	}
+	return why
+}
+
+// assumeRole is the one action of a trust policy that the services need.
+const assumeRole = "sts:AssumeRole"
+
+// tie reports whether one of the conditions holds for the account alone.
+// Operators that also hold when the key is absent (…IfExists, ForAllValues:) do
+// not count.
+func (c Conditions) tie(account string) bool {
+	for operator, keys := range c {
+		operator = strings.ToLower(operator)
+		for key, values := range keys {
+			var ties func(value string) bool
+			switch strings.ToLower(key) {
+			case "aws:sourceaccount":
+				ties = func(value string) bool { return tiesAccount(operator, value, account) }
+			case "aws:sourcearn":
+				ties = func(value string) bool { return tiesARN(operator, value, account) }
+			default:
+				continue
+			}
+			if len(values) > 0 && !slices.ContainsFunc(values, func(v string) bool { return !ties(v) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func tiesAccount(operator, value, account string) bool {
+	switch operator {
+	case "stringequals", "stringequalsignorecase", "stringlike":
+		return value == account
+	}
+	return false
+}
+
+// tiesARN reports whether only ARNs of the account are of the pattern. Where a
+// pattern is matched as a whole and not by segments (StringLike), the account
+// could stand in another segment unless all before it is plain text.
+func tiesARN(operator, value, account string) bool {
+	parts := strings.SplitN(value, ":", segments)
+	if len(parts) < segments || parts[4] != account {
 		return false
 	}
-	return (pattern[0] == '?' || pattern[0] == s[0]) && matches(pattern[1:], s[1:])
+	before := strings.Join(parts[:4], ":")
+	switch operator {
+	case "arnlike", "arnequals", "stringequals":
+		return !strings.Contains(before, variable)
+	case "stringlike":
+		return !strings.ContainsAny(before, "*?") && !strings.Contains(before, variable)
+	}
+	return false
 }

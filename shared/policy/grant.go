@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Grant is what an Allow statement, or a part of one, allows. Of Actions and
+// NotActions one is set, likewise of Resources and NotResources.
+type Grant struct {
+	Actions      []string   `json:"actions,omitempty"`
+	NotActions   []string   `json:"notActions,omitempty"` // allowed is every action but these
+	Resources    []string   `json:"resources,omitempty"`
+	NotResources []string   `json:"notResources,omitempty"` // every resource but these
+	Conditions   Conditions `json:"conditions,omitempty"`
+}
+
+// String gives the grant in words.
+func (g Grant) String() string {
+	var b strings.Builder
+	b.WriteString(listed(g.Actions, g.NotActions))
+	if on := listed(g.Resources, g.NotResources); on != "" {
+		b.WriteString(" on " + on)
+	}
+	word := " if "
+	for _, operator := range slices.Sorted(maps.Keys(g.Conditions)) {
+		for _, key := range slices.Sorted(maps.Keys(g.Conditions[operator])) {
+			fmt.Fprintf(&b, "%s%s %s %s", word, key, operator, strings.Join(g.Conditions[operator][key], ", "))
+			word = " and "
+		}
+	}
+	return b.String()
+}
+
+func listed(these, allBut []string) string {
+	if allBut != nil {
+		return "everything but " + strings.Join(allBut, ", ")
+	}
+	return strings.Join(these, ", ")
+}
+
+// Beyond gives what permissions policy d allows and no single Allow statement of
+// the documents within covers, in the order of d. Denials of d are not looked at;
+// what the documents within deny is not covered, whatever the denial's conditions.
+//
+// It errs on one side only: what two statements cover together, or one does in
+// a way that cannot be told from the patterns, is given as beyond; what is not
+// given is covered for every request.
+func Beyond(d Document, within ...Document) []Grant {
+	var allows, denies []Statement
+	for _, w := range within {
+		for _, s := range w.Statements {
+			switch {
+			case s.Effect == Deny:
+				denies = append(denies, s)
+			case s.Effect != Allow || s.Unknown != nil || w.Unknown != nil:
+			case d.version() == w.version() || !strings.Contains(s.json(), variable):
+				allows = append(allows, s) // variables are plain text in the old version
+			}
+		}
+	}
+	var beyond []Grant
+	for _, s := range d.Statements {
+		if s.Effect != Deny {
+			beyond = append(beyond, s.beyond(allows, denies)...)
+		}
+	}
+	return beyond
+}
+
+func (d Document) version() string { return cmp.Or(d.Version, Version2008) }
+
+// beyond gives what of the statement is not covered: actions that lack the same
+// resources stay together.
+func (s Statement) beyond(allows, denies []Statement) []Grant {
+	var (
+		grants []Grant
+		lacks  [][]string // resources, by grant
+	)
+	for _, action := range parts(s.Actions, s.NotActions) {
+		var lacking []string
+		for _, resource := range parts(s.Resources, s.NotResources) {
+			r := request{action, resource, s.Conditions}
+			if !slices.ContainsFunc(allows, r.covered) || slices.ContainsFunc(denies, r.denied) {
+				lacking = append(lacking, resource.pattern)
+			}
+		}
+		if lacking == nil {
+			continue
+		}
+		at := slices.IndexFunc(lacks, func(other []string) bool { return slices.Equal(other, lacking) })
+		if at < 0 {
+			g := Grant{NotActions: s.NotActions, NotResources: s.NotResources, Conditions: s.Conditions}
+			if s.NotResources == nil {
+				g.Resources = lacking
+			}
+			at, grants, lacks = len(grants), append(grants, g), append(lacks, lacking)
+		}
+		if s.NotActions == nil {
+			grants[at].Actions = append(grants[at].Actions, action.pattern)
+		}
+	}
+	return grants
+}
+
+// part is one pattern of a statement, or everything but what some match.
+type part struct {
+	pattern string
+	except  []string // then the pattern is *
+}
+
+func parts(these, allBut []string) []part {
+	if allBut != nil {
+		return []part{{"*", allBut}}
+	}
+	all := make([]part, 0, len(these))
+	for _, pattern := range these {
+		all = append(all, part{pattern: pattern})
+	}
+	return all
+}
+
+// request stands for all requests that a part of a statement allows.
+type request struct {
+	action, resource part
+	conditions       Conditions
+}
+
+// covered reports whether an Allow statement allows them all.
+func (r request) covered(by Statement) bool {
+	return r.action.covered(by.Actions, by.NotActions, coversAction, overlapActions) &&
+		r.resource.covered(by.Resources, by.NotResources, coversResource, overlapResources) &&
+		r.conditions.imply(by.Conditions)
+}
+
+// denied reports whether a Deny statement may deny one of them.
+func (r request) denied(by Statement) bool {
+	return r.action.reached(by.Actions, by.NotActions, coversAction, overlapActions) &&
+		r.resource.reached(by.Resources, by.NotResources, coversResource, overlapResources)
+}
+
+// covered reports whether the patterns, or all but what allBut match, cover the part.
+func (p part) covered(these, allBut []string, covers, overlap func(a, b string) bool) bool {
+	switch {
+	case allBut == nil:
+		return slices.ContainsFunc(these, func(wide string) bool { return covers(wide, p.pattern) })
+	case p.except == nil:
+		return !slices.ContainsFunc(allBut, func(out string) bool { return overlap(out, p.pattern) })
+	}
+	return !slices.ContainsFunc(allBut, func(out string) bool {
+		return !slices.ContainsFunc(p.except, func(except string) bool { return covers(except, out) })
+	})
+}
+
+// reached reports whether the patterns, or all but what allBut match, may match
+// anything of the part.
+func (p part) reached(these, allBut []string, covers, overlap func(a, b string) bool) bool {
+	if allBut == nil {
+		return slices.ContainsFunc(these, func(other string) bool { return overlap(other, p.pattern) })
+	}
+	return !slices.ContainsFunc(allBut, func(out string) bool { return covers(out, p.pattern) })
+}
+
+// imply reports whether every one of the other conditions is also one of these.
+func (c Conditions) imply(others Conditions) bool {
+	mine := c.canonical()
+	return !slices.ContainsFunc(others.canonical(), func(other []string) bool {
+		return !slices.ContainsFunc(mine, func(one []string) bool { return slices.Equal(one, other) })
+	})
+}
