@@ -19,7 +19,7 @@ type Claim struct {
 	V             int      `json:"v"`
 	Config        string   `json:"config"`                  // S3 key of the owner
 	Agent         string   `json:"agent"`                   // agent of that config
-	RuntimeRoleID string   `json:"runtimeRoleId,omitempty"` // unique id of the role when we made it; role claims only
+	RuntimeRoleID string   `json:"runtimeRoleId,omitempty"` // unique id of the role when we made or adopted it; role claims only
 	BuildRoleID   string   `json:"buildRoleId,omitempty"`
 	Creating      []string `json:"creating,omitempty"` // hex SHA-256 of the nonces of roles being made
 	// Adopting are roles that were taken over and are not yet as they should be.
@@ -55,6 +55,20 @@ func (c Claim) WithCreating(hash string) Claim {
 	if extra := len(c.Creating) - MaxCreating; extra > 0 {
 		c.Creating = c.Creating[extra:]
 	}
+	return c
+}
+
+// WithAdopting gives the claim with roles noted that are being taken over.
+func (c Claim) WithAdopting(kinds ...RoleKind) Claim {
+	all := slices.Concat(c.Adopting, kinds)
+	slices.Sort(all)
+	c.Adopting = slices.Compact(all)
+	return c
+}
+
+// WithoutAdopting gives the claim without roles that are taken over, or gone.
+func (c Claim) WithoutAdopting(kinds ...RoleKind) Claim {
+	c.Adopting = slices.DeleteFunc(slices.Clone(c.Adopting), func(k RoleKind) bool { return slices.Contains(kinds, k) })
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,9 +33,10 @@ const (
 	TagRole                 Op = "tag-role"
 	UpdateTrust             Op = "update-trust"
 	PutPolicy               Op = "put-policy"
-	ArchiveRole             Op = "archive-role" // before a policy is taken away
+	ArchiveRole             Op = "archive-role" // before a policy is taken away, or a role taken over
 	DeletePolicy            Op = "delete-policy"
 	UpdateSettings          Op = "update-settings"
+	FinishAdoption          Op = "finish-adoption" // the claim forgets that roles are being taken over
 )
 
 // Reason says why a write is made.
@@ -48,35 +50,63 @@ const (
 	Adopt  Reason = "adopt"  // somebody else made the role, and it is taken over
 )
 
-// Step is one write.
+// Step is one write. Its JSON is the same for equal steps, and tells everything
+// that decides the write and the role it is about.
 type Step struct {
-	Op      Op
-	Agent   string
-	Role    string      // name of the role, or of the service-linked role
-	Element string      // element of the agent's digests that is written
-	Policy  string      // name of the inline policy
-	Reason  Reason      //
-	Desired *model.Role // what the role should be
+	Op      Op          `json:"op"`
+	Agent   string      `json:"agent,omitempty"`
+	Role    string      `json:"role,omitempty"`    // name of the role, or of the service-linked role
+	Element string      `json:"element,omitempty"` // element of the agent's digests that is written
+	Policy  string      `json:"policy,omitempty"`  // name of the inline policy
+	Reason  Reason      `json:"reason"`
+	Desired *model.Role `json:"desired,omitempty"` // what the role should be
 
-	Observed *model.ObservedRole // ArchiveRole: the role as it is
-	Service  string              // CreateServiceLinkedRole: service principal
-	Claim    string              // ReserveCreation, RecordRoles: key of the claim
-	Kinds    []model.RoleKind    // ReserveCreation: roles to be made under the claim
-	// ReserveCreation, RecordRoles: unique ids of half-made roles. They are
-	// recorded before another role is tried, which may fail many times.
-	RoleIDs map[model.RoleKind]string
+	Observed *model.ObservedRole `json:"observed,omitempty"` // ArchiveRole: the role as it is
+	Service  string              `json:"service,omitempty"`  // CreateServiceLinkedRole: service principal
+	Claim    string              `json:"claim,omitempty"`    // ReserveCreation, RecordRoles, FinishAdoption: key of the claim
+	Kinds    []model.RoleKind    `json:"kinds,omitempty"`    // ReserveCreation: roles to be made under the claim
+	// ReserveCreation, RecordRoles: unique ids of half-made roles and of those
+	// that are taken over. They are recorded before another role is tried, which
+	// may fail many times.
+	RoleIDs map[model.RoleKind]string `json:"roleIds,omitempty"`
+	// ReserveCreation, RecordRoles: roles that are taken over, to be noted in the
+	// claim beside those noted already. FinishAdoption: those to be struck out.
+	Adopting []model.RoleKind `json:"adopting,omitempty"`
 	// RecordRoles: the nonces stay in the claim, since a role that is refused may
 	// yet prove to be one of ours.
-	KeepNonces bool
+	KeepNonces bool `json:"keepNonces,omitempty"`
+}
+
+// desiredRole is model.Role with names for its JSON.
+type desiredRole struct {
+	Kind                model.RoleKind             `json:"kind"`
+	Agent               string                     `json:"agent"`
+	Name                string                     `json:"name"`
+	ARN                 string                     `json:"arn"`
+	Description         string                     `json:"description"`
+	MaxSessionDuration  int32                      `json:"maxSessionDuration"`
+	PermissionsBoundary string                     `json:"permissionsBoundary"`
+	Trust               policy.Document            `json:"trust"`
+	Policies            map[string]policy.Document `json:"policies"`
+	Tags                map[string]string          `json:"tags"`
+}
+
+// MarshalJSON gives the step in the names of its tags, the desired role included.
+func (s Step) MarshalJSON() ([]byte, error) {
+	type plain Step
+	return json.Marshal(struct {
+		plain
+		Desired *desiredRole `json:"desired,omitempty"`
+	}{plain(s), (*desiredRole)(s.Desired)})
 }
 
 // Finding is one difference between a role and what was last applied to it.
 type Finding struct {
-	Agent    string
-	Role     string
-	Element  string
-	Kind     FindingKind
-	Repaired bool // a step of the plan puts it back
+	Agent    string      `json:"agent"`
+	Role     string      `json:"role"`
+	Element  string      `json:"element"`
+	Kind     FindingKind `json:"kind"`
+	Repaired bool        `json:"repaired"` // a step of the plan puts it back
 }
 
 // FindingKind says what kind of difference was found.
@@ -92,12 +122,13 @@ const (
 
 // Refusal is a role that is not written, and why.
 type Refusal struct {
-	Agent   string
-	Role    string
-	ARN     string
-	Kind    RefusalKind
-	Message string
-	Fix     string
+	Agent   string      `json:"agent"`
+	Role    string      `json:"role"`
+	ARN     string      `json:"arn"`
+	Kind    RefusalKind `json:"kind"`
+	Message string      `json:"message"`
+	Fix     string      `json:"fix"`
+	Losses  []Loss      `json:"losses,omitempty"` // what adoption would take away; of a role that can be adopted
 }
 
 // RefusalKind is stable, for tests and tools.
@@ -107,6 +138,7 @@ type RefusalKind string
 const (
 	NotOurs      RefusalKind = "role-not-ours"
 	Replaced     RefusalKind = "role-replaced"
+	Hostile      RefusalKind = "role-hostile" // somebody else made it, and it is never adopted
 	TagsFull     RefusalKind = "role-tags-full"
 	PoliciesFull RefusalKind = "role-policies-full"
 )
@@ -118,7 +150,8 @@ type Role struct {
 	Claim    model.Claim         // held by the config in hand
 	Applied  map[string]string   // digests last applied to the agent; nil when none are known
 
-	// What becomes of the role when somebody else made it.
+	// What becomes of the role when somebody else made it; as RefuseExisting when
+	// nothing is said.
 	Existing  Existing
 	Requested bool // an operator asks to adopt it
 	// Managed are the documents of the managed policies that the role has and of
@@ -145,9 +178,9 @@ type ServiceLinkedRole struct {
 
 // Plan is what to do, in order, and what was seen.
 type Plan struct {
-	Steps    []Step
-	Findings []Finding
-	Refusals []Refusal
+	Steps    []Step    `json:"steps"`
+	Findings []Finding `json:"findings"`
+	Refusals []Refusal `json:"refusals"`
 }
 
 // Refused reports whether the role is left alone.
@@ -158,7 +191,7 @@ func (p Plan) Refused(role string) bool {
 // Stranger reports whether the role with the ARN was refused because somebody else made it.
 func (p Plan) Stranger(arn string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool {
-		return r.ARN == arn && (r.Kind == NotOurs || r.Kind == Replaced)
+		return r.ARN == arn && (r.Kind == NotOurs || r.Kind == Replaced || r.Kind == Hostile)
 	})
 }
 
@@ -184,49 +217,78 @@ func Compute(roles []Role, linked []ServiceLinkedRole) Plan {
 
 // agent plans the roles of one agent, which share a claim. The claim is written
 // before a role is made and again before anything is added to it: until then a
-// crash leaves a role that is told from a stranger's by its nonce alone.
+// crash leaves a role that is told from a stranger's by its nonce alone. Roles
+// that are taken over are in the claim before anything of them is changed, and
+// in the archive before that.
 func (p *Plan) agent(roles []Role) {
-	var (
-		create, rest []Step
-		kinds        []model.RoleKind
-		record       = len(roles[0].Claim.Creating) > 0
-		refused      = false
-		ids          = map[model.RoleKind]string{}
-	)
+	c := changes{Plan: p, ids: map[model.RoleKind]string{}}
 	for _, r := range roles {
-		d := &r.Desired
-		switch standing := stand(r); {
-		case standing == absent:
-			if r.Claim.RoleID(d.Kind) != "" {
-				p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Kind: RoleMissing, Repaired: true})
-			}
-			kinds = append(kinds, d.Kind)
-			create = append(create, Step{Op: CreateRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: Create, Desired: d})
-			for _, name := range slices.Sorted(maps.Keys(d.Policies)) {
-				rest = append(rest, putPolicy(d, name, Create))
-			}
-		case standing == strange:
-			refused = true
-			p.Refusals = append(p.Refusals, refuse(r))
-		default:
-			if standing == halfMade {
-				ids[d.Kind] = r.Observed.ID
-			}
-			rest = append(rest, p.existing(r, standing)...)
-		}
+		c.role(r)
 	}
-	claim := Step{Agent: roles[0].Desired.Agent, Claim: naming.RoleClaimKey(roles[0].Desired.Agent), Reason: Create}
-	if len(create) > 0 {
+	name := roles[0].Desired.Agent
+	claim := Step{Agent: name, Claim: naming.RoleClaimKey(name), Reason: Create, RoleIDs: c.ids, Adopting: c.adopt}
+	if len(c.adopt) > 0 {
+		claim.Reason = Adopt
+	}
+	p.Steps = append(p.Steps, c.archive...)
+	if len(c.create) > 0 {
 		reserve := claim
-		reserve.Op, reserve.Kinds, reserve.RoleIDs = ReserveCreation, kinds, ids
-		p.Steps = append(append(p.Steps, reserve), create...)
+		reserve.Op, reserve.Kinds = ReserveCreation, c.kinds
+		p.Steps = append(append(p.Steps, reserve), c.create...)
 	}
-	if len(create) > 0 || len(ids) > 0 || record && !refused {
-		recorded := claim
-		recorded.Op, recorded.RoleIDs, recorded.KeepNonces = RecordRoles, ids, refused
-		p.Steps = append(p.Steps, recorded)
+	if nonces := len(roles[0].Claim.Creating) > 0; len(c.create) > 0 || len(c.ids) > 0 || nonces && !c.refused {
+		claim.Op, claim.KeepNonces = RecordRoles, c.refused
+		p.Steps = append(p.Steps, claim)
 	}
-	p.Steps = append(p.Steps, rest...)
+	p.Steps = append(p.Steps, c.rest...)
+	if len(c.finish) > 0 {
+		p.Steps = append(p.Steps, Step{Op: FinishAdoption, Agent: name, Claim: claim.Claim, Reason: Adopt, Adopting: c.finish})
+	}
+}
+
+// changes gathers the steps about the roles of one agent.
+type changes struct {
+	*Plan
+	archive, create, rest []Step
+	kinds                 []model.RoleKind          // to be made
+	adopt, finish         []model.RoleKind          // taken over from now on; until now
+	ids                   map[model.RoleKind]string // of roles that are there, to be recorded
+	refused               bool
+}
+
+func (c *changes) role(r Role) {
+	d := &r.Desired
+	s := stand(r)
+	switch s {
+	case absent:
+		if r.Claim.RoleID(d.Kind) != "" {
+			c.Findings = append(c.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Kind: RoleMissing, Repaired: true})
+		}
+		c.kinds = append(c.kinds, d.Kind)
+		c.create = append(c.create, Step{Op: CreateRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: Create, Desired: d})
+		for _, name := range slices.Sorted(maps.Keys(d.Policies)) {
+			c.rest = append(c.rest, putPolicy(d, name, Create))
+		}
+	case strange:
+		refusal, refused := refuse(r)
+		if refused {
+			c.refused = true
+			c.Refusals = append(c.Refusals, refusal)
+			return
+		}
+		s = adopted
+		c.adopt, c.ids[d.Kind] = append(c.adopt, d.Kind), r.Observed.ID
+		c.archive = append(c.archive, archiveRole(r, Adopt))
+	case halfMade:
+		c.ids[d.Kind] = r.Observed.ID
+	}
+	before := len(c.Refusals)
+	if s != absent {
+		c.rest = append(c.rest, c.existing(r, s)...)
+	}
+	if complete := len(c.Refusals) == before; complete && (s == adopted || r.adopting()) {
+		c.finish = append(c.finish, d.Kind)
+	}
 }
 
 // standing says whose a role is.
@@ -236,6 +298,7 @@ const (
 	absent   standing = iota
 	ours              // its unique id is the one recorded
 	halfMade          // made under the claim, not yet recorded
+	adopted           // made by somebody else, taken over and not yet as it should be
 	strange           // made by somebody else
 )
 
@@ -244,6 +307,9 @@ func stand(r Role) standing {
 	case r.Observed == nil:
 		return absent
 	case r.Observed.ID != "" && r.Observed.ID == r.Claim.RoleID(r.Desired.Kind):
+		if r.adopting() {
+			return adopted
+		}
 		return ours
 	case r.Claim.Made(r.Desired.Kind, r.Observed.Tags[model.TagCreation]) && bare(r):
 		return halfMade
@@ -263,21 +329,6 @@ func bare(r Role) bool {
 		len(o.Policies) == 0 && len(o.Attached) == 0
 }
 
-func refuse(r Role) Refusal {
-	d := r.Desired
-	f := Refusal{Agent: d.Agent, Role: d.Name, ARN: r.Observed.ARN}
-	if id := r.Claim.RoleID(d.Kind); id != "" {
-		f.Kind = Replaced
-		f.Message = fmt.Sprintf("role %s was deleted and made anew by somebody else: its unique id is %s, ours was %s", d.Name, r.Observed.ID, id)
-		f.Fix = "find out who made it (CloudTrail, CreateRole); delete it and upload the config again to have ours back"
-		return f
-	}
-	f.Kind = NotOurs
-	f.Message = fmt.Sprintf("role %s exists already and Rolekeeper did not make it", d.Name)
-	f.Fix = "if nothing uses it, have it deleted and upload the config again; or rename the agent"
-	return f
-}
-
 // existing plans a role that is ours, in the order boundary, tags, trust,
 // policies, settings: first what limits the role, last what only describes it.
 // What others put on the role may leave no room for our tags or policies; the
@@ -289,6 +340,8 @@ func (p *Plan) existing(r Role, s standing) []Step {
 		step.Agent, step.Role, step.Desired = d.Agent, d.Name, d
 		step.Reason = Change
 		switch {
+		case s == adopted:
+			step.Reason = Adopt
 		case s == halfMade || unfinished(r):
 			step.Reason = Create
 		case r.Applied == nil || r.Applied[step.Element] == digests[step.Element]:
@@ -310,7 +363,7 @@ func (p *Plan) existing(r Role, s standing) []Step {
 	if !d.Trust.Same(o.Trust) {
 		steps = append(steps, differs(Step{Op: UpdateTrust, Element: element(d.Kind, partTrust)}, Edited))
 	}
-	steps = append(steps, p.policies(r, differs)...)
+	steps = append(steps, p.policies(r, s, differs)...)
 	if o.Description != d.Description || o.MaxSessionDuration != d.MaxSessionDuration {
 		steps = append(steps, differs(Step{Op: UpdateSettings, Element: element(d.Kind, partSettings)}, Edited))
 	}
@@ -319,9 +372,9 @@ func (p *Plan) existing(r Role, s standing) []Step {
 
 // policies plans a role's inline policies. New grants come before old ones go,
 // unless IAM's limit on all of them together leaves no room for both.
-func (p *Plan) policies(r Role, differs func(Step, FindingKind) Step) []Step {
+func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) Step) []Step {
 	d, o := &r.Desired, r.Observed
-	use := measure(r)
+	use := measure(r, s)
 	var puts []Step
 	if use.desired+use.foreign > policy.MaxInlinePerRole {
 		p.Refusals = append(p.Refusals, policiesFull(r, use.desired+use.foreign))
@@ -333,7 +386,7 @@ func (p *Plan) policies(r Role, differs func(Step, FindingKind) Step) []Step {
 			}
 		}
 	}
-	surplus := p.surplus(r)
+	surplus := p.surplus(r, s)
 	if use.desired+use.foreign+use.surplus > policy.MaxInlinePerRole {
 		return append(surplus, puts...)
 	}
@@ -350,8 +403,9 @@ func byGrowth(r Role) []string {
 }
 
 // surplus plans the policies that the role has and should not: those we wrote
-// for an earlier config go, archived first; others are kept and told.
-func (p *Plan) surplus(r Role) []Step {
+// for an earlier config go, archived first, and those of a role taken over that
+// have names of ours; others are kept and told.
+func (p *Plan) surplus(r Role, s standing) []Step {
 	d, o := &r.Desired, r.Observed
 	var steps []Step
 	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
@@ -359,19 +413,31 @@ func (p *Plan) surplus(r Role) []Step {
 			continue
 		}
 		e := element(d.Kind, partPolicy+name)
-		if _, written := r.Applied[e]; !written {
+		if !goes(r, s, name) {
 			p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: e, Kind: Extra})
 			continue
 		}
-		if len(steps) == 0 {
-			steps = append(steps, Step{Op: ArchiveRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: Change, Desired: d, Observed: o})
+		reason := Change
+		if s == adopted {
+			reason = Adopt // the archive was written before anything else
+		} else if len(steps) == 0 {
+			steps = append(steps, archiveRole(r, Change))
 		}
-		steps = append(steps, Step{Op: DeletePolicy, Agent: d.Agent, Role: d.Name, Element: e, Policy: name, Reason: Change, Desired: d})
+		steps = append(steps, Step{Op: DeletePolicy, Agent: d.Agent, Role: d.Name, Element: e, Policy: name, Reason: reason, Desired: d})
 	}
 	for _, arn := range o.Attached {
 		p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: element(d.Kind, partAttached+arn), Kind: Extra})
 	}
 	return steps
+}
+
+// goes reports whether a policy that is not desired is taken from the role.
+func goes(r Role, s standing, name string) bool {
+	if s == adopted {
+		return template(r.Desired.Agent, name)
+	}
+	_, written := r.Applied[element(r.Desired.Kind, partPolicy+name)]
+	return written
 }
 
 // unfinished reports whether a role of ours was recorded but never got a
@@ -383,6 +449,11 @@ func missingOr(missing bool) FindingKind {
 		return Missing
 	}
 	return Edited
+}
+
+func archiveRole(r Role, reason Reason) Step {
+	d := &r.Desired
+	return Step{Op: ArchiveRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: reason, Desired: d, Observed: r.Observed}
 }
 
 func putPolicy(d *model.Role, name string, reason Reason) Step {
@@ -425,17 +496,16 @@ func policiesFull(r Role, size int) Refusal {
 // desired, those on the role that are not ours, and those of ours that are to go.
 type sizes struct{ desired, foreign, surplus int }
 
-func measure(r Role) sizes {
+func measure(r Role, s standing) sizes {
 	var n sizes
 	for _, doc := range r.Desired.Policies {
 		n.desired += doc.Size()
 	}
 	for name, raw := range r.Observed.Policies {
 		_, wanted := r.Desired.Policies[name]
-		_, written := r.Applied[element(r.Desired.Kind, partPolicy+name)]
 		switch {
 		case wanted:
-		case written:
+		case goes(r, s, name):
 			n.surplus += countedSize(raw)
 		default:
 			n.foreign += countedSize(raw)
