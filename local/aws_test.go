@@ -94,8 +94,8 @@ func testProvisioned(t *testing.T, a account) {
 	if _, made := s.Resources["Unwanted"]; made {
 		t.Error("a resource was made whose condition does not hold")
 	}
-	if !s.Resources["UploadsPolicy"].Held || s.Resources["Uploads"].Held {
-		t.Error("held: bucket policies are, buckets are not")
+	if !s.Resources["InboxPolicy"].Held || s.Resources["Uploads"].Held {
+		t.Error("held: queue policies are, buckets are not")
 	}
 	f := s.Functions["worker"]
 	wantEnv := map[string]string{"BUCKET": bucket, "TAG": "b", "REGIONS": "us,east,1"}

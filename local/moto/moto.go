@@ -1,5 +1,5 @@
 // Package moto runs the moto server, which holds the state of the local AWS:
-// S3, SQS, IAM and STS.
+// S3, SQS, IAM, STS, parameters of SSM and trails of CloudTrail.
 package moto
 
 import (
@@ -80,6 +80,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "PYTHONUNBUFFERED=1",
 		"MOTO_ACCOUNT_ID=" + o.Account, "S3_IGNORE_SUBDOMAIN_BUCKETNAME=true",
+		"MOTO_IAM_LOAD_MANAGED_POLICIES=true", // those of AWS
 	}
 	out := &listener{to: log, heard: make(chan string, 1)}
 	cmd.Stdout, cmd.Stderr = out, out

@@ -16,10 +16,11 @@ type Call struct {
 	Seq       int       `json:"seq"` // counts arrivals from 1; Reset does not restart it
 	Time      time.Time `json:"time"`
 	Caller    string    `json:"caller"`    // from the access key; "unknown" for a key that was not made here
-	Service   string    `json:"service"`   // signing name: s3, sqs, iam, events, sts, …
+	Service   string    `json:"service"`   // signing name: s3, sqs, iam, events, sts, ssm, cloudtrail, …
 	Operation string    `json:"operation"` // PutObject, CreateRole, …
 	// Resource is what the call is about: role or policy name, bucket/key, queue
-	// name, detail types of events; empty where there is none.
+	// name, detail types of events, ARN of a parameter, trail; empty where there
+	// is none.
 	Resource string  `json:"resource"`
 	Request  Request `json:"request"`
 
@@ -66,7 +67,7 @@ var keptHeaders = []string{
 var credential = regexp.MustCompile(`Credential=([^/,]+)/\d+/[^/]*/([^/]+)/aws4_request`)
 
 // identify reads who calls what. The caller's name is for the proxy to fill in.
-func identify(r *http.Request, body []byte) (c Call, accessKey string) {
+func (p *Proxy) identify(r *http.Request, body []byte) (c Call, accessKey string) {
 	if m := credential.FindStringSubmatch(r.Header.Get("Authorization")); m != nil {
 		accessKey, c.Service = m[1], m[2]
 	}
@@ -88,7 +89,7 @@ func identify(r *http.Request, body []byte) (c Call, accessKey string) {
 	case r.Header.Get("X-Amz-Target") != "":
 		target := r.Header.Get("X-Amz-Target")
 		c.Operation = target[strings.LastIndexByte(target, '.')+1:]
-		c.Resource = jsonResource(c.Service, body)
+		c.Resource = p.jsonResource(c.Service, body)
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		if form, err := url.ParseQuery(string(body)); err == nil {
 			c.Operation = form.Get("Action")
@@ -109,11 +110,12 @@ func formResource(form url.Values) string {
 	return ""
 }
 
-func jsonResource(service string, body []byte) string {
+func (p *Proxy) jsonResource(service string, body []byte) string {
 	var in struct {
 		QueueURL  string `json:"QueueUrl"`
 		QueueName string
 		Name      string
+		TrailName string
 		LogGroup  string `json:"logGroupName"`
 		Entries   []struct{ DetailType string }
 	}
@@ -127,10 +129,13 @@ func jsonResource(service string, body []byte) string {
 		}
 		return strings.Join(types, ",")
 	}
+	if service == "ssm" {
+		return p.parameterARN(in.Name)
+	}
 	if in.QueueURL != "" {
 		return bus.QueueName(in.QueueURL)
 	}
-	return in.QueueName + in.Name + in.LogGroup // at most one of them is there
+	return in.QueueName + in.Name + in.TrailName + in.LogGroup // at most one of them is there
 }
 
 // splitPath cuts a path-style S3 path.

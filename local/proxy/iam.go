@@ -74,8 +74,13 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 		return refuse(c, http.StatusBadRequest, "MalformedQueryString", err.Error())
 	}
 	if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") {
-		if c.Operation == "GetServiceLinkedRoleDeletionStatus" {
+		switch c.Operation {
+		case "GetServiceLinkedRoleDeletionStatus":
 			return unanswered(c, "moto calls every deletion a success")
+		case "ListEntitiesForPolicy":
+			if form.Get("PolicyUsageFilter") != "PermissionsPolicy" {
+				return unanswered(c, "moto leaves out what a policy is the boundary of; GetAccountAuthorizationDetails has it")
+			}
 		}
 		return p.forward(ctx, c, r, body)
 	}
@@ -220,12 +225,8 @@ func checkTags(form url.Values) *violation {
 	return nil
 }
 
-// checkBoundary: moto takes a boundary that does not exist. Policies of AWS are
-// not in moto and are taken on trust.
+// checkBoundary: moto takes a boundary that does not exist.
 func (p *Proxy) checkBoundary(ctx context.Context, arn string) *violation {
-	if strings.Contains(arn, ":iam::aws:policy/") {
-		return nil
-	}
 	a, err := p.ownIAM(ctx, url.Values{"Action": {"GetPolicy"}, "PolicyArn": {arn}})
 	if err != nil || !a.ok() {
 		return &violation{http.StatusNotFound, "NoSuchEntity", "Scope ARN: " + arn + " does not exist or is not attachable."}

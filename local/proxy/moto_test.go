@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -21,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
@@ -86,7 +90,11 @@ func TestOnMoto(t *testing.T) {
 	t.Run("object events", func(t *testing.T) { testObjectEvents(t, w) })
 	t.Run("roles", func(t *testing.T) { testRoles(t, w) })
 	t.Run("service-linked roles", func(t *testing.T) { testServiceLinkedRoles(t, w) })
+	t.Run("the account", func(t *testing.T) { testAccount(t, w) })
+	t.Run("bucket settings", func(t *testing.T) { testBucketSettings(t, w) })
 	t.Run("queues", func(t *testing.T) { testQueues(t, w) })
+	t.Run("parameters", func(t *testing.T) { testParameters(t, w) })
+	t.Run("trails", func(t *testing.T) { testTrails(t, w) })
 	t.Run("put events", func(t *testing.T) { testPutEvents(t, w) })
 	t.Run("what nobody answers", func(t *testing.T) { testUnanswered(t, w) })
 	t.Run("moto's gaps", func(t *testing.T) { testGaps(t, direct) })
@@ -468,6 +476,251 @@ func testServiceLinkedRoles(t *testing.T, w world) {
 	}
 }
 
+// testAccount reads what says how an account is, as the command-line tool does.
+func testAccount(t *testing.T, w world) {
+	c := iam.NewFromConfig(w.config("teller"))
+	const administrator, bedrock = "arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/BedrockAgentCoreFullAccess"
+	before, err := c.GetAccountSummary(t.Context(), &iam.GetAccountSummaryInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, boundary := range map[string]*string{"bounded": aws.String(administrator), "unbounded": nil} {
+		if _, err := c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: boundary}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("unbounded"), PolicyArn: aws.String(bedrock)}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.GetAccountSummary(t.Context(), &iam.GetAccountSummaryInput{})
+	if err != nil || after.SummaryMap["Roles"] != before.SummaryMap["Roles"]+2 || after.SummaryMap["RolesQuota"] != 1000 ||
+		after.SummaryMap["Policies"] != before.SummaryMap["Policies"] || after.SummaryMap["PoliciesQuota"] != 1500 {
+		t.Errorf("two roles more: %v, before it %v (%v)", after, before, err)
+	}
+
+	details, err := c.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{Filter: []iamtypes.EntityType{iamtypes.EntityTypeRole}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range details.RoleDetailList {
+		if name := aws.ToString(r.RoleName); strings.HasSuffix(name, "bounded") {
+			got[name] = fmt.Sprint(r.PermissionsBoundary != nil, len(r.AttachedManagedPolicies), r.CreateDate.Year() > 2000)
+		}
+	}
+	if want := (map[string]string{"bounded": "true 0 true", "unbounded": "false 1 true"}); !cmp.Equal(want, got) {
+		t.Errorf("roles: %v, want %v", got, want)
+	}
+	roles, err := c.ListRoles(t.Context(), &iam.ListRolesInput{})
+	if err != nil || len(roles.Roles) != len(details.RoleDetailList) {
+		t.Errorf("%d roles in the list, %d in the details (%v)", len(roles.Roles), len(details.RoleDetailList), err)
+	}
+
+	// Policies of AWS have their documents.
+	p, err := c.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(administrator)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: p.Policy.Arn, VersionId: p.Policy.DefaultVersionId})
+	if err != nil || !strings.Contains(aws.ToString(v.PolicyVersion.Document), "Allow") {
+		t.Errorf("AdministratorAccess: %v (%v)", v, err)
+	}
+	if _, err := c.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String("arn:aws:iam::aws:policy/None")}); code(err) != "NoSuchEntity" {
+		t.Errorf("a policy that AWS does not have: %v", err)
+	}
+	_, err = c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: aws.String("arn:aws:iam::aws:policy/None")})
+	if code(err) != "NoSuchEntity" {
+		t.Errorf("such a policy as a boundary: %v", err)
+	}
+
+	entities := &iam.ListEntitiesForPolicyInput{PolicyArn: aws.String(bedrock), PolicyUsageFilter: iamtypes.PolicyUsageTypePermissionsPolicy}
+	of, err := c.ListEntitiesForPolicy(t.Context(), entities)
+	if err != nil || len(of.PolicyRoles) != 1 || aws.ToString(of.PolicyRoles[0].RoleName) != "unbounded" {
+		t.Errorf("roles with the policy: %v (%v)", of, err)
+	}
+	entities.PolicyUsageFilter = ""
+	if _, err := c.ListEntitiesForPolicy(t.Context(), entities); code(err) != "NotImplemented" {
+		t.Errorf("roles with the policy or with the boundary: %v", err)
+	}
+}
+
+func testBucketSettings(t *testing.T, w world) {
+	makeBucket(t, w, "settings", true)
+	makeBucket(t, w, "plain-settings", false)
+	c, bucket, none := w.s3("teller"), aws.String("settings"), aws.String("settings-none")
+	versioning, err := c.GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: bucket})
+	if err != nil || versioning.Status != s3types.BucketVersioningStatusEnabled {
+		t.Errorf("versioning: %v (%v)", versioning, err)
+	}
+	versioning, err = c.GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: aws.String("plain-settings")})
+	if err != nil || versioning.Status != "" {
+		t.Errorf("versioning that was never on: %v (%v)", versioning, err)
+	}
+	if _, err := c.HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: bucket}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: none}); code(err) != "NotFound" {
+		t.Errorf("a bucket that is not there: %v", err)
+	}
+
+	get := func(bucket *string) (string, error) {
+		out, err := c.GetBucketPolicy(t.Context(), &s3.GetBucketPolicyInput{Bucket: bucket})
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(out.Policy), nil
+	}
+	put := func(bucket *string, policy string) error {
+		_, err := c.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: &policy})
+		return err
+	}
+	if _, err := get(bucket); code(err) != "NoSuchBucketPolicy" {
+		t.Errorf("a policy that was never put: %v", err)
+	}
+	if _, err := get(none); code(err) != "NoSuchBucket" {
+		t.Errorf("the policy of no bucket: %v", err)
+	}
+	if err := put(none, "{}"); code(err) != "NoSuchBucket" {
+		t.Errorf("a policy for no bucket: %v", err)
+	}
+	if err := put(bucket, `{"Statement":[`); code(err) != "MalformedPolicy" {
+		t.Errorf("a policy that is no JSON: %v", err)
+	}
+	const deny = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::settings/*"}]}`
+	if err := put(bucket, deny); err != nil {
+		t.Error(err)
+	}
+	if got, err := get(bucket); err != nil || got != deny {
+		t.Errorf("the policy is %s (%v)", got, err)
+	}
+	if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("k"), Body: strings.NewReader("x")}); err != nil {
+		t.Errorf("the policy is obeyed: %v", err)
+	}
+	if _, err := c.DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: bucket}); err != nil {
+		t.Error(err)
+	}
+	if _, err := get(bucket); code(err) != "NoSuchBucketPolicy" {
+		t.Errorf("a policy that was deleted: %v", err)
+	}
+
+	for _, key := range []string{"requests/config/a/1.json", "requests/config/a/2.json", "requests/config/b/3.json"} {
+		if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: strings.NewReader("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var keys []string
+	pages := s3.NewListObjectsV2Paginator(c, &s3.ListObjectsV2Input{Bucket: bucket, Prefix: aws.String("requests/config/a/"), MaxKeys: aws.Int32(1)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			keys = append(keys, *o.Key)
+		}
+	}
+	if diff := cmp.Diff([]string{"requests/config/a/1.json", "requests/config/a/2.json"}, keys); diff != "" {
+		t.Errorf("keys, page by page (-want +got):\n%s", diff)
+	}
+}
+
+func testParameters(t *testing.T, w world) {
+	c := ssm.NewFromConfig(w.config("reader"))
+	put := func(name string, tier ssmtypes.ParameterTier, length int) error {
+		_, err := c.PutParameter(t.Context(), &ssm.PutParameterInput{
+			Name: &name, Type: ssmtypes.ParameterTypeString, Tier: tier, Value: aws.String(strings.Repeat("x", length)),
+		})
+		return err
+	}
+	for _, s := range []struct {
+		name   string
+		tier   ssmtypes.ParameterTier
+		length int
+		want   string
+	}{
+		{"/rolekeeper/one/settings", ssmtypes.ParameterTierAdvanced, 8192, ""},
+		{"/rolekeeper/one/settings", ssmtypes.ParameterTierAdvanced, 1, "ParameterAlreadyExists"},
+		{"/rolekeeper/two/settings", ssmtypes.ParameterTierAdvanced, 8193, "ValidationException"},
+		{"/rolekeeper/two/settings", ssmtypes.ParameterTierStandard, 4097, "ValidationException"},
+		{"standard", "", 4096, ""},
+	} {
+		if got := code(put(s.name, s.tier, s.length)); got != s.want {
+			t.Errorf("put %d characters into %s %s: %q, want %q", s.length, s.tier, s.name, got, s.want)
+		}
+	}
+	const arn = "arn:aws:ssm:us-east-1:123456789012:parameter/"
+	for name, want := range map[string]string{"/rolekeeper/one/settings": arn + "rolekeeper/one/settings", "standard": arn + "standard"} {
+		w.Reset()
+		got, err := c.GetParameter(t.Context(), &ssm.GetParameterInput{Name: &name})
+		if err != nil || aws.ToString(got.Parameter.ARN) != want || got.Parameter.Version != 1 {
+			t.Errorf("%s: %v (%v)", name, got, err)
+		}
+		calls := w.Calls(proxy.Filter{Caller: "reader", Service: "ssm"})
+		if len(calls) != 1 || calls[0].Operation != "GetParameter" || calls[0].Resource != want || calls[0].Status != http.StatusOK {
+			t.Errorf("calls: %+v", calls)
+		}
+	}
+	if _, err := c.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/rolekeeper/two/settings")}); code(err) != "ParameterNotFound" {
+		t.Errorf("a parameter that is not there: %v", err)
+	}
+	fault := w.InjectFault(proxy.Fault{Service: "ssm", Kind: proxy.Denied})
+	defer fault.Remove()
+	if _, err := c.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("standard")}); code(err) != "AccessDeniedException" {
+		t.Errorf("a denied read: %v", err)
+	}
+}
+
+func testTrails(t *testing.T, w world) {
+	makeBucket(t, w, "trails", false)
+	c, name := cloudtrail.NewFromConfig(w.config("teller")), aws.String("trail")
+	list, err := c.DescribeTrails(t.Context(), &cloudtrail.DescribeTrailsInput{})
+	if err != nil || len(list.TrailList) != 0 {
+		t.Errorf("trails of a new account: %v (%v)", list, err)
+	}
+	if _, err := c.CreateTrail(t.Context(), &cloudtrail.CreateTrailInput{Name: name, S3BucketName: aws.String("trails"), IsMultiRegionTrail: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	list, err = c.DescribeTrails(t.Context(), &cloudtrail.DescribeTrailsInput{})
+	if err != nil || len(list.TrailList) != 1 || !aws.ToBool(list.TrailList[0].IsMultiRegionTrail) || aws.ToString(list.TrailList[0].HomeRegion) != region {
+		t.Errorf("trails: %v (%v)", list, err)
+	}
+	status := func() bool {
+		t.Helper()
+		got, err := c.GetTrailStatus(t.Context(), &cloudtrail.GetTrailStatusInput{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return aws.ToBool(got.IsLogging)
+	}
+	if status() {
+		t.Error("a new trail logs")
+	}
+	if _, err := c.StartLogging(t.Context(), &cloudtrail.StartLoggingInput{Name: name}); err != nil || !status() {
+		t.Errorf("a trail that was started does not log (%v)", err)
+	}
+	if _, err := c.GetTrailStatus(t.Context(), &cloudtrail.GetTrailStatusInput{Name: aws.String("none")}); code(err) != "TrailNotFoundException" {
+		t.Errorf("a trail that is not there: %v", err)
+	}
+
+	selectors, err := c.GetEventSelectors(t.Context(), &cloudtrail.GetEventSelectorsInput{TrailName: name})
+	if err != nil || len(selectors.EventSelectors) != 1 || !aws.ToBool(selectors.EventSelectors[0].IncludeManagementEvents) ||
+		selectors.EventSelectors[0].ReadWriteType != trailtypes.ReadWriteTypeAll {
+		t.Errorf("event selectors of a new trail: %v (%v)", selectors, err)
+	}
+	if _, err := c.PutEventSelectors(t.Context(), &cloudtrail.PutEventSelectorsInput{TrailName: name, AdvancedEventSelectors: []trailtypes.AdvancedEventSelector{
+		{FieldSelectors: []trailtypes.AdvancedFieldSelector{{Field: aws.String("eventCategory"), Equals: []string{"Data"}}}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	selectors, err = c.GetEventSelectors(t.Context(), &cloudtrail.GetEventSelectorsInput{TrailName: name})
+	if err != nil || len(selectors.EventSelectors) != 0 || len(selectors.AdvancedEventSelectors) != 1 {
+		t.Errorf("event selectors that were put: %v (%v)", selectors, err)
+	}
+	if calls := w.Calls(proxy.Filter{Service: "cloudtrail", Operation: "GetEventSelectors"}); len(calls) != 2 || calls[0].Resource != "trail" {
+		t.Errorf("calls: %+v", calls)
+	}
+}
+
 func testQueues(t *testing.T, w world) {
 	c := sqs.NewFromConfig(w.config("sender"))
 	q, err := c.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("work.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
@@ -574,6 +827,8 @@ func testGaps(t *testing.T, direct world) {
 		t.Errorf("moto now names service-linked roles right (%v): the fill-in can go", err)
 	}
 
+	testGapsBesideRoles(t, direct)
+
 	q := sqs.NewFromConfig(direct.config("gaps"))
 	queue, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("gap.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
 	if err != nil {
@@ -597,5 +852,45 @@ func testGaps(t *testing.T, direct world) {
 	}
 	if received != 2 {
 		t.Errorf("received %d times: moto now remembers the id of a deleted message, the fill-in can go", received)
+	}
+}
+
+func testGapsBesideRoles(t *testing.T, direct world) {
+	c, administrator := iam.NewFromConfig(direct.config("gaps")), aws.String("arn:aws:iam::aws:policy/AdministratorAccess")
+	if _, err := c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("gap4"), AssumeRolePolicyDocument: aws.String(trust), PermissionsBoundary: administrator}); err != nil {
+		t.Fatal(err)
+	}
+	entities, err := c.ListEntitiesForPolicy(t.Context(), &iam.ListEntitiesForPolicyInput{PolicyArn: administrator})
+	if err != nil || len(entities.PolicyRoles) != 0 {
+		t.Errorf("moto now tells what a policy bounds (%v): the refusal can go", err)
+	}
+
+	p := ssm.NewFromConfig(direct.config("gaps"))
+	if _, err := p.PutParameter(t.Context(), &ssm.PutParameterInput{
+		Name: aws.String("gap"), Type: ssmtypes.ParameterTypeString, Value: aws.String(strings.Repeat("x", 8193)),
+	}); err != nil {
+		t.Errorf("moto now checks the length of parameters (%v): the fill-in can go", err)
+	}
+
+	b, bucket := direct.s3("gaps"), aws.String("gap-bucket")
+	if _, err := b.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	trails := cloudtrail.NewFromConfig(direct.config("gaps"))
+	if _, err := trails.CreateTrail(t.Context(), &cloudtrail.CreateTrailInput{Name: aws.String("gap"), S3BucketName: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	selectors, err := trails.GetEventSelectors(t.Context(), &cloudtrail.GetEventSelectorsInput{TrailName: aws.String("gap")})
+	if err != nil || len(selectors.EventSelectors)+len(selectors.AdvancedEventSelectors) != 0 {
+		t.Errorf("moto now gives a trail its event selector (%v): the fill-in can go", err)
+	}
+
+	if _, err := b.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: aws.String(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::gap-bucket/*","Condition":{"Null":{"s3:if-none-match":"false"}}}]}`,
+	)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: aws.String("k"), Body: strings.NewReader("x")}); code(err) != "Forbidden" {
+		t.Errorf("moto now looks at the conditions of a bucket policy (%v): the fill-in can go", err)
 	}
 }

@@ -57,7 +57,7 @@ func New(o Options) *Proxy {
 		callers: map[string]string{},
 		hooks:   map[int]Hook{},
 	}
-	p.buckets.notify, p.buckets.locks = map[string]bool{}, map[string]*sync.Mutex{}
+	p.buckets.notify, p.buckets.policies, p.buckets.locks = map[string]bool{}, map[string][]byte{}, map[string]*sync.Mutex{}
 	p.roles.names, p.roles.inline, p.roles.linked = map[string]string{}, map[string]map[string]int{}, map[string]bool{}
 	p.queues.sent = map[string]sent{}
 	p.routes()
@@ -156,7 +156,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	c, key := identify(r, body)
+	c, key := p.identify(r, body)
 	record := p.begin(&c, key)
 
 	fault, struck := p.faults.strike(c)
@@ -277,6 +277,10 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerSQS(ctx, c, r, body)
 	case "events":
 		return p.answerEvents(c, body)
+	case "ssm":
+		return p.answerSSM(ctx, c, r, body)
+	case "cloudtrail":
+		return p.answerCloudTrail(ctx, c, r, body)
 	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:

@@ -21,6 +21,7 @@ import (
 type buckets struct {
 	mu        sync.Mutex
 	notify    map[string]bool        // bucket -> sends its events to EventBridge
+	policies  map[string][]byte      // bucket -> its policy, which nothing obeys
 	locks     map[string]*sync.Mutex // bucket/key -> held while it is written
 	mayList   func(caller, bucket string) bool
 	sequencer int64
@@ -68,12 +69,12 @@ func (p *Proxy) lockKeys(bucket string, keys []string) (unlock func()) {
 func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []byte) answer {
 	bucket, key := splitPath(r.URL.Path)
 	switch c.Operation {
-	case "PutBucketPolicy":
-		return unanswered(c, "moto would apply the policy without its conditions and deny everything; policies are checked statically")
-	case "PutBucketNotificationConfiguration":
-		return p.putNotification(ctx, c, bucket, body)
-	case "GetBucketNotificationConfiguration":
-		return p.getNotification(ctx, c, bucket)
+	case "PutBucketPolicy", "GetBucketPolicy", "DeleteBucketPolicy",
+		"PutBucketNotificationConfiguration", "GetBucketNotificationConfiguration":
+		if a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil); err != nil || !a.ok() {
+			return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+		}
+		return p.configure(c, bucket, body)
 	case "GetObject", "HeadObject":
 		a := p.forward(ctx, c, r, body)
 		if a.status == http.StatusNotFound && errorCode(a) != "NoSuchBucket" && !p.lists(c.Caller, bucket) {
@@ -114,16 +115,41 @@ func objectPath(bucket, key string) string {
 	return (&url.URL{Path: "/" + bucket + "/" + key}).EscapedPath()
 }
 
+// configure does the settings of a bucket that moto does not keep as S3 does.
+func (p *Proxy) configure(c Call, bucket string, body []byte) answer {
+	p.buckets.mu.Lock()
+	defer p.buckets.mu.Unlock()
+	switch c.Operation {
+	case "PutBucketNotificationConfiguration":
+		return p.putNotification(c, bucket, body)
+	case "GetBucketNotificationConfiguration":
+		return p.getNotification(bucket)
+	case "PutBucketPolicy":
+		// moto would apply the policy without its conditions and deny everything.
+		var document struct{ Statement []json.RawMessage }
+		if err := json.Unmarshal(body, &document); err != nil || len(document.Statement) == 0 {
+			return refuse(c, http.StatusBadRequest, "MalformedPolicy", "Policies must be valid JSON and have a statement")
+		}
+		p.buckets.policies[bucket] = body
+	case "DeleteBucketPolicy":
+		delete(p.buckets.policies, bucket)
+	case "GetBucketPolicy":
+		policy, there := p.buckets.policies[bucket]
+		if !there {
+			return refuse(c, http.StatusNotFound, "NoSuchBucketPolicy", "The bucket policy does not exist")
+		}
+		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}, body: policy}
+	}
+	return answer{status: http.StatusNoContent, header: http.Header{}}
+}
+
 // notification is the part of a notification configuration that is answered.
 type notification struct {
 	XMLName     xml.Name  `xml:"NotificationConfiguration"`
 	EventBridge *struct{} `xml:"EventBridgeConfiguration"`
 }
 
-func (p *Proxy) putNotification(ctx context.Context, c Call, bucket string, body []byte) answer {
-	if a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil); err != nil || !a.ok() {
-		return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
-	}
+func (p *Proxy) putNotification(c Call, bucket string, body []byte) answer {
 	for _, other := range []string{"<QueueConfiguration", "<TopicConfiguration", "<CloudFunctionConfiguration"} {
 		if strings.Contains(string(body), other) {
 			return unanswered(c, "of notifications only EventBridge is part of it")
@@ -133,19 +159,13 @@ func (p *Proxy) putNotification(ctx context.Context, c Call, bucket string, body
 	if err := xml.Unmarshal(body, &in); err != nil {
 		return refuse(c, http.StatusBadRequest, "MalformedXML", err.Error())
 	}
-	p.buckets.mu.Lock()
-	defer p.buckets.mu.Unlock()
 	p.buckets.notify[bucket] = in.EventBridge != nil
 	return answer{status: http.StatusOK, header: http.Header{}}
 }
 
-func (p *Proxy) getNotification(ctx context.Context, c Call, bucket string) answer {
-	a, err := p.own(ctx, "s3", http.MethodHead, "/"+bucket, "", nil)
-	if err != nil || !a.ok() {
-		return refuse(c, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
-	}
+func (p *Proxy) getNotification(bucket string) answer {
 	out := notification{}
-	if p.notifies(bucket) {
+	if p.buckets.notify[bucket] {
 		out.EventBridge = &struct{}{}
 	}
 	text, _ := xml.Marshal(out) // no value here fails to encode

@@ -14,7 +14,6 @@ type identity struct {
 // held are the types of which nothing is made: they are kept in the resolved
 // stack, where tests can read them. Ref gives a made-up id.
 var held = map[string]string{
-	"AWS::S3::BucketPolicy":   "moto would apply it without its conditions and answer 403 to everything",
 	"AWS::SQS::QueuePolicy":   "moto does not evaluate queue policies",
 	"AWS::CloudWatch::Alarm":  "nothing evaluates alarms here",
 	"AWS::Lambda::Permission": "the host invokes without asking",
@@ -77,6 +76,9 @@ var named = map[string]struct {
 	"AWS::IAM::ManagedPolicy": {"ManagedPolicyName", func(r *resolver, res resource, name string) identity {
 		arn := r.iamARN("policy" + rolePath(res) + name)
 		return identity{arn, map[string]string{"PolicyArn": arn}}
+	}},
+	"AWS::SSM::Parameter": {"Name", func(_ *resolver, _ resource, name string) identity {
+		return identity{name, nil}
 	}},
 	"AWS::Lambda::Function":  {"FunctionName", inRegion("lambda", "function:", "")},
 	"AWS::Events::Rule":      {"Name", inRegion("events", "rule/", "")},

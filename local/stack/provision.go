@@ -15,6 +15,8 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
 // maker makes one resource. Functions, mappings and rules are not in moto: the
@@ -25,6 +27,7 @@ type clients struct {
 	iam *iam.Client
 	s3  *s3.Client
 	sqs *sqs.Client
+	ssm *ssm.Client
 }
 
 // makers are the types that are made.
@@ -32,19 +35,24 @@ var makers = map[string]maker{
 	"AWS::IAM::ManagedPolicy":         makePolicy,
 	"AWS::IAM::Role":                  makeRole,
 	"AWS::S3::Bucket":                 makeBucket,
+	"AWS::S3::BucketPolicy":           makeBucketPolicy,
+	"AWS::SSM::Parameter":             makeParameter,
 	"AWS::SQS::Queue":                 makeQueue,
 	"AWS::Lambda::Function":           elsewhere,
 	"AWS::Lambda::EventSourceMapping": elsewhere,
 	"AWS::Events::Rule":               elsewhere,
 }
 
-// order is that of making: policies before the roles that carry them.
-var order = []string{"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::S3::Bucket", "AWS::SQS::Queue"}
+// order is that of making: policies before the roles that carry them, buckets
+// before their policies.
+var order = []string{
+	"AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::SQS::Queue", "AWS::SSM::Parameter",
+}
 
 // Provision makes the stack's resources with the configuration's credentials.
 func (s *Stack) Provision(ctx context.Context, cfg aws.Config) error {
 	c := clients{
-		iam: iam.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg),
+		iam: iam.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg),
 		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 	}
 	for _, kind := range order {
@@ -147,6 +155,31 @@ func makeBucket(ctx context.Context, c clients, r Resource) error {
 		return fmt.Errorf("notification: %w", err)
 	}
 	return nil
+}
+
+// makeBucketPolicy gives the policy to the bucket. Nothing here obeys it.
+func makeBucketPolicy(ctx context.Context, c clients, r Resource) error {
+	var in struct {
+		Bucket         string
+		PolicyDocument json.RawMessage
+	}
+	if err := convert(r.Properties, &in); err != nil {
+		return err
+	}
+	_, err := c.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &in.Bucket, Policy: aws.String(string(in.PolicyDocument))})
+	return err
+}
+
+func makeParameter(ctx context.Context, c clients, r Resource) error {
+	var in struct{ Type, Value, Tier, Description string }
+	if err := convert(r.Properties, &in); err != nil {
+		return err
+	}
+	_, err := c.ssm.PutParameter(ctx, &ssm.PutParameterInput{
+		Name: &r.PhysicalID, Value: &in.Value, Description: optional(in.Description),
+		Type: ssmtypes.ParameterType(in.Type), Tier: ssmtypes.ParameterTier(in.Tier),
+	})
+	return err
 }
 
 // location: outside us-east-1 a bucket must be told where it is.

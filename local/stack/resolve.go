@@ -45,22 +45,29 @@ func newResolver(t *Template, place Place, values map[string]string) (*resolver,
 			}
 			value = text(p.Default)
 		}
-		if err := p.check(value); err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		isList := strings.HasPrefix(p.Type, "List<") || p.Type == "CommaDelimitedList"
+		entries, list := []string{value}, []any{}
+		if isList {
+			entries = strings.Split(value, ",")
+		}
+		for _, entry := range entries {
+			if isList {
+				entry = strings.TrimSpace(entry)
+			}
+			if err := p.check(entry); err != nil {
+				return nil, fmt.Errorf("parameter %s: %w", name, err)
+			}
+			list = append(list, entry)
 		}
 		r.parameters[name] = value
-		if strings.HasPrefix(p.Type, "List<") || p.Type == "CommaDelimitedList" {
-			list := []any{}
-			for _, v := range strings.Split(value, ",") {
-				list = append(list, strings.TrimSpace(v))
-			}
+		if isList {
 			r.parameters[name] = list
 		}
 	}
 	return r, nil
 }
 
-// check refuses what CloudFormation would refuse.
+// check refuses what CloudFormation would refuse: of a list, each value.
 func (p parameter) check(value string) error {
 	if strings.HasPrefix(p.Type, "AWS::SSM::") {
 		return fmt.Errorf("type %s is not supported", p.Type)

@@ -23,6 +23,7 @@ func template(t *testing.T, text string) *Template {
 
 const prelude = `{
 "Parameters":{"P":{"Type":"String","Default":"p"},"N":{"Type":"Number","Default":5,"MinValue":2},"L":{"Type":"CommaDelimitedList","Default":"a, b"},
+ "E":{"Type":"CommaDelimitedList","Default":"","AllowedPattern":"[a-z]*"},
  "A":{"Type":"String","Default":"x","AllowedValues":["x","y"],"AllowedPattern":"[a-z]+"}},
 "Mappings":{"M":{"eu-west-1":{"k":"mapped"}}},
 "Conditions":{"Yes":{"Fn::Equals":[{"Ref":"P"},"p"]},"No":{"Fn::Not":[{"Condition":"Yes"}]},
@@ -38,6 +39,7 @@ func TestIntrinsics(t *testing.T) {
 		"a parameter":                          {`{"Ref":"P"}`, `"p"`},
 		"a number parameter":                   {`{"Ref":"N"}`, `"5"`},
 		"a list parameter":                     {`{"Ref":"L"}`, `["a","b"]`},
+		"a list parameter that is empty":       {`{"Ref":"E"}`, `[""]`},
 		"pseudo parameters":                    {`{"Fn::Join":["/",[{"Ref":"AWS::AccountId"},{"Ref":"AWS::Region"},{"Ref":"AWS::Partition"},{"Ref":"AWS::StackName"},{"Ref":"AWS::URLSuffix"}]]}`, `"123456789012/eu-west-1/aws/s/amazonaws.com"`},
 		"no value in an object":                {`{"a":{"Ref":"AWS::NoValue"},"b":1}`, `{"b":1}`},
 		"no value in a list":                   {`[{"Ref":"AWS::NoValue"},1]`, `[1]`},
@@ -111,12 +113,20 @@ func TestParametersAreChecked(t *testing.T) {
 		"a value not allowed":  {"A": "z"},
 		"below the minimum":    {"N": "1"},
 		"no number":            {"N": "many"},
+		"one value of a list":  {"E": "a, B"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := newResolver(template(t, prelude), place, values); err == nil {
 				t.Errorf("%v was accepted", values)
 			}
 		})
+	}
+	r, err := newResolver(template(t, prelude), place, map[string]string{"E": "a, b"})
+	if err != nil {
+		t.Fatalf("a list of allowed values: %v", err)
+	}
+	if diff := cmp.Diff([]any{"a", "b"}, r.parameters["E"]); diff != "" {
+		t.Errorf("a list (-want +got):\n%s", diff)
 	}
 	if _, err := newResolver(template(t, `{"Parameters":{"P":{"Type":"String"}}}`), place, nil); err == nil {
 		t.Error("a parameter without value was accepted")
@@ -133,6 +143,7 @@ func TestResolveRefuses(t *testing.T) {
 		"a changed input":               {queue + `,"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":{"Fn::GetAtt":["Q","Arn"]},"InputPath":"$.detail"}]}}`, "Rule"},
 		"a function without its role":   {`"F":{"Type":"AWS::Lambda::Function","Properties":{"Role":"arn:aws:iam::123456789012:role/other"}}`, "F"},
 		"a mapping without function":    {queue + `,"M":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"EventSourceArn":{"Fn::GetAtt":["Q","Arn"]},"FunctionName":"f"}}`, "M"},
+		"a policy that is no JSON":      {`"B":{"Type":"AWS::S3::Bucket"},"BP":{"Type":"AWS::S3::BucketPolicy","Properties":{"Bucket":{"Ref":"B"},"PolicyDocument":"{"}}`, "BP"},
 		"a reference to nothing at all": {`"Q":{"Type":"AWS::SQS::Queue","Properties":{"QueueName":{"Ref":"Nobody"}}}`, "Q"},
 	} {
 		t.Run(name, func(t *testing.T) {

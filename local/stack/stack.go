@@ -120,8 +120,22 @@ func (s *Stack) add(r *resolver, logical string) error {
 		return err
 	}
 	p, _ := properties.(map[string]any)
+	if document, isText := p["PolicyDocument"].(string); isText {
+		if p["PolicyDocument"], err = policy(document); err != nil {
+			return err
+		}
+	}
 	s.Resources[logical] = Resource{LogicalID: logical, Type: res.Type, PhysicalID: id.ref, Properties: p, Held: isHeld}
 	return nil
+}
+
+// policy reads a policy that a template has as text.
+func policy(text string) (map[string]any, error) {
+	var document map[string]any
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		return nil, fmt.Errorf("the policy is not JSON: %w", err)
+	}
+	return document, nil
 }
 
 // convert reads resolved properties into a struct. CloudFormation takes numbers
