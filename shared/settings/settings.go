@@ -15,6 +15,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/plan"
 )
 
 // Intake is what functions/intake needs.
@@ -40,6 +41,9 @@ type Reconcile struct {
 	Profile                  desired.Profile `env:"PERMISSION_PROFILE,required,notEmpty"`
 	PermissionsBoundary      string          `env:"PERMISSIONS_BOUNDARY_ARN,required,notEmpty"`
 	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required,notEmpty"`
+	ExistingRoles            plan.Existing   `env:"EXISTING_ROLES,required,notEmpty"`
+	TeamTag                  string          `env:"TEAM_TAG"`                             // empty: there are no teams
+	SettingsParameter        string          `env:"SETTINGS_PARAMETER,required,notEmpty"` // name of the parameter of Systems Manager that ParseParameters reads
 }
 
 // LoadIntake reads the settings of functions/intake from the environment given.
@@ -58,6 +62,7 @@ func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	s, err := env.ParseAsWithOptions[Reconcile](env.Options{Environment: environ})
 	err = errors.Join(err, account(s.Account), named("PERMISSION_PROFILE", Profile(s.Profile)),
 		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("SOURCE_BUCKET", Bucket(s.SourceBucket)),
+		named("EXISTING_ROLES", Existing(s.ExistingRoles)), named("TEAM_TAG", TeamTag(s.TeamTag)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
 		return Reconcile{}, fmt.Errorf("settings: %w", err)
@@ -72,6 +77,7 @@ func (s Reconcile) Env() desired.Env {
 		Profile:             s.Profile,
 		PermissionsBoundary: s.PermissionsBoundary,
 		SourceBucket:        s.SourceBucket,
+		TeamTag:             s.TeamTag,
 	}
 }
 
@@ -145,6 +151,59 @@ func Bucket(name string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not the name of a bucket", name)
+}
+
+// Existing says what is wrong with a way with existing roles; empty is not wrong.
+func Existing(e plan.Existing) error {
+	switch e {
+	case "", plan.ReportExisting, plan.AdoptExisting, plan.RefuseExisting:
+		return nil
+	}
+	return fmt.Errorf("%q is none of %q, %q and %q", e, plan.ReportExisting, plan.AdoptExisting, plan.RefuseExisting)
+}
+
+const (
+	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	maxTagKey    = 128
+	// maxPrincipal bounds what follows user/ or role/ in an ARN: path and name
+	// (IAM API reference, CreateRole and CreateUser).
+	maxPrincipal = 512 + 64
+)
+
+// TeamTag says what is wrong with the key of a principal tag; empty is not
+// wrong. The key becomes part of condition keys in bucket policies (IAM User
+// Guide, "Rules for tagging in IAM and AWS STS", without spaces).
+func TeamTag(key string) error {
+	if len(key) <= maxTagKey && strings.Trim(key, alphanumeric+"_.:/=+@-") == "" && !strings.HasPrefix(strings.ToLower(key), "aws:") {
+		return nil
+	}
+	return fmt.Errorf("%.200q is not the key of a tag: keys have at most %d letters, digits and _.:/=+@- and do not begin with \"aws:\"", key, maxTagKey)
+}
+
+// flag says what is wrong with a parameter that is true or false; empty is not wrong.
+func flag(s string) error {
+	switch s {
+	case "", "true", "false":
+		return nil
+	}
+	return fmt.Errorf("%q is neither \"true\" nor \"false\"", s)
+}
+
+// operator says what is wrong with the ARN of a principal of the place that may
+// write requests.
+func operator(arn string, place agent.Place) error {
+	prefix := fmt.Sprintf("arn:%s:iam::%s:", place.Partition, place.Account)
+	rest, here := strings.CutPrefix(arn, prefix)
+	kind, name, _ := strings.Cut(rest, "/")
+	if here && (kind == "user" || kind == "role") && name != "" && len(name) <= maxPrincipal && strings.Trim(name, alphanumeric+"_+=,.@-/*") == "" {
+		return nil
+	}
+	return fmt.Errorf("%.700q is not the ARN of an IAM user or role of this account: write %srole/NAME or %suser/NAME; * stands for any characters of the name", arn, prefix, prefix)
+}
+
+// asText gives a check of a named type of text as one of text.
+func asText[T ~string](check func(T) error) func(string) error {
+	return func(s string) error { return check(T(s)) }
 }
 
 func queueURL(name, url string) error {

@@ -9,6 +9,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/plan"
 )
 
 const queues = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
@@ -37,6 +38,9 @@ func reconcileEnv() map[string]string {
 		"PERMISSION_PROFILE":          "scoped",
 		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:policy/Boundary",
 		"ENSURE_SERVICE_LINKED_ROLES": "true",
+		"EXISTING_ROLES":              "adopt",
+		"TEAM_TAG":                    "team",
+		"SETTINGS_PARAMETER":          "/rolekeeper/stack/settings",
 	}
 }
 
@@ -79,12 +83,13 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 		Account: "123456789012", Partition: "aws", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
 		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
 		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", EnsureServiceLinkedRoles: true,
+		ExistingRoles: plan.AdoptExisting, TeamTag: "team", SettingsParameter: "/rolekeeper/stack/settings",
 	}, reconcile); diff != "" {
 		t.Errorf("reconcile (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(desired.Env{
 		Place:   agent.Place{Partition: "aws", Region: "eu-west-1", Account: "123456789012"},
-		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", SourceBucket: "sources",
+		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", SourceBucket: "sources", TeamTag: "team",
 	}, reconcile.Env()); diff != "" {
 		t.Errorf("what shapes roles (-want +got)\n%s", diff)
 	}
@@ -101,6 +106,12 @@ func TestEveryMissingVariableIsNamedAtOnce(t *testing.T) {
 				t.Fatal("an empty environment was taken")
 			}
 			for variable := range l.good {
+				if variable == "TEAM_TAG" { // empty where there are no teams
+					if err := l.load(with(l.good, variable, "")); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
 				if !strings.Contains(err.Error(), variable) {
 					t.Errorf("%s is not named in: %v", variable, err)
 				}
@@ -120,6 +131,8 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:role/NoPolicy",
 		"SOURCE_BUCKET":               "sources*",
 		"ENSURE_SERVICE_LINKED_ROLES": "perhaps",
+		"EXISTING_ROLES":              "ignore",
+		"TEAM_TAG":                    "aws:team",
 		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
 		"WORK_QUEUE_URL":              "sqs://work",
@@ -152,7 +165,7 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 	}
 }
 
-func TestBoundariesBucketsAndProfiles(t *testing.T) {
+func TestSingleValues(t *testing.T) {
 	for arn, good := range map[string]bool{
 		"": true,
 		"arn:aws:iam::123456789012:policy/Boundary":                    true,
@@ -177,6 +190,21 @@ func TestBoundariesBucketsAndProfiles(t *testing.T) {
 	} {
 		if err := Bucket(bucket); (err == nil) != good {
 			t.Errorf("Bucket(%q) = %v", bucket, err)
+		}
+	}
+	for tag, good := range map[string]bool{
+		"": true, "team": true, "Cost-Center/x_y.z:1=+@": true, strings.Repeat("t", 128): true, "team:aws:": true, "aws": true,
+		strings.Repeat("t", 129): false, "aws:team": false, "AWS:team": false, "my team": false, "team*": false, "${team}": false, "t\u00e9am": false, "team\n": false, "team\"": false,
+	} {
+		if err := TeamTag(tag); (err == nil) != good {
+			t.Errorf("TeamTag(%q) = %v", tag, err)
+		}
+	}
+	for existing, good := range map[plan.Existing]bool{
+		"": true, plan.ReportExisting: true, plan.AdoptExisting: true, plan.RefuseExisting: true, "Report": false, "report ": false,
+	} {
+		if err := Existing(existing); (err == nil) != good {
+			t.Errorf("Existing(%q) = %v", existing, err)
 		}
 	}
 	for profile, good := range map[desired.Profile]bool{
@@ -222,6 +250,9 @@ func TestTheHashChangesWithWhatShapesRolesAndOnlyWithThat(t *testing.T) {
 		"PERMISSION_PROFILE":          {"toolkit", true},
 		"PERMISSIONS_BOUNDARY_ARN":    {"arn:aws:iam::123456789012:policy/Other", true},
 		"ENSURE_SERVICE_LINKED_ROLES": {"false", true},
+		"TEAM_TAG":                    {"department", true},
+		"EXISTING_ROLES":              {"refuse", false},
+		"SETTINGS_PARAMETER":          {"/rolekeeper/other/settings", false},
 		"CONFIG_BUCKET":               {"other-configs", false},
 		"INBOX_QUEUE_URL":             {queues + "other", false},
 		"WORK_QUEUE_URL":              {queues + "other.fifo", false},

@@ -1,0 +1,267 @@
+package settings
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/plan"
+)
+
+var place = agent.Place{Partition: "aws", Region: "eu-west-1", Account: "123456789012"}
+
+// stackValue is what the stack writes into its parameter of Systems Manager
+// when it is deployed with its defaults.
+const stackValue = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1",` +
+	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","TeamTag":"",` +
+	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
+
+func defaults() Parameters {
+	return Parameters{
+		PermissionProfile: desired.Scoped, EnsureServiceLinkedRoles: true, ExistingRoles: plan.ReportExisting,
+		Allowed: agent.Allowed{Models: []string{"*"}, Repositories: []string{"bedrock-agentcore-*"}},
+	}
+}
+
+var ignoreGiven = cmpopts.IgnoreUnexported(Parameters{})
+
+func TestParametersAreRead(t *testing.T) {
+	byStack := defaults()
+	byStack.PermissionsBoundaryArn = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1"
+	byStack.SourceBucketName = "bedrock-agentcore-codebuild-sources-123456789012-eu-west-1"
+	everything := Parameters{
+		PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/B", SourceBucketName: "sources",
+		ExistingRoles: plan.AdoptExisting, TeamTag: "team",
+		Allowed: agent.Allowed{
+			Models: []string{"anthropic.*", "foundation-model/amazon.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-*"},
+			CredentialProviders: []string{"crm", "oauth2credentialprovider/x"}, Audiences: []string{"https://a.example.com", "b"},
+		},
+		OperatorPrincipalArns: []string{"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator", "arn:aws:iam::123456789012:user/op"},
+	}
+	nothingAllowed := defaults()
+	nothingAllowed.Allowed = agent.Allowed{}
+	for name, c := range map[string]struct {
+		text  string
+		want  Parameters
+		given []string
+	}{
+		"nothing":            {"", defaults(), nil},
+		"comments":           {"# nothing\n", defaults(), nil},
+		"an empty map":       {"{}", defaults(), nil},
+		"what the stack has": {stackValue, byStack, []string{"AllowedModels", "AllowedAudiences", "TeamTag"}},
+		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\n", defaults(), nil},
+		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\n", defaults(), []string{"TeamTag"}},
+		"empty lists":        {"AllowedModels: ''\nAllowedRepositories: []\n", nothingAllowed, []string{"AllowedModels", "AllowedRepositories"}},
+		"everything, in lists": {`
+PermissionProfile: toolkit
+PermissionsBoundaryArn: arn:aws:iam::123456789012:policy/B
+SourceBucketName: sources
+EnsureServiceLinkedRoles: false
+ExistingRoles: adopt
+TeamTag: team
+MaximumConcurrency: 7
+LogRetentionDays: 30
+AllowedModels: [anthropic.*, "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"]
+AllowedRepositories:
+  - team/*
+AllowedMemories: [shared_mem-*]
+AllowedCredentialProviders:
+  - crm
+  - oauth2credentialprovider/x
+AllowedAudiences: ["https://a.example.com", b]
+OperatorPrincipalArns:
+  - arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator
+  - arn:aws:iam::123456789012:user/op
+`, everything, []string{"AllowedMemories", "LogRetentionDays", "OperatorPrincipalArns"}},
+		"everything, with commas": {`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/B", "SourceBucketName": "sources",
+ "EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "team",
+ "AllowedModels": "anthropic.*,foundation-model/amazon.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-*",
+ "AllowedCredentialProviders": "crm, oauth2credentialprovider/x", "AllowedAudiences": " https://a.example.com , b,",
+ "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op"}`, everything, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseParameters([]byte(c.text), place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got, ignoreGiven, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			for _, name := range c.given {
+				if !got.Given(name) {
+					t.Errorf("%s was not given", name)
+				}
+			}
+			if got.Given("AllowedRepositories") != strings.Contains(c.text, "AllowedRepositories") {
+				t.Error("AllowedRepositories: given or not?")
+			}
+		})
+	}
+}
+
+func TestAllFaultsOfParametersAreToldWithTheirLines(t *testing.T) {
+	_, err := ParseParameters([]byte(`AllowedModels:
+  - anthropic.*
+  - Claude
+  - [a]
+  -
+OperatorPrincipalArns: arn:aws:iam::123456789012:user/op,arn:aws:iam::*:role/op
+PermissionProfle: scoped
+PermissionProfile: all
+PermissionsBoundaryArn: B
+SourceBucketName: [a]
+EnsureServiceLinkedRoles: yes
+ExistingRoles: ignore
+TeamTag: aws:team
+AllowedMemories: {a: b}
+AllowedRepositories: team/*, arn:aws:ecr:*:*:repository/a
+AllowedAudiences: [`+strings.Repeat("a,", 200)+`a]
+MaximumConcurrency: [1]
+`), place)
+	if err == nil {
+		t.Fatal("they were taken")
+	}
+	told := strings.Split(err.Error(), "\n")
+	want := []string{
+		`line 3: AllowedModels: "Claude" is not`,
+		`line 4: AllowedModels: an entry is not text`,
+		`line 5: AllowedModels: an entry is not text`,
+		`line 6: OperatorPrincipalArns: "arn:aws:iam::*:role/op" is not the ARN of an IAM user or role of this account: write arn:aws:iam::123456789012:role/NAME`,
+		`line 7: the stack has no parameter "PermissionProfle"`,
+		`line 8: PermissionProfile: "all" is`,
+		`line 9: PermissionsBoundaryArn: "B" is`,
+		`line 10: SourceBucketName: not a single value`,
+		`line 11: EnsureServiceLinkedRoles: "yes" is`,
+		`line 12: ExistingRoles: "ignore" is`,
+		`line 13: TeamTag: "aws:team" is`,
+		`line 14: AllowedMemories: neither a list`,
+		`line 15: AllowedRepositories: "arn:aws:ecr:*:*:repository/a" has the region "*"`,
+		`line 16: AllowedAudiences: the list has 201 entries`,
+		`line 17: MaximumConcurrency: not a single value`,
+	}
+	for i := range max(len(want), len(told)) {
+		if i >= len(told) || i >= len(want) || !strings.HasPrefix(told[i], want[i]) {
+			t.Fatalf("fault %d:\n%s\nwant\n%s", i, strings.Join(told, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+func TestWhatIsNoMapOfParametersIsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"a list": "- a", "a word": "a", "half of one": "{", "a name twice": "TeamTag: a\nTeamTag: b", "two of them": "TeamTag: a\n---\nTeamTag: b",
+		"one with rubbish behind it": "TeamTag: a\n...\n{", "an alias": "SourceBucketName: &a one\nTeamTag: *a", "too much": strings.Repeat("#", maxParameters+1),
+		"not UTF-8": "TeamTag: \xff", "a number as name": "1: a",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := ParseParameters([]byte(text), place); err == nil {
+				t.Error("it was taken")
+			}
+		})
+	}
+	if _, err := ParseParameters([]byte(strings.Repeat("#", maxParameters)), place); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOperatorsAreUsersAndRolesOfTheAccount(t *testing.T) {
+	for arn, good := range map[string]bool{
+		"arn:aws:iam::123456789012:role/Operator":                     true,
+		"arn:aws:iam::123456789012:role/*":                            true,
+		"arn:aws:iam::123456789012:user/a/b/op@example.com":           true,
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("a", 576):  true,
+		"arn:aws:iam::123456789012:role/" + strings.Repeat("a", 577):  false,
+		"arn:aws:iam::123456789012:role/":                             false,
+		"arn:aws:iam::123456789012:*":                                 false,
+		"arn:aws:iam::123456789012:*/op":                              false,
+		"arn:aws:iam::123456789012:group/op":                          false,
+		"arn:aws:iam::123456789012:root":                              false,
+		"arn:aws:iam::999988887777:role/op":                           false,
+		"arn:aws:iam::*:role/op":                                      false,
+		"arn:aws-cn:iam::123456789012:role/op":                        false,
+		"arn:aws:sts::123456789012:assumed-role/op/session":           false,
+		"arn:aws:iam::123456789012:role/o p":                          false,
+		"arn:aws:iam::123456789012:role/${aws:PrincipalTag/operator}": false,
+		"arn:aws:iam::123456789012:role/op?":                          false,
+		"arn:aws:iam::123456789012:role/op\"}":                        false,
+		"*":                                                           false,
+		"op":                                                          false,
+	} {
+		text, err := json.Marshal(map[string][]string{"OperatorPrincipalArns": {arn}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseParameters(text, place)
+		if (err == nil) != good || good && !slices.Equal(got.OperatorPrincipalArns, []string{arn}) {
+			t.Errorf("%s: %q, %v", arn, got.OperatorPrincipalArns, err)
+		}
+	}
+}
+
+// asStack writes parameters as the stack writes them.
+func asStack(p Parameters) string {
+	list := func(entries []string) []string {
+		if len(entries) == 0 {
+			return []string{""}
+		}
+		return entries
+	}
+	text, err := json.Marshal(map[string]any{
+		"PermissionProfile": p.PermissionProfile, "PermissionsBoundaryArn": p.PermissionsBoundaryArn, "SourceBucketName": p.SourceBucketName,
+		"EnsureServiceLinkedRoles": fmt.Sprint(p.EnsureServiceLinkedRoles), "ExistingRoles": p.ExistingRoles, "TeamTag": p.TeamTag,
+		"AllowedModels": list(p.Allowed.Models), "AllowedRepositories": list(p.Allowed.Repositories), "AllowedMemories": list(p.Allowed.Memories),
+		"AllowedCredentialProviders": list(p.Allowed.CredentialProviders), "AllowedAudiences": list(p.Allowed.Audiences),
+		"OperatorPrincipalArns": list(p.OperatorPrincipalArns),
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// FuzzParameters holds what relies on parameters: those that are accepted mean
+// the same when the stack writes them, name no other account, and have nothing
+// in them that could become more than text in a policy; those that are refused
+// say why.
+func FuzzParameters(f *testing.F) {
+	for _, text := range []string{
+		"", stackValue, "AllowedModels: a,b\nOperatorPrincipalArns: [arn:aws:iam::123456789012:role/*]", "TeamTag: &a x\nSourceBucketName: *a", "<<: {TeamTag: a}",
+		"? [a]\n: b", "AllowedAudiences: [!!binary a, 1, 2020-01-01, \"\\u00e9\"]", "PermissionProfile: |\n  scoped", "a: b\n---\nc", "EnsureServiceLinkedRoles: true",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParseParameters(data, place)
+		if err != nil {
+			if err.Error() == "" || cmp.Diff(Parameters{}, p, cmp.AllowUnexported(Parameters{})) != "" {
+				t.Errorf("%+v with %v", p, err)
+			}
+			return
+		}
+		again, err := ParseParameters([]byte(asStack(p)), place)
+		if diff := cmp.Diff(p, again, ignoreGiven, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("%v (-first +again)\n%s", err, diff)
+		}
+		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag))
+		if p.PermissionProfile == "" || p.ExistingRoles == "" || err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+		for _, entry := range slices.Concat(p.Allowed.Models, p.Allowed.Repositories, p.Allowed.Memories, p.Allowed.CredentialProviders, p.Allowed.Audiences, p.OperatorPrincipalArns) {
+			if entry == "" || strings.ContainsAny(entry, "\"'\\${} \t\n") {
+				t.Errorf("entry %q", entry)
+			}
+		}
+		for _, arn := range p.OperatorPrincipalArns {
+			if !strings.HasPrefix(arn, "arn:aws:iam::123456789012:user/") && !strings.HasPrefix(arn, "arn:aws:iam::123456789012:role/") {
+				t.Errorf("operator %q", arn)
+			}
+		}
+	})
+}
