@@ -10,17 +10,20 @@ import (
 	"os"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/caarlos0/env/v11"
 
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/reconcile"
@@ -30,24 +33,36 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	batch, err := wire(env.ToMap(os.Environ()), log)
+	handle, err := wire(context.Background(), env.ToMap(os.Environ()), log)
 	if err != nil {
 		log.Error("init", "error", err.Error())
 		os.Exit(1)
 	}
-	lambda.Start(batch.Lambda)
+	lambda.Start(handle)
 }
 
-// wire builds the function from its environment.
-func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
+// handler is the function's handler.
+type handler func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error)
+
+// wire builds the function from its environment and the settings parameter.
+func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (handler, error) {
 	s, err := settings.LoadReconcile(environ)
 	ac, awsErr := settings.AWS(environ)
 	if err := errors.Join(err, awsErr); err != nil {
-		return sqsbatch.Batch{}, err
+		return nil, err
 	}
 	hash, err := s.Hash()
 	if err != nil {
-		return sqsbatch.Batch{}, err
+		return nil, err
+	}
+	parameters := ssm.NewFromConfig(ac)
+	latest := &settings.Latest{
+		Read:  func(ctx context.Context) (string, error) { return parameter.Read(ctx, parameters, s.SettingsParameter) },
+		Place: s.Env().Place,
+		Now:   time.Now,
+	}
+	if _, err := latest.Get(ctx); err != nil {
+		return nil, err
 	}
 	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
 	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
@@ -55,18 +70,17 @@ func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	pipeline := &reconcile.Reconciler{
-		Env:                      s.Env(),
-		SettingsHash:             hash,
-		EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles,
-		Store:                    configstore.New(objects, s.ConfigBucket, s.Account),
-		Roles:                    iamrole.New(roles),
-		ServiceLinkedRoles:       slrole.New(roles),
-		Inbox:                    workqueue.New(queues, s.InboxURL),
-		Bus:                      bus.New(eventbridge.NewFromConfig(ac)),
-		Now:                      time.Now,
-		Random:                   rand.Text,
+		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
+		SettingsHash:       hash,
+		Store:              configstore.New(objects, s.ConfigBucket, s.Account),
+		Roles:              iamrole.New(roles),
+		ServiceLinkedRoles: slrole.New(roles),
+		Inbox:              workqueue.New(queues, s.InboxURL),
+		Bus:                bus.New(eventbridge.NewFromConfig(ac)),
+		Now:                time.Now,
+		Random:             rand.Text,
 	}
-	return sqsbatch.Batch{
+	batch := sqsbatch.Batch{
 		Log:         log,
 		Queue:       workqueue.New(queues, s.WorkURL),
 		DeadLetters: workqueue.New(queues, s.WorkDeadURL),
@@ -79,5 +93,14 @@ func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 				"steps", len(r.Steps), "problems", r.Problems, "answered", r.Written)
 			return nil
 		},
+	}
+	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+		p, err := latest.Get(ctx)
+		if err != nil {
+			log.ErrorContext(ctx, "settings", "error", err.Error())
+			return events.SQSEventResponse{}, err // an error of the function, as at its start: the messages stay in the queue
+		}
+		pipeline.Allowed, pipeline.Operators = p.Allowed, len(p.OperatorPrincipalArns) > 0
+		return batch.Lambda(ctx, e)
 	}, nil
 }

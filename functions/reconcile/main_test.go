@@ -19,10 +19,11 @@ import (
 )
 
 const (
-	account = "123456789012"
-	bucket  = "bedrock-agentcore-configs-123456789012-us-east-1"
-	queues  = "https://sqs.us-east-1.amazonaws.com/123456789012/"
-	work    = `{"v":1,"key":"configs/team/agent.yaml","hints":[]}`
+	parameterName = "/rolekeeper/stack/settings"
+	account       = "123456789012"
+	bucket        = "bedrock-agentcore-configs-123456789012-us-east-1"
+	queues        = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+	work          = `{"v":1,"key":"configs/team/agent.yaml","hints":[]}`
 )
 
 func environment() map[string]string {
@@ -31,14 +32,15 @@ func environment() map[string]string {
 		"CONFIG_BUCKET": bucket, "SOURCE_BUCKET": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
 		"INBOX_QUEUE_URL": queues + "inbox", "WORK_QUEUE_URL": queues + "work.fifo", "WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
 		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
-		"ENSURE_SERVICE_LINKED_ROLES": "true",
+		"ENSURE_SERVICE_LINKED_ROLES": "true", "EXISTING_ROLES": "report", "SETTINGS_PARAMETER": parameterName,
 	}
 }
 
-// standIn stands for S3 and SQS on the loopback device, answers reads below
-// configs/ with an error, and keeps all calls: operation and name of the queue,
-// or method and path. The function finds it by the environment.
-func standIn(t *testing.T, status int, code string) (environ map[string]string, made func() []string) {
+// standIn stands for S3, SQS and Systems Manager on the loopback device, answers
+// reads below configs/ with an error, and keeps all calls: operation and name of
+// the queue or parameter, or method and path. The function finds it by the
+// environment.
+func standIn(t *testing.T, status int, code string, parameter *string) (environ map[string]string, made func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var calls []string
@@ -53,6 +55,15 @@ func standIn(t *testing.T, status int, code string) (environ map[string]string, 
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."); ok {
+			var in struct{ Name string }
+			if err := json.Unmarshal(body, &in); err != nil {
+				t.Error(err)
+			}
+			calls = append(calls, operation+" "+in.Name)
+			_ = json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name, "Value": *parameter}})
+			return
+		}
 		operation, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 		if !isSQS {
 			calls = append(calls, r.Method+" "+r.URL.Path)
@@ -113,12 +124,13 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			environ, calls := standIn(t, c.status, c.code)
-			batch, err := wire(environ, slog.New(slog.DiscardHandler))
+			parameter := "{}"
+			environ, calls := standIn(t, c.status, c.code, &parameter)
+			handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := batch.Lambda(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{
+			out, err := handle(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{
 				MessageId: "m", ReceiptHandle: "r", Body: c.body,
 				Attributes: map[string]string{"ApproximateReceiveCount": c.receives, "MessageGroupId": "g"},
 			}}})
@@ -144,15 +156,29 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			environ := environment()
 			delete(environ, missing)
-			if _, err := wire(environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
 				t.Errorf("error %v does not name %s", err, missing)
 			}
 		})
 	}
-	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler))
+	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
 		}
+	}
+}
+
+func TestAMalformedParameterIsAFaultAtTheStart(t *testing.T) {
+	parameter := `{"AllowedMemories":["arn:aws:bedrock-agentcore:us-east-1:*:memory/all"],"TeamTag":"a b","Surprise":"1"}`
+	environ, calls := standIn(t, 0, "", &parameter)
+	_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler))
+	for _, want := range []string{"AllowedMemories", "TeamTag", "Surprise"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not name %s", err, want)
+		}
+	}
+	if want := []string{"GetParameter " + parameterName}; !slices.Equal(calls(), want) {
+		t.Errorf("calls %v, want %v", calls(), want)
 	}
 }

@@ -53,6 +53,7 @@ func (r *run) answer() status.Status {
 	s.Config = status.Config{Key: r.key, VersionID: r.object.VersionID, AppliedVersionID: r.stored.Config.AppliedVersionID}
 	s.WakeAt = time.Time{}
 	s.Problems, s.Next = nil, nil
+	s.Requests = r.requests
 	s.Agents = slices.Clone(s.Agents)
 	return s
 }
@@ -78,6 +79,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	for _, f := range p.Refusals {
 		if f.Agent == a.Name {
 			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
+			s.Notes = append(s.Notes, report.LossNotes(f)...)
 		}
 	}
 	s.Drift = r.drift(a.Name, p, func(f plan.Finding) bool { return !f.Repaired })
@@ -192,9 +194,10 @@ func (r *run) note(ctx context.Context, p plan.Plan) error {
 // orphans gives the agents that the status knows and the config no longer has.
 // Those that never had anything are forgotten.
 func (r *run) orphans(want desired.State) []status.Agent {
+	names := r.removed(want)
 	var orphans []status.Agent
 	for _, a := range r.stored.Agents {
-		if want.Agent(a.Name).Name == a.Name || !owns(a) {
+		if !slices.Contains(names, a.Name) {
 			continue
 		}
 		a.Notes = []string{report.RemovedAgentNote}
@@ -212,6 +215,9 @@ func owns(a status.Agent) bool {
 // refuse answers a config that is at fault. What its last good version made
 // stays; claims that only this one needed are freed.
 func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, error) {
+	if err := r.turnAway(ctx, "the config was refused: its problems come first"); err != nil {
+		return Result{}, err
+	}
 	if err := r.releaseUnused(ctx, nil); err != nil {
 		return Result{}, err
 	}
@@ -226,6 +232,9 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 
 // orphan answers a config that is gone: nothing is deleted.
 func (r *run) orphan(ctx context.Context) (Result, error) {
+	if err := r.turnAway(ctx, "the config is gone"); err != nil {
+		return Result{}, err
+	}
 	if err := r.releaseUnused(ctx, nil); err != nil {
 		return Result{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
@@ -58,6 +57,8 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 		return a.Roles.DeletePolicy(ctx, s.Role, s.Policy)
 	case plan.UpdateSettings:
 		return a.Roles.UpdateSettings(ctx, *s.Desired)
+	case plan.FinishAdoption:
+		return a.writeClaim(ctx, s.Claim, a.claims[s.Claim].WithoutAdopting(s.Adopting...))
 	}
 	return fmt.Errorf("unknown operation %q", s.Op)
 }
@@ -65,7 +66,7 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 // reserve notes in the claim which roles are about to be made, so that after a
 // crash they are known for ours.
 func (a applying) reserve(ctx context.Context, s plan.Step) error {
-	c := withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs)
+	c := withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs).WithAdopting(s.Adopting...)
 	a.nonces[s.Agent] = map[model.RoleKind]string{}
 	for _, kind := range s.Kinds {
 		nonce := model.Nonce(kind, a.Random())
@@ -88,7 +89,7 @@ func (a applying) createRole(ctx context.Context, s plan.Step) error {
 }
 
 func (a applying) record(ctx context.Context, s plan.Step) error {
-	c := withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent])
+	c := withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent]).WithAdopting(s.Adopting...)
 	if !s.KeepNonces {
 		c.Creating = nil
 	}
@@ -102,15 +103,25 @@ func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {
 	return c
 }
 
-// archive keeps the role as it is before policies are taken from it. The key is
-// made of what causes the removal, so that a run that is repeated finds the
-// archive of the first and does not write another of a role half taken down.
+// archive keeps the role as it is before policies are taken from it, or before
+// it is taken over. The key is made of what causes that, so that a run that is
+// repeated finds the archive of the first and does not write another of a role
+// half taken down. What is taken over is not changed before it is archived: of
+// a role that others changed since, there is another archive.
 func (a applying) archive(ctx context.Context, s plan.Step) error {
-	const reason = "policies-removed"
-	cause := sha256.Sum256([]byte(strings.Join([]string{reason, s.Observed.ID, a.object.VersionID, a.SettingsHash}, "\x00")))
+	archived := model.Archive{V: 1, Reason: "policies-removed", Config: a.key, ArchivedAt: a.now, Role: *s.Observed}
+	cause := []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
+	if s.Reason == plan.Adopt {
+		archived.Reason, cause = "adopted", []any{s.Observed}
+	}
+	sum, err := json.Marshal([]any{archived.Reason, cause})
+	if err != nil {
+		return fmt.Errorf("archive role %s: %w", s.Role, err)
+	}
+	digest := sha256.Sum256(sum)
 	key := fmt.Sprintf("%s%s/%s-%s.json", naming.ArchivePrefix, s.Role,
-		a.object.LastModified.UTC().Format("20060102T150405Z"), hex.EncodeToString(cause[:])[:12])
-	body, err := json.Marshal(model.Archive{V: 1, Reason: reason, Config: a.key, ArchivedAt: a.now, Role: *s.Observed})
+		a.object.LastModified.UTC().Format("20060102T150405Z"), hex.EncodeToString(digest[:])[:12])
+	body, err := json.Marshal(archived)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}

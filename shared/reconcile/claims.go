@@ -28,9 +28,9 @@ type need struct {
 // needed gives the claims of an accepted config in the order they are taken:
 // sorted, so that configs with the same names in another order do not take
 // turns in refusing each other.
-func (r *run) needed() []need {
+func (v *view) needed() []need {
 	var all []need
-	for _, a := range r.cfg.Agents {
+	for _, a := range v.cfg.Agents {
 		all = append(all, need{naming.RoleClaimKey(a.Name), a})
 		if a.Deployment == agent.Container {
 			all = append(all, need{naming.ProjectClaimKey(a.Name), a})
@@ -40,8 +40,7 @@ func (r *run) needed() []need {
 	return all
 }
 
-// takeAll takes the claims in order. Names that other configs own are problems;
-// after the first no more are taken, but all are told.
+// takeAll takes the claims in order. Names that other configs own are problems.
 func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) {
 	keys := make([]string, 0, len(all))
 	for _, n := range all {
@@ -50,21 +49,28 @@ func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) 
 	if err := r.growIndex(ctx, keys); err != nil {
 		return nil, err
 	}
+	return r.ask(ctx, all, r.take)
+}
+
+// ask asks for the claims in order, by a function that gives the claim on a name
+// as it then is. Names that other configs own are problems; after the first no
+// more are asked for, but all are told.
+func (v *view) ask(ctx context.Context, all []need, take func(context.Context, need) (model.Claim, error)) ([]fault.Problem, error) {
 	var problems []fault.Problem
 	for _, n := range all {
-		look := r.take
+		get := take
 		if len(problems) > 0 {
-			look = r.look
+			get = v.owner
 		}
-		c, err := look(ctx, n)
+		c, err := get(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		if c.Config == "" || c.Config == r.key {
+		if c.Config == "" || c.Config == v.key {
 			continue
 		}
 		// An agent of the same name has both the role and the project; once told is enough.
-		p := r.lost(n, c)
+		p := v.lost(n, c)
 		if !slices.ContainsFunc(problems, func(q fault.Problem) bool { return q.Code == p.Code && q.Agent == p.Agent }) {
 			problems = append(problems, p)
 		}
@@ -72,10 +78,10 @@ func (r *run) takeAll(ctx context.Context, all []need) ([]fault.Problem, error) 
 	return problems, nil
 }
 
-func (r *run) lost(n need, owner model.Claim) fault.Problem {
+func (v *view) lost(n need, owner model.Claim) fault.Problem {
 	if owner.Agent == n.agent.Name {
 		fix := "rename the agent, or keep it in that config"
-		if slices.Contains(owner.Waiting, r.key) {
+		if slices.Contains(owner.Waiting, v.key) {
 			fix += "; should the name become free, this config is looked at again by itself"
 		}
 		return n.agent.Problem("name-claimed", "name", fmt.Sprintf("agent name %q is taken by %s", n.agent.Name, owner.Config), fix)
@@ -124,13 +130,28 @@ func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
 	return model.Claim{}, fault.Errorf(fault.Retry, "claim %s keeps changing", n.key)
 }
 
-// look gives a claim without taking it; the zero claim when nobody has it.
-func (r *run) look(ctx context.Context, n need) (model.Claim, error) {
-	c, err := r.readClaim(ctx, n.key)
+// owner gives a claim without taking it; the zero claim when nobody has it.
+func (v *view) owner(ctx context.Context, n need) (model.Claim, error) {
+	c, err := v.readClaim(ctx, n.key)
 	if errors.Is(err, fault.ErrNotFound) {
 		return model.Claim{}, nil
 	}
 	return c.Claim, err
+}
+
+// peek gives a claim as it would be if it were taken now.
+func (v *view) peek(ctx context.Context, n need) (model.Claim, error) {
+	c, err := v.owner(ctx, n)
+	if err != nil {
+		return model.Claim{}, err
+	}
+	if c.Config == "" {
+		c = model.Claim{V: 1, Config: v.key, Agent: n.agent.Name}
+	}
+	if c.Config == v.key {
+		v.claims[n.key] = held{Claim: c}
+	}
+	return c, nil
 }
 
 // writeClaim changes a claim that this config holds.
@@ -217,7 +238,7 @@ func (r *run) finish(ctx context.Context, key string, c *held) error {
 	bare, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: c.Agent, Deployment: agent.Container}}}, r.env)
 	next := c.Claim
 	for _, d := range bare.Agents[0].Roles() {
-		observed, err := r.observe(ctx, d.Name)
+		observed, err := r.role(ctx, d.Name)
 		if err != nil {
 			return err
 		}
@@ -237,19 +258,19 @@ func (r *run) finish(ctx context.Context, key string, c *held) error {
 
 // know makes the agent of a claim under which a role was made one of those that
 // the answer tells of.
-func (r *run) know(c model.Claim) {
+func (v *view) know(c model.Claim) {
 	if c.RuntimeRoleID == "" && c.BuildRoleID == "" {
 		return
 	}
-	a, _ := r.stored.Agent(c.Agent)
+	a, _ := v.stored.Agent(c.Agent)
 	a.Name, a.Phase = c.Agent, status.PhaseActive
 	if c.RuntimeRoleID != "" && a.RuntimeRoleARN == "" {
-		a.RuntimeRoleARN = r.env.RoleARN(naming.RuntimeRole(r.env.Region, c.Agent))
+		a.RuntimeRoleARN = v.env.RoleARN(naming.RuntimeRole(v.env.Region, c.Agent))
 	}
 	if c.BuildRoleID != "" && a.BuildRoleARN == "" {
-		a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, c.Agent))
+		a.BuildRoleARN = v.env.RoleARN(naming.BuildRole(v.env.Region, c.Agent))
 	}
-	r.stored.Agents = append(slices.DeleteFunc(slices.Clone(r.stored.Agents), func(other status.Agent) bool { return other.Name == a.Name }), a)
+	v.stored.Agents = append(slices.DeleteFunc(slices.Clone(v.stored.Agents), func(other status.Agent) bool { return other.Name == a.Name }), a)
 }
 
 // crashGrace is longer than a run of the function can take (its Timeout in
@@ -298,8 +319,8 @@ func (r *run) wake(ctx context.Context, keys []string, delay time.Duration) erro
 	return nil
 }
 
-func (r *run) readClaim(ctx context.Context, key string) (held, error) {
-	object, err := r.Store.Get(ctx, key)
+func (v *view) readClaim(ctx context.Context, key string) (held, error) {
+	object, err := v.from.Objects.Get(ctx, key)
 	if err != nil {
 		return held{}, err
 	}
@@ -310,20 +331,20 @@ func (r *run) readClaim(ctx context.Context, key string) (held, error) {
 	return held{c, object.ETag}, nil
 }
 
-func (r *run) readIndex(ctx context.Context) error {
-	key := naming.ClaimIndexKey(r.key)
-	object, err := r.Store.Get(ctx, key)
+func (v *view) readIndex(ctx context.Context) error {
+	key := naming.ClaimIndexKey(v.key)
+	object, err := v.from.Objects.Get(ctx, key)
 	if errors.Is(err, fault.ErrNotFound) {
-		r.index = model.ClaimIndex{V: 1, Config: r.key}
+		v.index = model.ClaimIndex{V: 1, Config: v.key}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if r.index, err = model.ParseClaimIndex(object.Body); err != nil {
+	if v.index, err = model.ParseClaimIndex(object.Body); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	r.indexETag = object.ETag
+	v.indexETag = object.ETag
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/status"
 )
 
@@ -80,6 +81,52 @@ var stories = map[string]story{
 		after: func(t *testing.T, w *world) {
 			wantOutcome(t, w, key, status.Rejected)
 			wantOutcome(t, w, other, status.Ready)
+		},
+	},
+	"roles that the toolkit made are adopted": {
+		before: func(w *world) {
+			w.existing = plan.AdoptExisting
+			w.byToolkit("my_agent")
+			w.admin().putPolicy(runtimeRole("my_agent"), naming.JWTPolicy, ordersPolicy)
+		},
+		action: func(w *world) { w.upload(key, container) },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Ready)
+			archived := w.archives()
+			if len(archived) != 2 {
+				t.Errorf("%d archives, want one of each role", len(archived))
+			}
+			for _, a := range archived {
+				if a.Reason != "adopted" || a.Role.PermissionsBoundary != "" || len(a.Role.Policies) == 0 {
+					t.Errorf("archived %+v", a)
+				}
+			}
+		},
+	},
+	"one role is adopted while the other is made": {
+		before: func(w *world) {
+			w.existing = plan.AdoptExisting
+			w.byToolkit("my_agent")
+			a, name := w.admin(), buildRole("my_agent")
+			a.deletePolicy(name, naming.BuildPolicy)
+			a.must(a.DeleteRole(context.Background(), &iam.DeleteRoleInput{RoleName: &name}))
+		},
+		action: func(w *world) { w.upload(key, container) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Ready) },
+	},
+	"an operator approves the adoption of two agents": {
+		before: func(w *world) {
+			w.operators = true
+			w.byToolkit("first")
+			w.byToolkit("second")
+			w.upload(key, agentsNamed("first", "second"))
+		},
+		action: func(w *world) { w.adopt("1", "first", "second") },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Ready)
+			if got := w.status(key).Requests; len(got) != 1 || got[0].Outcome != status.RequestDone {
+				t.Errorf("requests %+v", got)
+			}
 		},
 	},
 	"a config is deleted": {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/status"
 )
 
@@ -194,7 +195,7 @@ func TestWhatPeopleAddedByHandIsKeptAndTold(t *testing.T) {
 	w.upload(key, container)
 	w.settle()
 	name := runtimeRole("my_agent")
-	w.cloud.AddPolicy("arn:aws:iam::aws:policy/ReadOnlyAccess", everything)
+	w.cloud.AddPolicy("arn:aws:iam::aws:policy/ReadOnlyAccess", ordersPolicy)
 	a := w.admin()
 	a.putPolicy(name, "read-orders", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}]}`)
 	a.must(a.AttachRolePolicy(context.Background(), &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}))
@@ -227,22 +228,27 @@ func TestWhatPeopleAddedByHandIsKeptAndTold(t *testing.T) {
 }
 
 func TestARoleThatWeDidNotMakeIsRefused(t *testing.T) {
-	w := newWorld(t)
-	name := runtimeRole("my_agent")
-	a := w.admin()
-	a.createRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
-	before := w.role(name)
-	w.upload(key, container)
-	w.settle()
-	s := w.status(key)
-	if s.Outcome != status.Blocked || !slices.Contains(codes(s), "role-not-ours") || len(s.Agents[0].BlockedBy) != 1 {
-		t.Errorf("status: %+v", s)
-	}
-	if diff := cmp.Diff(before, w.role(name)); diff != "" {
-		t.Errorf("the role was written:\n%s", diff)
-	}
-	if o := w.role(buildRole("my_agent")); len(o.Policies) != 1 {
-		t.Errorf("the build role, which nobody else has, is %+v", o)
+	for existing, code := range map[plan.Existing]string{plan.RefuseExisting: "role-not-ours", plan.ReportExisting: "role-hostile", plan.AdoptExisting: "role-hostile"} {
+		t.Run(string(existing), func(t *testing.T) {
+			w := newWorld(t)
+			w.existing = existing
+			name := runtimeRole("my_agent")
+			a := w.admin()
+			a.createRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
+			before := w.role(name)
+			w.upload(key, container)
+			w.settle()
+			s := w.status(key)
+			if s.Outcome != status.Blocked || !slices.Contains(codes(s), code) || len(s.Agents[0].BlockedBy) != 1 {
+				t.Errorf("status: %+v", s)
+			}
+			if diff := cmp.Diff(before, w.role(name)); diff != "" {
+				t.Errorf("the role was written:\n%s", diff)
+			}
+			if o := w.role(buildRole("my_agent")); len(o.Policies) != 1 {
+				t.Errorf("the build role, which nobody else has, is %+v", o)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"rolekeeper/shared/intake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/sqsbatch"
 	"rolekeeper/shared/status"
@@ -47,9 +48,12 @@ type world struct {
 
 	inbox, inboxDead, work, workDead string
 
-	profile desired.Profile
-	hash    string
-	nonces  atomic.Int64
+	profile   desired.Profile
+	existing  plan.Existing
+	allowed   agent.Allowed
+	operators bool
+	hash      string
+	nonces    atomic.Int64
 
 	later func() // runs once when a function was killed
 	clock time.Time
@@ -58,15 +62,35 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	c := awsfake.New()
-	w := &world{t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, hash: "settings-1"}
+	w := &world{t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1"}
 	c.AddBucket(bucket)
-	c.AddPolicy(boundary)
+	c.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(c.Account, c.Region)).JSON())
 	w.inboxDead = c.AddQueue("inbox-dead", time.Minute, 0, "")
 	w.workDead = c.AddQueue("work-dead.fifo", time.Minute, 0, "")
 	w.inbox = c.AddQueue("inbox", 3*time.Minute, 10, w.inboxDead)
 	w.work = c.AddQueue("work.fifo", 6*time.Minute, 10, w.workDead)
 	c.Notify(bucket, naming.ConfigPrefix, w.inbox)
+	c.Notify(bucket, naming.RequestPrefix, w.inbox)
 	return w
+}
+
+func everything() agent.Allowed {
+	all := []string{"*"}
+	return agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all}
+}
+
+func (w *world) place() agent.Place {
+	return agent.Place{Partition: w.cloud.Partition, Region: w.cloud.Region, Account: w.cloud.Account}
+}
+
+func (w *world) settings() reconcile.Settings {
+	return reconcile.Settings{
+		Env: desired.Env{
+			Place: w.place(), Profile: w.profile, PermissionsBoundary: boundary,
+			SourceBucket: naming.SourceBucket(w.cloud.Account, w.cloud.Region),
+		},
+		Allowed: w.allowed, Existing: w.existing, EnsureServiceLinkedRoles: true,
+	}
 }
 
 // reconciler wires the pipeline as functions/reconcile does.
@@ -74,23 +98,27 @@ func (w *world) reconciler() *reconcile.Reconciler {
 	c := w.cloud
 	roles := c.IAM("reconcile")
 	return &reconcile.Reconciler{
-		Env: desired.Env{
-			Place:               agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account},
-			Profile:             w.profile,
-			PermissionsBoundary: boundary,
-			SourceBucket:        naming.SourceBucket(c.Account, c.Region),
-		},
-		SettingsHash:             w.hash,
-		EnsureServiceLinkedRoles: true,
-		Store:                    configstore.New(c.S3("reconcile"), bucket, c.Account),
-		Roles:                    iamrole.New(roles),
-		ServiceLinkedRoles:       slrole.New(roles),
-		Inbox:                    workqueue.New(c.SQS("reconcile"), w.inbox),
-		Bus:                      bus.New(c.EventBridge("reconcile")),
-		Now:                      c.Now,
+		Settings:           w.settings(),
+		SettingsHash:       w.hash,
+		Operators:          w.operators,
+		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
+		Roles:              iamrole.New(roles),
+		ServiceLinkedRoles: slrole.New(roles),
+		Inbox:              workqueue.New(c.SQS("reconcile"), w.inbox),
+		Bus:                bus.New(c.EventBridge("reconcile")),
+		Now:                c.Now,
 		Random: func() string {
 			return fmt.Sprintf("random-%06d", w.nonces.Add(1))
 		},
+	}
+}
+
+// viewer looks as the command-line tool does.
+func (w *world) viewer() reconcile.Viewer {
+	roles := w.cloud.IAM("operator")
+	return reconcile.Viewer{
+		Settings: w.settings(), Objects: configstore.NewReader(w.cloud.S3("operator"), bucket, w.cloud.Account),
+		Roles: iamrole.NewReader(roles), ServiceLinkedRoles: slrole.New(roles),
 	}
 }
 
@@ -111,8 +139,9 @@ func (w *world) reconcileBatch() sqsbatch.Batch {
 func (w *world) intakeBatch() sqsbatch.Batch {
 	q := w.cloud.SQS("intake")
 	p := intake.Intake{
-		Here: event.Here{Account: w.cloud.Account, Region: w.cloud.Region, ConfigBucket: bucket},
-		Work: workqueue.New(q, w.work),
+		Here:    event.Here{Account: w.cloud.Account, Region: w.cloud.Region, ConfigBucket: bucket},
+		Objects: configstore.NewReader(w.cloud.S3("intake"), bucket, w.cloud.Account),
+		Work:    workqueue.New(q, w.work),
 	}
 	return sqsbatch.Batch{
 		Log: quiet, Queue: workqueue.New(q, w.inbox), DeadLetters: workqueue.New(q, w.inboxDead),

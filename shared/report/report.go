@@ -26,6 +26,22 @@ func UnusedRoleNote(kind model.RoleKind) string {
 	return fmt.Sprintf("the config no longer asks for the %s role that was made for this agent; the role is kept, nothing was deleted", kind)
 }
 
+// maxLosses bounds what is told of a role's losses; `rolekeeper plan` tells all.
+const maxLosses = 30
+
+// LossNotes tells what the adoption of a role that is left alone would take away.
+func LossNotes(f plan.Refusal) []string {
+	var notes []string
+	for i, l := range f.Losses {
+		if i == maxLosses {
+			notes = append(notes, fmt.Sprintf("adoption of role %s: and %d more", f.Role, len(f.Losses)-i))
+			break
+		}
+		notes = append(notes, fmt.Sprintf("adoption of role %s: %s", f.Role, l))
+	}
+	return notes
+}
+
 // Words gives the summary of a status, one sentence, and what to do next.
 func Words(s status.Status) (summary string, next []string) {
 	switch s.Outcome {

@@ -77,10 +77,19 @@ type Config struct {
 
 // Request is the answer to an operator's request.
 type Request struct {
-	ID      string `json:"id"`
-	Outcome string `json:"outcome"`
-	Message string `json:"message"`
+	ID      string         `json:"id"`
+	Outcome RequestOutcome `json:"outcome"`
+	Message string         `json:"message"`
 }
+
+// RequestOutcome says what became of an operator's request.
+type RequestOutcome string
+
+// The outcomes of a request.
+const (
+	RequestDone    RequestOutcome = "done"
+	RequestRefused RequestOutcome = "refused"
+)
 
 // Agent is what is known of one agent.
 type Agent struct {

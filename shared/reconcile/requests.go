@@ -1,0 +1,155 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/status"
+)
+
+// maxRequests bounds the requests of a config that are looked at, the newest.
+// The bucket's lifecycle takes them away after a week.
+const maxRequests = 100
+
+// pending is a request of an operator that was not answered yet. One with a
+// fault cannot be carried out.
+type pending struct {
+	id string
+	model.Request
+	fault string
+}
+
+// hear answers the operators' requests by what was seen, and says for which
+// agents they ask that their roles be adopted.
+func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bool, err error) {
+	asked := map[string]bool{}
+	err = r.answerRequests(ctx, func(q pending) status.Request {
+		agents, answer := r.grant(s, q)
+		for _, a := range agents {
+			asked[a] = true
+		}
+		return answer
+	})
+	return func(agent string) bool { return asked[agent] }, err
+}
+
+// turnAway answers all requests that nothing can be done about them.
+func (r *run) turnAway(ctx context.Context, why string) error {
+	return r.answerRequests(ctx, func(q pending) status.Request {
+		return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: why}
+	})
+}
+
+// answerRequests has every pending request answered that can be carried out,
+// and refuses the others. What was answered before stays as it was, for as long
+// as the request is there.
+func (r *run) answerRequests(ctx context.Context, answer func(pending) status.Request) error {
+	if !r.Operators {
+		return nil
+	}
+	keys, err := r.Store.List(ctx, naming.ConfigRequests(r.key))
+	if err != nil {
+		return err
+	}
+	var answers []status.Request
+	for _, key := range keys[max(len(keys)-maxRequests, 0):] {
+		_, id, ok := naming.SplitRequestKey(key)
+		if !ok {
+			continue // nobody's: the tool writes none of that name
+		}
+		if i := slices.IndexFunc(r.requests, func(a status.Request) bool { return a.ID == id }); i >= 0 {
+			answers = append(answers, r.requests[i])
+			continue
+		}
+		q, err := r.readRequest(ctx, key, id)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if q.fault != "" {
+			answers = append(answers, status.Request{ID: id, Outcome: status.RequestRefused, Message: q.fault})
+			continue
+		}
+		answers = append(answers, answer(q))
+	}
+	r.requests = answers
+	return nil
+}
+
+// readRequest reads a request and checks what can be said of it alone. That an
+// operator wrote it is what the bucket's policy sees to.
+func (r *run) readRequest(ctx context.Context, key, id string) (pending, error) {
+	object, err := r.Store.Get(ctx, key)
+	if err != nil {
+		return pending{}, err
+	}
+	q := pending{id: id}
+	q.Request, err = model.ParseRequest(object.Body)
+	switch {
+	case err != nil:
+		q.fault = err.Error()
+	case q.ID != id || q.Config != r.key:
+		q.fault = fmt.Sprintf("it is request %s for %s, and was put where it does not belong", q.ID, q.Config)
+	case r.now.After(q.Expires) || r.now.Sub(object.LastModified) > model.MaxRequestAge:
+		q.fault = fmt.Sprintf("it came too late: it expired at %s", earlier(q.Expires, object.LastModified.Add(model.MaxRequestAge)).UTC().Format(time.RFC3339))
+	}
+	return q, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// grant says for which agents a request lets roles be adopted, and answers it.
+// The answer tells what is so when the plan was applied, so that it is the same
+// when the run is repeated: roles adopted before are Rolekeeper's.
+func (r *run) grant(s seen, q pending) (agents []string, answer status.Request) {
+	answer = status.Request{ID: q.id, Outcome: status.RequestRefused}
+	names := slices.Sorted(maps.Keys(q.Plans))
+	for _, name := range names {
+		hash, fresh, left := s.adoption(name)
+		switch {
+		case r.agent(name).Deployment == "":
+			answer.Message = fmt.Sprintf("the config has no agent %q", name)
+		case len(left) > 0:
+			answer.Message = left[0].Message
+		case fresh && hash != q.Plans[name]:
+			answer.Message = fmt.Sprintf("what would be done for agent %q now is not what the operator was shown; look at the plan again", name)
+		}
+		if answer.Message != "" {
+			return nil, answer
+		}
+	}
+	answer.Outcome, answer.Message = status.RequestDone, "the roles of "+strings.Join(names, ", ")+" are Rolekeeper's"
+	return names, answer
+}
+
+// adoption says what adopting an agent's roles comes to: the hash of the plan,
+// whether there is a role to be adopted that is not yet being so, and what of
+// the agent's roles cannot be.
+func (s seen) adoption(agent string) (hash string, fresh bool, left []plan.Refusal) {
+	p := s.plan(func(a string) bool { return a == agent })
+	for _, f := range p.Refusals {
+		if f.Agent == agent && p.Stranger(f.ARN) {
+			left = append(left, f)
+		}
+	}
+	fresh = slices.ContainsFunc(p.Steps, func(step plan.Step) bool {
+		return step.Agent == agent && step.Op == plan.ArchiveRole && step.Reason == plan.Adopt
+	})
+	return p.AdoptionHash(agent), fresh, left
+}
