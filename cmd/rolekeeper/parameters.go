@@ -1,79 +1,35 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 
-	"go.yaml.in/yaml/v3"
-
-	"rolekeeper/shared/desired"
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/settings"
 )
 
-// parameters is what the stack was given, as far as it shapes roles. What is
-// empty has the stack's default.
-type parameters struct{ profile, boundary, sourceBucket string }
-
-// readParameters reads a file of the stack's parameters; no file gives the defaults.
-func readParameters(file string) (parameters, error) {
+// readParameters reads a file of the parameters of a stack in the place; no file
+// gives the defaults.
+func readParameters(file string, place agent.Place) (settings.Parameters, error) {
 	if file == "" {
-		return parameters{}, nil
+		return settings.ParseParameters(nil, place)
 	}
 	data, err := os.ReadFile(file) //nolint:gosec // the user names the file
 	if err != nil {
-		return parameters{}, fmt.Errorf("read settings: %w", err)
+		return settings.Parameters{}, fmt.Errorf("read settings: %w", err)
 	}
-	p, err := parseParameters(data)
+	p, err := settings.ParseParameters(data, place)
 	if err != nil {
-		return parameters{}, fmt.Errorf("settings %s: %w", file, err)
+		return settings.Parameters{}, fmt.Errorf("settings %s: %w", file, err)
 	}
 	return p, nil
 }
 
-// parseParameters takes every parameter of template.yaml, so that the file one
-// deploys with can be used, and nothing else. A name it does not know is more
-// likely misspelt than meant.
-func parseParameters(data []byte) (parameters, error) {
-	var given map[string]yaml.Node
-	if err := yaml.Unmarshal(data, &given); err != nil {
-		return parameters{}, fmt.Errorf("not a map of parameters: %w", err)
-	}
-	var p parameters
-	into := map[string]*string{
-		"PermissionProfile":        &p.profile,
-		"PermissionsBoundaryArn":   &p.boundary,
-		"SourceBucketName":         &p.sourceBucket,
-		"EnsureServiceLinkedRoles": nil, // these shape no role
-		"MaximumConcurrency":       nil,
-		"LogRetentionDays":         nil,
-	}
-	var faults []error
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		node := given[name]
-		value, known := into[name]
-		switch {
-		case !known:
-			faults = append(faults, fmt.Errorf("line %d: the stack has no parameter %q", node.Line, name))
-		case node.Kind != yaml.ScalarNode:
-			faults = append(faults, fmt.Errorf("line %d: %s is not a single value", node.Line, name))
-		case value != nil && node.ShortTag() != "!!null":
-			*value = node.Value
-		}
-	}
-	for _, c := range []struct {
-		name string
-		err  error
-	}{
-		{"PermissionProfile", settings.Profile(desired.Profile(p.profile))},
-		{"PermissionsBoundaryArn", settings.Boundary(p.boundary)},
-		{"SourceBucketName", settings.Bucket(p.sourceBucket)},
-	} {
-		if c.err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", c.name, c.err))
-		}
-	}
-	return p, errors.Join(faults...)
+// beyondLists gives what the config asks for beyond the stack's allow lists:
+// problems by the lists that the file gives. The stack's other lists are not
+// known: beyond their defaults there are notes, by the agent's name.
+func beyondLists(params settings.Parameters, cfg agent.Config) (problems []fault.Problem, notes map[string][]string) {
+	assumed := params.Allowed.Only(func(parameter string) bool { return !params.Given(parameter) })
+	return params.Allowed.Only(params.Given).Check(cfg), assumed.Notes(cfg)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,9 @@ permissions boundary. FILE is a .bedrock_agentcore.yaml, or - for standard input
 AWS is not asked, so no credentials are needed; what only the account knows, for
 example whether another config has the agent's name, is told after the upload.
 
+What the allow lists in the file of --settings do not allow is a problem. Of a
+list that is not there the default is assumed, and what is beyond it is a note.
+
 Account and Region are those that the file names first; an agent that names others
 is at fault. Where the file names none, pass them; the Region is also taken from
 AWS_REGION or AWS_DEFAULT_REGION. Without them a file is told its faults, but a
@@ -48,7 +52,9 @@ else.`,
 		Example: `  rolekeeper render .bedrock_agentcore.yaml
   rolekeeper render --account 111122223333 --region eu-central-1 agent.yaml
   rolekeeper render -o json agent.yaml | jq '.agents[].runtimeRole.policies'
-  rolekeeper render --profile toolkit --key configs/team/agent.yaml - < agent.yaml`,
+  rolekeeper render --profile toolkit --key configs/team/agent.yaml - < agent.yaml
+  aws ssm get-parameter --name /rolekeeper/rolekeeper/settings --query Parameter.Value --output text > stack.json
+  rolekeeper render --settings stack.json --key team/agent.yaml agent.yaml`,
 		Args: takes(1, 1, "one FILE (or - for standard input)"),
 		RunE: func(_ *cobra.Command, args []string) error { return p.render(f, args[0]) },
 	}
@@ -58,7 +64,7 @@ else.`,
 	flags.Var(&f.profile, "profile", "how much the roles grant: the stack's PermissionProfile (default scoped)")
 	flags.StringVar(&f.boundary, "boundary", "", "ARN of the roles' permissions boundary (default: the one that the stack makes)")
 	flags.StringVar(&f.key, "key", "", "S3 key the config will have, for the roles' tags (default: configs/ and the file's name)")
-	flags.StringVar(&f.settings, "settings", "", "YAML or JSON `file` with parameters of the stack by name; flags win over it")
+	flags.StringVar(&f.settings, "settings", "", "YAML or JSON `file` with parameters of the stack by name, such as the value of its /rolekeeper/STACK/settings; flags win over it")
 	flags.VarP(&f.output, "output", "o", "output format")
 	return c
 }
@@ -72,28 +78,36 @@ func (p program) render(f renderFlags, file string) error {
 	if err != nil {
 		return err
 	}
-	env, err := desiredEnv(f, file, place)
+	if unknown != nil {
+		unknown = fmt.Errorf("where will the agents run? %w", unknown)
+	}
+	params, err := readParameters(f.settings, place)
+	if err != nil {
+		return errors.Join(err, unknown) // ARNs in the file may be at fault only for that
+	}
+	env, err := desiredEnv(f, params, file, place)
 	if err != nil {
 		return err
 	}
 	r := rendering{file: name}
 	cfg, problems := agent.Examine(data, place)
+	beyond, notes := beyondLists(params, cfg)
 	var state desired.State
 	if unknown != nil {
-		problems = slices.DeleteFunc(problems, dependsOnPlace)
+		problems = append(slices.DeleteFunc(problems, dependsOnPlace), beyond...)
 		if !fault.Blocks(problems) {
-			return fmt.Errorf("where will the agents run? %w", unknown)
+			return unknown
 		}
 	} else {
 		var more []fault.Problem
 		state, more = desired.Compute(cfg, env) // also of a faulty file: what is wrong is told all at once
-		problems = append(problems, more...)
-		fault.Sort(problems)
+		problems = slices.Concat(problems, more, beyond)
 	}
+	fault.Sort(problems)
 	r.problems = problems
 	blocked := fault.Blocks(problems)
 	if !blocked {
-		r.agents = rendered(state)
+		r.agents = rendered(state, notes)
 	}
 	if f.output.value == "json" {
 		p.stdout.json(r.view())
@@ -123,26 +137,23 @@ func (p program) read(file string) (data []byte, name string, err error) {
 }
 
 // desiredEnv gives what shapes the roles beside the config.
-func desiredEnv(f renderFlags, file string, place agent.Place) (desired.Env, error) {
-	params, err := readParameters(f.settings)
-	if err != nil {
-		return desired.Env{}, err
-	}
+func desiredEnv(f renderFlags, params settings.Parameters, file string, place agent.Place) (desired.Env, error) {
 	key, err := renderKey(f.key, file)
 	if err != nil {
 		return desired.Env{}, err
 	}
 	env := desired.Env{
 		Place:        place,
-		Profile:      desired.Profile(cmp.Or(f.profile.value, params.profile, string(desired.Scoped))),
-		SourceBucket: cmp.Or(params.sourceBucket, naming.SourceBucket(place.Account, place.Region)),
+		Profile:      cmp.Or(desired.Profile(f.profile.value), params.PermissionProfile),
+		SourceBucket: cmp.Or(params.SourceBucketName, naming.SourceBucket(place.Account, place.Region)),
 		ConfigKey:    key,
+		TeamTag:      params.TeamTag,
 	}
 	if err := settings.Boundary(f.boundary); err != nil {
 		return desired.Env{}, fmt.Errorf("--boundary: %w", err)
 	}
 	stacks := fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region))
-	env.PermissionsBoundary = cmp.Or(f.boundary, params.boundary, stacks)
+	env.PermissionsBoundary = cmp.Or(f.boundary, params.PermissionsBoundaryArn, stacks)
 	return env, nil
 }
 
@@ -177,10 +188,11 @@ type renderedAgent struct {
 	notes    []string
 }
 
-func rendered(state desired.State) []renderedAgent {
+// rendered gives the agents with the notes on each, those by name last.
+func rendered(state desired.State, notes map[string][]string) []renderedAgent {
 	var agents []renderedAgent
 	for _, a := range state.Agents {
-		r := renderedAgent{name: a.Name, runtime: a.RuntimeRole, build: a.BuildRole, notes: a.Notes}
+		r := renderedAgent{name: a.Name, runtime: a.RuntimeRole, build: a.BuildRole, notes: slices.Concat(a.Notes, notes[a.Name])}
 		if a.SharedRuntimeRole != "" {
 			r.runtime = state.Agent(a.SharedRuntimeRole).RuntimeRole
 		}

@@ -18,6 +18,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
+	"rolekeeper/shared/settings"
 )
 
 const (
@@ -53,6 +54,8 @@ func TestRender(t *testing.T) {
 		"multi-agent.json": {[]string{sample + "multi-agent.yaml", "-o", "json"}, 0},
 		"toolkit.txt":      {[]string{sample + "direct-code-deploy.yaml", "--profile=toolkit", "--key=team/agent.yaml"}, 0},
 		"gov.txt":          {[]string{"testdata/gov.yaml", "--account=111122223333", "--region=us-gov-west-1", "--settings=testdata/settings.yaml"}, 0},
+		"allowed.txt":      {[]string{"testdata/asking.yaml", "--settings=testdata/stack.json", "--key=red/asking.yaml"}, 0},
+		"refused.txt":      {[]string{"testdata/asking.yaml", "--settings=testdata/strict.yaml"}, 3},
 		"faulty.txt":       {[]string{"testdata/faulty.yaml", "--account=111122223333"}, 3},
 		"faulty.json":      {[]string{"testdata/faulty.yaml", "--account=111122223333", "-o=json"}, 3},
 	} {
@@ -372,20 +375,142 @@ func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
 	}
 }
 
-func TestFaultsOfASettingsFileAreToldTogether(t *testing.T) {
-	_, err := parseParameters([]byte("PermissionProfle: scoped\nPermissionProfile: all\nPermissionsBoundaryArn: B\nSourceBucketName: [a]\n"))
-	if err == nil {
-		t.Fatal("it was taken")
+func TestFaultsOfASettingsFileTakeOneLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings")
+	if err := os.WriteFile(file, []byte("PermissionProfle: scoped\nPermissionProfile: all\nAllowedModels: [A, b]\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for _, want := range []string{"PermissionProfle", "PermissionProfile: ", "PermissionsBoundaryArn", "SourceBucketName"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not in %v", want, err)
+	got := tool{stdin: warned}.run(t, "render", "-", "--settings="+file)
+	if got.code != exitError || got.stdout != "" {
+		t.Errorf("exit code %d\n%s", got.code, got.stdout)
+	}
+	for _, want := range []string{file, "line 1: ", `"PermissionProfle"`, "line 2: PermissionProfile: ", `line 3: AllowedModels: "A"`} {
+		if !strings.Contains(got.stderr, want) {
+			t.Errorf("%s is not in %s", want, got.stderr)
 		}
 	}
-	for _, bad := range []string{"- a", "a", "SourceBucketName: one\nSourceBucketName: two", "SourceBucketName: x*", "{"} {
-		if _, err := parseParameters([]byte(bad)); err == nil {
-			t.Errorf("%q was taken", bad)
+	if got := (tool{stdin: warned}).run(t, "render", "-", "--settings="+file+"s"); got.code != exitError || !strings.Contains(got.stderr, "read settings") {
+		t.Errorf("a file that is not there: %d %s", got.code, got.stderr)
+	}
+}
+
+// What people copy out of Systems Manager is taken as it is.
+func TestTheValueOfTheStacksParameterIsASettingsFile(t *testing.T) {
+	const value = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::111122223333:policy/RolekeeperAgentBoundary-eu-west-1",` +
+		`"SourceBucketName":"bedrock-agentcore-codebuild-sources-111122223333-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","TeamTag":"",` +
+		`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
+	without, _ := answered(t, tool{stdin: warned}, "-")
+	for form, text := range map[string]string{"as it is": value, "as --output text ends it": value + "\n"} {
+		file := filepath.Join(t.TempDir(), "settings")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		with, got := answered(t, tool{stdin: warned}, "-", "--settings="+file)
+		if diff := cmp.Diff(without, with); diff != "" || got.code != exitGood {
+			t.Errorf("%s: exit code %d; the defaults give other roles (-without +with)\n%s", form, got.code, diff)
+		}
+	}
+}
+
+// beyond asks for something of every allow list that the stack's defaults do not have.
+const beyond = `agents:
+  solo:
+    name: solo
+    entrypoint: app.py
+    aws: {account: '111122223333', region: eu-west-1, ecr_repository: team/app}
+    memory: {memory_id: shared-AbCdEf1234}
+    api_key_credential_provider_name: openai
+    aws_jwt: {enabled: true, audiences: [a]}
+    permissions: {models: [a.b]}
+`
+
+func TestListsOfTheFileAreProblemsAndOthersAreNotes(t *testing.T) {
+	all := []string{"AllowedRepositories", "AllowedMemories", "AllowedCredentialProviders", "AllowedAudiences"}
+	for name, c := range map[string]struct {
+		settings        string
+		problems, notes []string // parameters that they name
+	}{
+		"no file":              {"", nil, all},
+		"a file without lists": {"TeamTag: ''", nil, all},
+		"a list that is null":  {"AllowedMemories:", nil, all},
+		"an empty list":        {"AllowedModels: ''", []string{"AllowedModels"}, nil},
+		"one list":             {"AllowedMemories: other-*", []string{"AllowedMemories"}, nil},
+		"a list that allows":   {"AllowedMemories: shared-*", nil, []string{"AllowedRepositories", "AllowedCredentialProviders", "AllowedAudiences"}},
+		"all lists that there are": {
+			"{AllowedRepositories: team/*, AllowedMemories: '', AllowedCredentialProviders: openai, AllowedAudiences: [b], AllowedModels: a.*}",
+			[]string{"AllowedMemories", "AllowedAudiences"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"-"}
+			if c.settings != "" {
+				file := filepath.Join(t.TempDir(), "settings")
+				if err := os.WriteFile(file, []byte(c.settings), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				args = append(args, "--settings="+file)
+			}
+			v, got := answered(t, tool{stdin: beyond}, args...)
+			if (got.code == exitProblems) != (len(c.problems) > 0) {
+				t.Errorf("exit code %d", got.code)
+			}
+			parameter := regexp.MustCompile(`Allowed[A-Z][A-Za-z]+`)
+			var problems, notes []string
+			for _, p := range v.Problems {
+				problems = append(problems, parameter.FindString(p.Fix))
+			}
+			for _, a := range v.Agents {
+				for _, n := range a.Notes {
+					notes = append(notes, parameter.FindString(n))
+				}
+			}
+			slices.Sort(problems)
+			slices.Sort(notes)
+			slices.Sort(c.problems)
+			slices.Sort(c.notes)
+			if !slices.Equal(problems, c.problems) || !slices.Equal(notes, c.notes) {
+				t.Errorf("problems %q, want %q; notes %q, want %q", problems, c.problems, notes, c.notes)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotAllowedIsToldWithoutAPlace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := strings.Replace(beyond, "account: '111122223333', ", "", 1)
+	write("AllowedModels: other.*")
+	v, got := answered(t, tool{stdin: config}, "-", "--settings="+file)
+	if got.code != exitProblems || len(v.Problems) != 1 || v.Problems[0].Code != "model-not-allowed" {
+		t.Errorf("exit code %d, problems %+v", got.code, v.Problems)
+	}
+	// Whether an ARN is of the account shows when the account is known.
+	write("OperatorPrincipalArns: arn:aws:iam::111122223333:role/Operator")
+	if got := (tool{stdin: config}).run(t, "render", "-", "--settings="+file); got.code != exitError || !strings.Contains(got.stderr, "pass --account") {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+	if got := (tool{stdin: config}).run(t, "render", "-", "--settings="+file, "--account=111122223333"); got.code != exitGood {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestAConfigOfNoTeamIsAtFault(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings")
+	if err := os.WriteFile(file, []byte("TeamTag: department"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, got := answered(t, tool{stdin: warned}, "-", "--settings="+file, "--key=a.yaml")
+	if got.code != exitProblems || v.Problems[0].Code != "team-missing" || !strings.Contains(v.Problems[0].Fix, "department") {
+		t.Errorf("exit code %d, problems %+v", got.code, v.Problems)
+	}
+	v, got = answered(t, tool{stdin: warned}, "-", "--settings="+file, "--key=red/a.yaml")
+	if got.code != exitGood || !bytes.Contains(v.Agents[0].BuildRole.Policies[naming.BuildPolicy], []byte("/red/solo/source.zip")) {
+		t.Errorf("exit code %d, %+v", got.code, v.Agents)
 	}
 }
 
@@ -414,7 +539,7 @@ func TestTheToolAgreesWithTheTemplate(t *testing.T) {
 		t.Fatal("the template has no parameters")
 	}
 	for name := range stack.Parameters {
-		if _, err := parseParameters([]byte(name + ":")); err != nil {
+		if _, err := settings.ParseParameters([]byte(name+":"), agent.Place{}); err != nil {
 			t.Errorf("the stack's parameter %s: %v", name, err)
 		}
 	}
