@@ -5,9 +5,8 @@ import "slices"
 var (
 	// becoming are the actions of STS by which one becomes somebody else.
 	becoming = []string{"sts:AssumeRole*", "sts:AssumeRoot", "sts:GetFederationToken"}
-	// looking are the actions of IAM that change nothing. The service may be a
-	// pattern itself: as far as it is IAM, such an action changes nothing either.
-	looking = []string{"*:Get*", "*:List*", "*:Generate*", "*:Simulate*"}
+	// looking are the actions of IAM that change nothing.
+	looking = []string{"iam:Get*", "iam:List*", "iam:Generate*", "iam:Simulate*"}
 )
 
 const allOfIAM = "iam:*"

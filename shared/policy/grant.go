@@ -35,6 +35,14 @@ func (g Grant) String() string {
 	return b.String()
 }
 
+// Statement gives the Allow statement that grants it.
+func (g Grant) Statement() Statement {
+	return Statement{
+		Effect: Allow, Actions: g.Actions, NotActions: g.NotActions,
+		Resources: g.Resources, NotResources: g.NotResources, Conditions: g.Conditions,
+	}
+}
+
 func listed(these, allBut []string) string {
 	if allBut != nil {
 		return "everything but " + strings.Join(allBut, ", ")
@@ -76,34 +84,61 @@ func (d Document) version() string { return cmp.Or(d.Version, Version2008) }
 // beyond gives what of the statement is not covered: actions that lack the same
 // resources stay together.
 func (s Statement) beyond(allows, denies []Statement) []Grant {
-	var (
-		grants []Grant
-		lacks  [][]string // resources, by grant
-	)
-	for _, action := range parts(s.Actions, s.NotActions) {
+	allows = slices.DeleteFunc(slices.Clone(allows), func(w Statement) bool { return !s.Conditions.imply(w.Conditions) })
+	actions, resources := parts(s.Actions, s.NotActions), parts(s.Resources, s.NotResources)
+	covered, denied := marks(actions, allows, part.coveredAction), marks(actions, denies, part.reachedAction)
+	on, off := marks(resources, allows, part.coveredResource), marks(resources, denies, part.reachedResource)
+
+	var grants []Grant
+	like := map[string]int{} // grants by the resources they lack
+	for i, action := range actions {
 		var lacking []string
-		for _, resource := range parts(s.Resources, s.NotResources) {
-			r := request{action, resource, s.Conditions}
-			if !slices.ContainsFunc(allows, r.covered) || slices.ContainsFunc(denies, r.denied) {
+		for j, resource := range resources {
+			if !meet(covered[i], on[j]) || meet(denied[i], off[j]) {
 				lacking = append(lacking, resource.pattern)
 			}
 		}
 		if lacking == nil {
 			continue
 		}
-		at := slices.IndexFunc(lacks, func(other []string) bool { return slices.Equal(other, lacking) })
-		if at < 0 {
+		key := encode(lacking)
+		at, ok := like[key]
+		if !ok {
 			g := Grant{NotActions: s.NotActions, NotResources: s.NotResources, Conditions: s.Conditions}
 			if s.NotResources == nil {
 				g.Resources = lacking
 			}
-			at, grants, lacks = len(grants), append(grants, g), append(lacks, lacking)
+			at, grants = len(grants), append(grants, g)
+			like[key] = at
 		}
 		if s.NotActions == nil {
 			grants[at].Actions = append(grants[at].Actions, action.pattern)
 		}
 	}
 	return grants
+}
+
+// marks says for every part of which of the statements something is so. Parts
+// and statements can be many, and pairs of parts are more.
+func marks(all []part, statements []Statement, so func(part, Statement) bool) [][]bool {
+	rows := make([][]bool, len(all))
+	for i, p := range all {
+		rows[i] = make([]bool, len(statements))
+		for j, s := range statements {
+			rows[i][j] = so(p, s)
+		}
+	}
+	return rows
+}
+
+// meet reports whether both have a mark at the same statement.
+func meet(a, b []bool) bool {
+	for i := range a {
+		if a[i] && b[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // part is one pattern of a statement, or everything but what some match.
@@ -123,23 +158,20 @@ func parts(these, allBut []string) []part {
 	return all
 }
 
-// request stands for all requests that a part of a statement allows.
-type request struct {
-	action, resource part
-	conditions       Conditions
+func (p part) coveredAction(by Statement) bool {
+	return p.covered(by.Actions, by.NotActions, coversAction, overlapActions)
 }
 
-// covered reports whether an Allow statement allows them all.
-func (r request) covered(by Statement) bool {
-	return r.action.covered(by.Actions, by.NotActions, coversAction, overlapActions) &&
-		r.resource.covered(by.Resources, by.NotResources, coversResource, overlapResources) &&
-		r.conditions.imply(by.Conditions)
+func (p part) coveredResource(by Statement) bool {
+	return p.covered(by.Resources, by.NotResources, coversResource, overlapResources)
 }
 
-// denied reports whether a Deny statement may deny one of them.
-func (r request) denied(by Statement) bool {
-	return r.action.reached(by.Actions, by.NotActions, coversAction, overlapActions) &&
-		r.resource.reached(by.Resources, by.NotResources, coversResource, overlapResources)
+func (p part) reachedAction(by Statement) bool {
+	return p.reached(by.Actions, by.NotActions, coversAction, overlapActions)
+}
+
+func (p part) reachedResource(by Statement) bool {
+	return p.reached(by.Resources, by.NotResources, coversResource, overlapResources)
 }
 
 // covered reports whether the patterns, or all but what allBut match, cover the part.
