@@ -41,6 +41,7 @@ func TestEntriesOfAllowListsAndWhatTheyAreReducedTo(t *testing.T) {
 		{allowedModels, "a.b?", "!is not the id of a model"},
 		{allowedRepositories, "team/*", "team/*"},
 		{allowedRepositories, "arn:aws:ecr:" + here + "repository/team/*", "team/*"},
+		{allowedRepositories, "arn:aws:codecommit:" + here + "repository/team", "!arn:aws:ecr:eu-west-1:111122223333:repository/NAME"},
 		{allowedRepositories, "arn:aws:ecr:" + here + "repository/", "!is not the name of an ECR repository"},
 		{allowedRepositories, "arn:aws:ecr:us-east-1:111122223333:repository/a", `!has the region "us-east-1"`},
 		{allowedRepositories, "arn:aws:ecr:eu-west-1:999988887777:repository/a", `!has the account "999988887777"`},
@@ -251,6 +252,10 @@ func TestAProblemSaysWhatToAskFor(t *testing.T) {
 	if got := problems[1].String(); got != want {
 		t.Errorf("problem\n%s, want\n%s", got, want)
 	}
+	want = `ask the platform team to add "apikeycredentialprovider/openai" to AllowedCredentialProviders`
+	if got := problems[0].Fix; got != want {
+		t.Errorf("fix %q, want %q", got, want)
+	}
 	want = `Repository "team/app" is beyond what the stack allows unless AllowedRepositories names it.`
 	if got := DefaultAllowed().Notes(cfg)["asker"]; !slices.Contains(got, want) {
 		t.Errorf("notes %q, want one to be %q", got, want)
@@ -319,7 +324,7 @@ func TestWhatIsAnAgentsOwnNeedsNoList(t *testing.T) {
 			t.Errorf("agent %s, memory %s: own is %v", c.agent, c.memory, own)
 		}
 	}
-	for repository, own := range map[string]bool{"": true, "bedrock-agentcore-my-agent": true, "bedrock-agentcore-my-agent2": false, "my-agent": false} {
+	for repository, own := range map[string]bool{"": true, "bedrock-agentcore-my-agent": true, "bedrock-agentcore-my-agent2": false, "my-agent": false, "My__Agent": false} {
 		cfg := Config{Agents: []Agent{{Name: "My__Agent", Repository: repository}}}
 		if got := len(Allowed{}.Check(cfg)) == 0; got != own {
 			t.Errorf("repository %q: own is %v", repository, got)

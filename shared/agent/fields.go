@@ -203,8 +203,15 @@ func (e *entry) role(f field) RoleRef {
 
 var (
 	repositoryURI  = regexp.MustCompile(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
-	repositoryTag  = regexp.MustCompile(`(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?\z`)
+	repositoryTag  = regexp.MustCompile(`(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@sha256:([0-9a-f]+))?\z`)
 	repositoryName = regexp.MustCompile(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
+)
+
+// Lengths of what may follow a repository's name. In the expression they would
+// be as many copies of it, made whenever a function starts.
+const (
+	maxTag       = 128
+	digestLength = 64
 )
 
 // repository gives the name of an ECR repository of ours, given by URI or by
@@ -228,8 +235,9 @@ func (e *entry) repository(f field) (name string, ok bool) {
 	if hosted {
 		rest = below
 	}
-	name = rest[:repositoryTag.FindStringIndex(rest)[0]]
-	valid := len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
+	after := repositoryTag.FindStringSubmatch(rest)
+	name = strings.TrimSuffix(rest, after[0])
+	valid := len(after[1]) <= maxTag && (after[2] == "" || len(after[2]) == digestLength) && len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
 	shown := "NAME"
 	if valid {
 		shown = cut(name)

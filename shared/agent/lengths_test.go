@@ -20,6 +20,12 @@ func TestTheLongestNamesAreTakenAndLongerOnesAreNot(t *testing.T) {
 		"a memory's id": {
 			"aws: {}, memory: {memory_id: NAME}", 111, func(n int) string { return letters(n-11) + "-0123456789" }, "memory-id-invalid",
 		},
+		"a repository's tag": {
+			"aws: {ecr_repository: 'team/app:NAME'}", 128, letters, "repository-invalid",
+		},
+		"an image's digest": {
+			"aws: {ecr_repository: 'team/app@sha256:NAME'}", 64, func(n int) string { return strings.Repeat("a", n) }, "repository-invalid",
+		},
 		"a provider's name": {
 			"aws: {}, api_key_credential_provider_name: NAME", 128, letters, "provider-name-invalid",
 		},

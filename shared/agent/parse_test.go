@@ -596,6 +596,7 @@ func TestFields(t *testing.T) {
 		"a repository by URI":                good("{aws: {ecr_repository: '"+registry+"team/app'}}", repository, "team/app"),
 		"a repository with a tag":            good("{aws: {ecr_repository: '"+registry+"team/app:v1.2'}}", repository, "team/app"),
 		"a repository with a digest":         good("{aws: {ecr_repository: '"+registry+"team/app"+digest+"'}}", repository, "team/app"),
+		"a repository with a short digest":   bad("{aws: {ecr_repository: '"+registry+"team/app"+digest[:40]+"'}}", "error repository-invalid aws.ecr_repository"),
 		"a repository with tag and digest":   good("{aws: {ecr_repository: '"+registry+"team/app:1"+digest+"'}}", repository, "team/app"),
 		"a repository in another account":    bad("{aws: {ecr_repository: '999988887777.dkr.ecr.us-east-1.amazonaws.com/app'}}", "error repository-foreign aws.ecr_repository"),
 		"a repository in another region":     bad("{aws: {ecr_repository: '111122223333.dkr.ecr.us-west-2.amazonaws.com/app'}}", "error repository-foreign aws.ecr_repository"),

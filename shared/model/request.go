@@ -1,9 +1,11 @@
 package model
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 )
 
@@ -34,11 +36,6 @@ type Request struct {
 // its expiry: an old one must not come back when the memory of it is lost.
 const MaxRequestAge = 24 * time.Hour
 
-var (
-	requestID = regexp.MustCompile(`\A[0-9A-Za-z-]{1,64}\z`)
-	planHash  = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
-)
-
 // ParseRequest reads a request, strictly.
 func ParseRequest(data []byte) (Request, error) {
 	var r Request
@@ -49,7 +46,7 @@ func ParseRequest(data []byte) (Request, error) {
 	switch {
 	case r.V != 1:
 		wrong = errVersion
-	case !requestID.MatchString(r.ID):
+	case !isRequestID(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
 	case r.Action != Adopt && r.Action != Approve:
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
@@ -61,7 +58,7 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errors.New("no expiry")
 	}
 	for agent, hash := range r.Plans {
-		if wrong == nil && !planHash.MatchString(hash) {
+		if wrong == nil && !isHash(hash) {
 			wrong = fmt.Errorf("agent %.100q: there is no plan %.100q", agent, hash)
 		}
 	}
@@ -69,4 +66,19 @@ func ParseRequest(data []byte) (Request, error) {
 		return Request{}, fmt.Errorf("request: %w", wrong)
 	}
 	return r, nil
+}
+
+const (
+	digits       = "0123456789"
+	letters      = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	maxRequestID = 64
+)
+
+func isRequestID(s string) bool {
+	return s != "" && len(s) <= maxRequestID && strings.Trim(s, letters+digits+"-") == ""
+}
+
+// isHash reports whether s is a SHA-256 in hex, as we write it.
+func isHash(s string) bool {
+	return len(s) == hex.EncodedLen(sha256.Size) && strings.Trim(s, digits+"abcdef") == ""
 }
