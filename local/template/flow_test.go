@@ -347,6 +347,35 @@ func TestRulesLeaveTheRestAlone(t *testing.T) {
 	}
 }
 
+func TestOperatorsRequestsReachIntakeOnceTheyAreWritten(t *testing.T) {
+	sample, err := os.ReadFile("../../events/s3-config-uploaded.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules(t, load(t, home()))
+	request := naming.RequestKey("configs/team/agent.yaml", "1")
+	for name, test := range map[string]struct {
+		key, detailType string
+		want            []string
+	}{
+		"a request for a config is written": {request, "Object Created", []string{"RequestWrittenRule"}},
+		"a request for a config expires":    {request, "Object Deleted", nil},
+		"a request for the fleet":           {"requests/fleet/1.json", "Object Created", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e map[string]any
+			if err := json.Unmarshal(sample, &e); err != nil {
+				t.Fatal(err)
+			}
+			e["detail-type"] = test.detailType
+			at(e, "detail", "object").(map[string]any)["key"] = test.key
+			if matched := matches(all, []byte(text(t, e))); !slices.Equal(matched, test.want) {
+				t.Errorf("matches %v, want %v", matched, test.want)
+			}
+		})
+	}
+}
+
 func matches(all map[string]*bus.Pattern, e []byte) []string {
 	var ids []string
 	for id, p := range all {
@@ -418,7 +447,8 @@ func TestBucketsHaveTheToolkitsNamesAndAreGuarded(t *testing.T) {
 		}
 	}
 	for _, rule := range at(s.resources["ConfigBucket"].properties, "LifecycleConfiguration", "Rules").([]any) {
-		if at(rule, "ExpirationInDays") != nil || strings.HasPrefix("archive/", fmt.Sprint(at(rule, "Prefix"))) {
+		prefix := fmt.Sprint(at(rule, "Prefix"))
+		if at(rule, "ExpirationInDays") != nil && prefix != naming.RequestPrefix || strings.HasPrefix("archive/", prefix) {
 			t.Errorf("rule %v takes away what is not old, or what is kept for ever", at(rule, "Id"))
 		}
 	}

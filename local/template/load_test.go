@@ -3,6 +3,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -53,12 +54,22 @@ func load(t *testing.T, w where) stack {
 	}
 	top := tree.(map[string]any)
 	r := &resolver{conditions: top["Conditions"].(map[string]any), resources: top["Resources"].(map[string]any)}
-	r.values = map[string]any{"AWS::Partition": w.partition, "AWS::Region": w.region, "AWS::AccountId": w.account}
+	r.values = map[string]any{
+		"AWS::Partition": w.partition, "AWS::Region": w.region, "AWS::AccountId": w.account, "AWS::StackName": "rolekeeper",
+	}
 	s := stack{parameters: top["Parameters"].(map[string]any), resources: map[string]resource{}}
 	for name, p := range s.parameters {
-		r.values[name] = fmt.Sprint(p.(map[string]any)["Default"])
-		if v, ok := w.parameters[name]; ok {
-			r.values[name] = v
+		value, given := w.parameters[name]
+		if !given {
+			value = fmt.Sprint(p.(map[string]any)["Default"])
+		}
+		r.values[name] = value
+		if p.(map[string]any)["Type"] == "CommaDelimitedList" {
+			list := []any{}
+			for entry := range strings.SplitSeq(value, ",") {
+				list = append(list, strings.TrimSpace(entry))
+			}
+			r.values[name] = list
 		}
 	}
 	globals := top["Globals"].(map[string]any)["Function"].(map[string]any)
@@ -70,6 +81,13 @@ func load(t *testing.T, w where) stack {
 		attributes := r.resolve(raw).(map[string]any)
 		properties, _ := attributes["Properties"].(map[string]any)
 		kind := attributes["Type"].(string)
+		if text, ok := properties["PolicyDocument"].(string); ok {
+			var document any
+			if err := json.Unmarshal([]byte(text), &document); err != nil {
+				t.Fatalf("the policy of %s: %v\n%s", id, err, text)
+			}
+			properties["PolicyDocument"] = document
+		}
 		if kind == "AWS::Serverless::Function" {
 			properties = merge(r.resolve(globals).(map[string]any), properties)
 		}
@@ -158,7 +176,8 @@ func untagged(n *yaml.Node) (any, error) {
 
 // resolver works intrinsic functions out. What only a deployment can know
 // comes out as a mark: "<InboxQueue>" for !Ref, "<InboxQueue.Arn>" for !GetAtt.
-// Buckets are known by their names, managed policies and roles by their ARNs.
+// Buckets and parameters are known by their names, managed policies and roles
+// by their ARNs.
 type resolver struct {
 	conditions, resources map[string]any
 	values                map[string]any
@@ -219,6 +238,9 @@ func (r *resolver) call(name string, arg any) any {
 		return r.attribute(list[0].(string), list[1].(string))
 	case "Fn::Sub":
 		return r.sub(arg)
+	case "Fn::Join":
+		list := arg.([]any)
+		return strings.Join(texts(r.resolve(list[1])), list[0].(string))
 	case "Fn::If":
 		list := arg.([]any)
 		if r.condition(list[0].(string)) {
@@ -246,6 +268,8 @@ func (r *resolver) ref(name string) any {
 		return r.resolve(properties["BucketName"])
 	case "AWS::IAM::ManagedPolicy":
 		return fmt.Sprintf("arn:%s:iam::%s:policy/%s", r.values["AWS::Partition"], r.values["AWS::AccountId"], r.resolve(properties["ManagedPolicyName"]))
+	case "AWS::SSM::Parameter":
+		return r.resolve(properties["Name"])
 	}
 	return "<" + name + ">"
 }
@@ -255,9 +279,12 @@ func (r *resolver) attribute(id, attribute string) any {
 	if !ok {
 		return r.fault("!GetAtt %s.%s: nothing of that name", id, attribute)
 	}
-	if target["Type"] == "AWS::IAM::Role" && attribute == "Arn" {
-		properties := target["Properties"].(map[string]any)
+	properties, _ := target["Properties"].(map[string]any)
+	switch fmt.Sprint(target["Type"], " ", attribute) {
+	case "AWS::IAM::Role Arn":
 		return fmt.Sprintf("arn:%s:iam::%s:role/%s", r.values["AWS::Partition"], r.values["AWS::AccountId"], r.resolve(properties["RoleName"]))
+	case "AWS::S3::Bucket Arn":
+		return fmt.Sprintf("arn:%s:s3:::%s", r.values["AWS::Partition"], r.resolve(properties["BucketName"]))
 	}
 	return "<" + id + "." + attribute + ">"
 }

@@ -31,23 +31,49 @@ func places() map[string]where {
 // request is what a bucket policy decides about.
 type request struct {
 	principal, action, resource string
-	plainHTTP, mayOverwrite     bool // without TLS; without If-None-Match
+	tags                        map[string]string // of the principal
+	plainHTTP, mayOverwrite     bool              // without TLS; without If-None-Match
 }
 
 // denied reports whether a statement denies the request. Operators that the
-// bucket policies do not use are faults.
+// bucket policies do not use are faults. IAM leaves it open what becomes of a
+// statement with a variable that has no value (IAM user guide, "Variables and
+// tags"), so nothing may depend on it.
 func denied(t *testing.T, list []map[string]any, r request) bool {
 	t.Helper()
-	return slices.ContainsFunc(list, func(st map[string]any) bool {
-		if st["Effect"] != "Deny" || st["Principal"] != "*" {
-			t.Fatalf("a statement that does not deny everybody something: %v", st)
+	verdicts := map[bool]bool{}
+	for _, void := range []bool{true, false} {
+		verdicts[slices.ContainsFunc(list, func(st map[string]any) bool { return applies(t, st, r, void) })] = true
+	}
+	if len(verdicts) != 1 {
+		t.Errorf("%+v: denied or not, by what IAM does with a variable that has no value", r)
+	}
+	return verdicts[true]
+}
+
+func applies(t *testing.T, st map[string]any, r request, void bool) bool {
+	t.Helper()
+	if st["Effect"] != "Deny" || st["Principal"] != "*" {
+		t.Fatalf("a statement that does not deny everybody something: %v", st)
+	}
+	var fill []string
+	for key, value := range r.tags {
+		fill = append(fill, "${aws:PrincipalTag/"+key+"}", value)
+	}
+	resources, others := texts(st["Resource"]), texts(st["NotResource"])
+	for _, list := range [][]string{resources, others} {
+		for i := range list {
+			list[i] = strings.NewReplacer(fill...).Replace(list[i])
+			if void && strings.Contains(list[i], "${") {
+				return false
+			}
 		}
-		named := like(texts(st["Resource"]), r.resource)
-		if st["NotResource"] != nil {
-			named = !like(texts(st["NotResource"]), r.resource)
-		}
-		return named && like(texts(st["Action"]), r.action) && holds(t, st["Condition"], r)
-	})
+	}
+	named := like(resources, r.resource)
+	if others != nil {
+		named = !like(others, r.resource)
+	}
+	return named && like(texts(st["Action"]), r.action) && holds(t, st["Condition"], r)
 }
 
 func holds(t *testing.T, conditions any, r request) bool {
@@ -55,6 +81,9 @@ func holds(t *testing.T, conditions any, r request) bool {
 	have := map[string]string{"aws:SecureTransport": fmt.Sprint(!r.plainHTTP), "aws:PrincipalArn": r.principal}
 	if !r.mayOverwrite {
 		have["s3:if-none-match"] = "*"
+	}
+	for key, value := range r.tags {
+		have["aws:PrincipalTag/"+key] = value
 	}
 	operators, _ := conditions.(map[string]any)
 	for operator, keys := range operators {
@@ -68,6 +97,12 @@ func holds(t *testing.T, conditions any, r request) bool {
 				ok = fmt.Sprint(!there) == want
 			case "ArnNotEquals":
 				ok = value != want
+			case "ArnNotLike":
+				ok = !arnLike(texts(want), value)
+			case "StringLike":
+				ok = there && like(texts(want), value)
+			case "StringNotLike":
+				ok = !there || !like(texts(want), value)
 			default:
 				t.Fatalf("operator %s is not known to the test", operator)
 			}
@@ -79,56 +114,53 @@ func holds(t *testing.T, conditions any, r request) bool {
 	return true
 }
 
+// arnLike compares the six parts of ARNs one by one, as IAM does.
+func arnLike(patterns []string, arn string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		want, have := strings.SplitN(pattern, ":", 6), strings.SplitN(arn, ":", 6)
+		return slices.EqualFunc(want, have, func(p, v string) bool { return like([]string{p}, v) })
+	})
+}
+
 // like reports whether a value matches one of the patterns, as IAM's * and ?.
 func like(patterns []string, value string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(p))
-		return regexp.MustCompile("^(?i:" + expr + ")$").MatchString(value)
+		return regexp.MustCompile("^(?:" + expr + ")$").MatchString(value)
 	})
 }
 
-func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
-	const (
-		bucket    = "arn:aws:s3:::bedrock-agentcore-configs-123456789012-us-east-1"
-		developer = "arn:aws:iam::123456789012:role/developer"
-		root      = "arn:aws:iam::123456789012:root"
-		reconcile = "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1"
-		intake    = "arn:aws:iam::123456789012:role/rolekeeper-intake-us-east-1"
-	)
-	list := statements(load(t, home()).resources["ConfigBucketPolicy"].properties["PolicyDocument"])
-	tests := map[string]struct {
-		request request
-		denied  bool
-	}{
-		"a developer uploads a config":                  {request{principal: developer, action: "s3:PutObject", resource: bucket + "/configs/team/agent.yaml", mayOverwrite: true}, false},
-		"a developer deletes a config":                  {request{principal: developer, action: "s3:DeleteObject", resource: bucket + "/configs/team/agent.yaml"}, false},
-		"a developer uploads a config without TLS":      {request{principal: developer, action: "s3:PutObject", resource: bucket + "/configs/a.yaml", plainHTTP: true}, true},
-		"a developer reads a status":                    {request{principal: developer, action: "s3:GetObject", resource: bucket + "/status/team/agent.yaml.json"}, false},
-		"a developer reads a status without TLS":        {request{principal: developer, action: "s3:GetObject", resource: bucket + "/status/a.json", plainHTTP: true}, true},
-		"a developer writes a status":                   {request{principal: developer, action: "s3:PutObject", resource: bucket + "/status/a.json", mayOverwrite: true}, true},
-		"a developer tags a status":                     {request{principal: developer, action: "s3:PutObjectTagging", resource: bucket + "/status/a.json"}, true},
-		"a developer takes a claim":                     {request{principal: developer, action: "s3:PutObject", resource: bucket + "/claims/roles/0123456789.json"}, true},
-		"a developer deletes a claim":                   {request{principal: developer, action: "s3:DeleteObject", resource: bucket + "/claims/roles/0123456789.json"}, true},
-		"a developer deletes an old version":            {request{principal: developer, action: "s3:DeleteObjectVersion", resource: bucket + "/claims/roles/0123456789.json"}, true},
-		"a developer replicates into claims":            {request{principal: developer, action: "s3:ReplicateObject", resource: bucket + "/claims/roles/0123456789.json"}, true},
-		"a developer writes an archive":                 {request{principal: developer, action: "s3:PutObject", resource: bucket + "/archive/role/1.json"}, true},
-		"intake writes a claim":                         {request{principal: intake, action: "s3:PutObject", resource: bucket + "/claims/roles/0123456789.json"}, true},
-		"the root user writes a status":                 {request{principal: root, action: "s3:PutObject", resource: bucket + "/status/a.json"}, true},
-		"the root user deletes an archive":              {request{principal: root, action: "s3:DeleteObject", resource: bucket + "/archive/role/1.json"}, true},
-		"the root user changes the bucket policy":       {request{principal: root, action: "s3:PutBucketPolicy", resource: bucket}, false},
-		"the root user deletes the bucket policy":       {request{principal: root, action: "s3:DeleteBucketPolicy", resource: bucket}, false},
-		"reconcile writes a status":                     {request{principal: reconcile, action: "s3:PutObject", resource: bucket + "/status/a.json", mayOverwrite: true}, false},
-		"reconcile takes a claim":                       {request{principal: reconcile, action: "s3:PutObject", resource: bucket + "/claims/roles/0123456789.json"}, false},
-		"reconcile releases a claim":                    {request{principal: reconcile, action: "s3:DeleteObject", resource: bucket + "/claims/roles/0123456789.json"}, false},
-		"reconcile writes an archive once":              {request{principal: reconcile, action: "s3:PutObject", resource: bucket + "/archive/role/1.json"}, false},
-		"reconcile writes an archive over another":      {request{principal: reconcile, action: "s3:PutObject", resource: bucket + "/archive/role/1.json", mayOverwrite: true}, true},
-		"reconcile deletes an archive":                  {request{principal: reconcile, action: "s3:DeleteObject", resource: bucket + "/archive/role/1.json"}, true},
-		"reconcile deletes a version of an archive":     {request{principal: reconcile, action: "s3:DeleteObjectVersion", resource: bucket + "/archive/role/1.json"}, true},
-		"a developer writes an operator's request":      {request{principal: developer, action: "s3:PutObject", resource: bucket + "/requests/fleet/1.json"}, true},
-		"an administrator writes an operator's request": {request{principal: root, action: "s3:PutObject", resource: bucket + "/requests/config/0/1.json"}, true},
-		"reconcile writes outside its prefixes":         {request{principal: reconcile, action: "s3:PutObject", resource: bucket + "/elsewhere.json"}, true},
-		"somebody lists the bucket":                     {request{principal: developer, action: "s3:ListBucket", resource: bucket}, false},
-	}
+// given is the stack at home with other parameters than the defaults.
+func given(parameters map[string]string) where {
+	w := home()
+	w.parameters = parameters
+	return w
+}
+
+// The principals and buckets of these tests.
+const (
+	developerARN = "arn:aws:iam::123456789012:role/developer"
+	operatorARN  = "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Operators_0123456789abcdef"
+	rootARN      = "arn:aws:iam::123456789012:root"
+	reconcileARN = "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1"
+	intakeARN    = "arn:aws:iam::123456789012:role/rolekeeper-intake-us-east-1"
+
+	configsARN = "arn:aws:s3:::bedrock-agentcore-configs-123456789012-us-east-1"
+	sourcesARN = "arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
+
+	operators = "arn:aws:iam::123456789012:user/ann, arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*"
+)
+
+// verdict is what a bucket policy should say about a request.
+type verdict struct {
+	request request
+	denied  bool
+}
+
+// judge asks a bucket policy of a stack about requests.
+func judge(t *testing.T, w where, policy string, tests map[string]verdict) {
+	t.Helper()
+	list := statements(load(t, w).resources[policy].properties["PolicyDocument"])
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := denied(t, list, test.request); got != test.denied {
@@ -138,12 +170,158 @@ func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
 	}
 }
 
+func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
+	tests := map[string]verdict{
+		"a developer uploads a config":                  {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/configs/team/agent.yaml", mayOverwrite: true}, false},
+		"a developer deletes a config":                  {request{principal: developerARN, action: "s3:DeleteObject", resource: configsARN + "/configs/team/agent.yaml"}, false},
+		"a developer uploads a config without TLS":      {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/configs/team/a.yaml", plainHTTP: true}, true},
+		"a developer reads a status":                    {request{principal: developerARN, action: "s3:GetObject", resource: configsARN + "/status/team/agent.yaml.json"}, false},
+		"a developer reads a status without TLS":        {request{principal: developerARN, action: "s3:GetObject", resource: configsARN + "/status/a.json", plainHTTP: true}, true},
+		"a developer writes a status":                   {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/status/a.json", mayOverwrite: true}, true},
+		"a developer tags a status":                     {request{principal: developerARN, action: "s3:PutObjectTagging", resource: configsARN + "/status/a.json"}, true},
+		"a developer takes a claim":                     {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"a developer deletes a claim":                   {request{principal: developerARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"a developer deletes an old version":            {request{principal: developerARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"a developer replicates into claims":            {request{principal: developerARN, action: "s3:ReplicateObject", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"a developer writes an archive":                 {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/archive/role/1.json"}, true},
+		"intake writes a claim":                         {request{principal: intakeARN, action: "s3:PutObject", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"the root user writes a status":                 {request{principal: rootARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, true},
+		"the root user deletes an archive":              {request{principal: rootARN, action: "s3:DeleteObject", resource: configsARN + "/archive/role/1.json"}, true},
+		"the root user changes the bucket policy":       {request{principal: rootARN, action: "s3:PutBucketPolicy", resource: configsARN}, false},
+		"the root user deletes the bucket policy":       {request{principal: rootARN, action: "s3:DeleteBucketPolicy", resource: configsARN}, false},
+		"reconcile writes a status":                     {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/status/a.json", mayOverwrite: true}, false},
+		"reconcile takes a claim":                       {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
+		"reconcile releases a claim":                    {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
+		"reconcile writes an archive once":              {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/archive/role/1.json"}, false},
+		"reconcile writes an archive over another":      {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/archive/role/1.json", mayOverwrite: true}, true},
+		"reconcile deletes an archive":                  {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/archive/role/1.json"}, true},
+		"reconcile deletes a version of an archive":     {request{principal: reconcileARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/archive/role/1.json"}, true},
+		"a developer writes an operator's request":      {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/requests/fleet/1.json"}, true},
+		"an administrator writes an operator's request": {request{principal: rootARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, true},
+		"reconcile writes outside its prefixes":         {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/elsewhere.json"}, true},
+		"somebody lists the bucket":                     {request{principal: developerARN, action: "s3:ListBucket", resource: configsARN}, false},
+	}
+	for what, test := range tests {
+		test.request.tags = map[string]string{"team": "team"}
+		tests[what] = test
+	}
+	// However the stack is deployed.
+	for name, parameters := range map[string]map[string]string{
+		"by default": nil, "with operators": {"OperatorPrincipalArns": operators}, "with teams": {"TeamTag": "team"},
+	} {
+		t.Run(name, func(t *testing.T) { judge(t, given(parameters), "ConfigBucketPolicy", tests) })
+	}
+}
+
+func TestOnlyOperatorsWriteRequests(t *testing.T) {
+	const object = configsARN + "/requests/config/0/1.json"
+	writes := func(principal string, denied bool) verdict {
+		return verdict{request{principal: principal, action: "s3:PutObject", resource: object}, denied}
+	}
+	judge(t, given(map[string]string{"OperatorPrincipalArns": operators}), "ConfigBucketPolicy", map[string]verdict{
+		"an operator writes a request":             writes(operatorARN, false),
+		"a user who is an operator does":           writes("arn:aws:iam::123456789012:user/ann", false),
+		"a developer does":                         writes(developerARN, true),
+		"the root user does":                       writes(rootARN, true),
+		"reconcile does":                           writes(reconcileARN, true),
+		"a user whose name goes on":                writes("arn:aws:iam::123456789012:user/anna", true),
+		"a role of the user's name":                writes("arn:aws:iam::123456789012:role/ann", true),
+		"a role of the name under no path":         writes("arn:aws:iam::123456789012:role/AWSReservedSSO_Operators_0123456789abcdef", true),
+		"the operator of another account":          writes(strings.Replace(operatorARN, "123456789012", "210987654321", 1), true),
+		"an operator writes for the fleet":         {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/requests/fleet/1.json"}, false},
+		"an operator writes over a request":        {request{principal: operatorARN, action: "s3:PutObject", resource: object, mayOverwrite: true}, true},
+		"an operator deletes a request":            {request{principal: operatorARN, action: "s3:DeleteObject", resource: object}, true},
+		"an operator deletes a version of one":     {request{principal: operatorARN, action: "s3:DeleteObjectVersion", resource: object}, true},
+		"an operator has one replicated":           {request{principal: operatorARN, action: "s3:ReplicateObject", resource: object}, true},
+		"a developer tags a request":               {request{principal: developerARN, action: "s3:PutObjectTagging", resource: object}, true},
+		"an operator writes a request in the open": {request{principal: operatorARN, action: "s3:PutObject", resource: object, plainHTTP: true}, true},
+		"an operator writes a status":              {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, true},
+	})
+	for name, test := range map[string]struct {
+		list   string
+		denied bool
+	}{
+		"no list":                        {"", true},
+		"a list of nothing":              {", ,", true},
+		"a list with nothing at its end": {operators + ",", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			judge(t, given(map[string]string{"OperatorPrincipalArns": test.list}), "ConfigBucketPolicy", map[string]verdict{
+				"an operator writes a request": writes(operatorARN, test.denied),
+				"a developer does":             writes(developerARN, true),
+				"the root user does":           writes(rootARN, true),
+			})
+		})
+	}
+}
+
+// With teams a principal writes below its team's folder and nowhere else.
+func TestTeamsWriteBelowTheirFolderOnly(t *testing.T) {
+	w := given(map[string]string{"TeamTag": "team"})
+	tests := map[string]struct {
+		tags   map[string]string
+		key    string
+		denied bool
+	}{
+		"its own":                        {map[string]string{"team": "a"}, "a/x", false},
+		"its own, deeper":                {map[string]string{"team": "a"}, "a/b/x", false},
+		"a name of all that it may have": {map[string]string{"team": "A_b.1+2=c@d-e"}, "A_b.1+2=c@d-e/x", false},
+		"another's":                      {map[string]string{"team": "a"}, "b/x", true},
+		"what begins like its own":       {map[string]string{"team": "a"}, "ab/x", true},
+		"its own in another case":        {map[string]string{"team": "a"}, "A/x", true},
+		"what is of no team":             {map[string]string{"team": "a"}, "x", true},
+		"without a tag":                  {nil, "a/x", true},
+		"without a tag, of no team":      {nil, "x", true},
+		"with another tag":               {map[string]string{"department": "a"}, "a/x", true},
+		"with an empty tag":              {map[string]string{"team": ""}, "a/x", true},
+		"with an empty tag, of no name":  {map[string]string{"team": ""}, "/x", true},
+		"with a path":                    {map[string]string{"team": "a/b"}, "a/b/x", true},
+		"with a slash":                   {map[string]string{"team": "/"}, "//x", true},
+	}
+	for policy, folder := range map[string]string{"ConfigBucketPolicy": configsARN + "/configs/", "SourceBucketPolicy": sourcesARN + "/"} {
+		t.Run(policy, func(t *testing.T) {
+			all := map[string]verdict{}
+			for what, test := range tests {
+				for _, action := range []string{"s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ReplicateObject"} {
+					all[action+" "+what] = verdict{request{principal: developerARN, action: action, resource: folder + test.key, tags: test.tags}, test.denied}
+				}
+				all["s3:GetObject "+what] = verdict{request{principal: developerARN, action: "s3:GetObject", resource: folder + test.key, tags: test.tags}, false}
+			}
+			judge(t, w, policy, all)
+		})
+	}
+	judge(t, given(map[string]string{"TeamTag": "team", "OperatorPrincipalArns": operators}), "ConfigBucketPolicy", map[string]verdict{
+		"reconcile has no team and writes a status": {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, false},
+		"nor does it need one for a claim":          {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
+		"an operator needs none for a request":      {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, false},
+	})
+}
+
 func TestTheSourceBucketWantsTLS(t *testing.T) {
-	const object = "arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-east-1/agent/source.zip"
-	list := statements(load(t, home()).resources["SourceBucketPolicy"].properties["PolicyDocument"])
-	for _, plainHTTP := range []bool{false, true} {
-		if got := denied(t, list, request{action: "s3:PutObject", resource: object, plainHTTP: plainHTTP, mayOverwrite: true}); got != plainHTTP {
-			t.Errorf("plain HTTP %v: denied %v", plainHTTP, got)
+	r := request{principal: developerARN, action: "s3:PutObject", resource: sourcesARN + "/team/agent/source.zip", tags: map[string]string{"team": "team"}, mayOverwrite: true}
+	plain := r
+	plain.plainHTTP = true
+	for name, parameters := range map[string]map[string]string{"by default": nil, "with teams": {"TeamTag": "team"}} {
+		t.Run(name, func(t *testing.T) {
+			judge(t, given(parameters), "SourceBucketPolicy", map[string]verdict{"with TLS": {r, false}, "without TLS": {plain, true}})
+		})
+	}
+}
+
+// A bucket policy has at most 20 KB (S3 user guide, "Bucket policies").
+func TestBucketPoliciesFitIntoS3(t *testing.T) {
+	for name, w := range places() {
+		w.parameters = maps.Clone(w.parameters)
+		if w.parameters == nil {
+			w.parameters = map[string]string{}
+		}
+		w.parameters["TeamTag"] = strings.Repeat("t", 128)
+		w.parameters["OperatorPrincipalArns"] = strings.Repeat("arn:aws-us-gov:iam::123456789012:role/"+strings.Repeat("r", 64)+",", 50)
+		s := load(t, w)
+		for _, id := range s.of("AWS::S3::BucketPolicy") {
+			if n := len(text(t, s.resources[id].properties["PolicyDocument"])); n > 20*1024 {
+				t.Errorf("%s: %s has %d bytes", name, id, n)
+			}
 		}
 	}
 }
@@ -194,16 +372,19 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 	tests := map[string][]string{
 		"IntakeRole": {
 			"logs:CreateLogStream", "logs:PutLogEvents",
+			"s3:GetObject", "s3:ListBucket",
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
 		},
 		"ReconcileRole": {
 			"events:PutEvents",
-			"iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
+			"iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRolePolicy",
+			"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
 			"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
 			"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
 			"logs:CreateLogStream", "logs:PutLogEvents",
 			"s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
+			"ssm:GetParameter",
 		},
 	}
 	s := load(t, home())
@@ -250,11 +431,9 @@ func boundaryKey() map[string]bool {
 }
 
 func TestIAMIsWrittenOnlyInsideTheBoundary(t *testing.T) {
-	given := home()
-	given.parameters = map[string]string{"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours"}
 	for boundary, w := range map[string]where{
 		"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1": home(),
-		"arn:aws:iam::123456789012:policy/ours":                              given,
+		"arn:aws:iam::123456789012:policy/ours":                              given(map[string]string{"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours"}),
 	} {
 		s := load(t, w)
 		for _, st := range inline(s, "ReconcileRole") {
@@ -325,8 +504,8 @@ func TestIAMIsUsedOnlyOnAgentsRoles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, st := range inline(s, "ReconcileRole") {
 				for _, action := range texts(st["Action"]) {
-					elsewhere := action == "iam:GetRole" || action == "iam:CreateServiceLinkedRole"
-					if st["Effect"] != "Allow" || !strings.HasPrefix(action, "iam:") || elsewhere {
+					elsewhere := []string{"iam:GetRole", "iam:CreateServiceLinkedRole", "iam:GetPolicy", "iam:GetPolicyVersion"}
+					if st["Effect"] != "Allow" || !strings.HasPrefix(action, "iam:") || slices.Contains(elsewhere, action) {
 						continue
 					}
 					if got := like(texts(st["Resource"]), test.arn); got != test.want {
@@ -335,6 +514,46 @@ func TestIAMIsUsedOnlyOnAgentsRoles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// allowed reports whether a statement allows the action on the resource,
+// whatever the conditions.
+func allowed(list []map[string]any, action, resource string) bool {
+	return slices.ContainsFunc(list, func(st map[string]any) bool {
+		return st["Effect"] == "Allow" && like(texts(st["Action"]), action) && like(texts(st["Resource"]), resource)
+	})
+}
+
+func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
+	const settings = "arn:aws:ssm:us-east-1:123456789012:parameter/rolekeeper/rolekeeper/settings"
+	s := load(t, home())
+	for _, test := range []struct {
+		action, resource  string
+		intake, reconcile bool
+	}{
+		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true},
+		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false},
+		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true},
+		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true},
+		{"s3:GetObject", configsARN + "/archive/role/1.json", false, false},
+		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false},
+		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false},
+		{"s3:ListBucket", configsARN, true, true},
+		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, false},
+		{"ssm:GetParameter", settings, false, true},
+		{"ssm:GetParameter", settings + "/more", false, false},
+		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false},
+		{"ssm:PutParameter", settings, false, false},
+		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", false, true},
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/path/ours", false, true},
+		{"iam:GetPolicy", "arn:aws:iam::210987654321:policy/theirs", false, false},
+	} {
+		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile} {
+			if got := allowed(inline(s, id), test.action, test.resource); got != want {
+				t.Errorf("%s: %s on %s: allowed %v, want %v", id, test.action, test.resource, got, want)
+			}
+		}
 	}
 }
 
@@ -461,27 +680,61 @@ func TestDevelopersWriteNothingInIAMAndStartNoBuild(t *testing.T) {
 }
 
 func TestDevelopersReachTheirPrefixesOnly(t *testing.T) {
-	const configs, sources = "arn:aws:s3:::bedrock-agentcore-configs-123456789012-us-east-1", "arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
 	list := developer(t)
 	for request, want := range map[[2]string]bool{
-		{"s3:PutObject", configs + "/configs/team/agent.yaml"}:      true,
-		{"s3:DeleteObject", configs + "/configs/team/agent.yaml"}:   true,
-		{"s3:GetObject", configs + "/status/team/agent.yaml.json"}:  true,
-		{"s3:PutObject", configs + "/status/team/agent.yaml.json"}:  false,
-		{"s3:GetObject", configs + "/claims/roles/0123456789.json"}: false,
-		{"s3:GetObject", configs + "/archive/role/1.json"}:          false,
-		{"s3:PutObject", configs + "/requests/fleet/1.json"}:        false,
-		{"s3:PutObject", sources + "/agent/source.zip"}:             true,
-		{"s3:PutObject", sources + "/agent/deployment.zip"}:         true,
-		{"s3:PutObject", sources + "/agent/other.zip"}:              false,
-		{"s3:ListBucket", configs}:                                  true,
-		{"s3:ListBucket", sources}:                                  true,
-		{"s3:PutBucketPolicy", configs}:                             false,
+		{"s3:PutObject", configsARN + "/configs/team/agent.yaml"}:      true,
+		{"s3:DeleteObject", configsARN + "/configs/team/agent.yaml"}:   true,
+		{"s3:GetObject", configsARN + "/status/team/agent.yaml.json"}:  true,
+		{"s3:PutObject", configsARN + "/status/team/agent.yaml.json"}:  false,
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}: false,
+		{"s3:GetObject", configsARN + "/archive/role/1.json"}:          false,
+		{"s3:PutObject", configsARN + "/requests/fleet/1.json"}:        false,
+		{"s3:PutObject", sourcesARN + "/agent/source.zip"}:             true,
+		{"s3:PutObject", sourcesARN + "/agent/deployment.zip"}:         true,
+		{"s3:PutObject", sourcesARN + "/team/agent/source.zip"}:        true,
+		{"s3:PutObject", sourcesARN + "/agent/other.zip"}:              false,
+		{"s3:ListBucket", configsARN}:                                  true,
+		{"s3:ListBucket", sourcesARN}:                                  true,
+		{"s3:PutBucketPolicy", configsARN}:                             false,
 	} {
-		got := slices.ContainsFunc(list, func(st map[string]any) bool {
-			return like(texts(st["Action"]), request[0]) && like(texts(st["Resource"]), request[1])
-		})
-		if got != want {
+		if got := allowed(list, request[0], request[1]); got != want {
+			t.Errorf("%s on %s: allowed %v, want %v", request[0], request[1], got, want)
+		}
+	}
+}
+
+func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
+	list := statements(load(t, home()).resources["OperatorPolicy"].properties["PolicyDocument"])
+	want := []string{
+		"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
+		"s3:GetObject", "s3:ListBucket", "s3:PutObject", "ssm:GetParameter",
+	}
+	if diff := cmp.Diff(want, allows(list)); diff != "" {
+		t.Errorf("actions (-want +template):\n%s", diff)
+	}
+	const ssm = "arn:aws:ssm:us-east-1:123456789012:parameter/"
+	role := func(name string) string { return "arn:aws:iam::123456789012:role/" + name }
+	for request, want := range map[[2]string]bool{
+		{"s3:PutObject", configsARN + "/requests/config/0/1.json"}:            true,
+		{"s3:PutObject", configsARN + "/requests/fleet/1.json"}:               true,
+		{"s3:PutObject", configsARN + "/configs/team/agent.yaml"}:             false,
+		{"s3:PutObject", configsARN + "/status/team/agent.yaml.json"}:         false,
+		{"s3:GetObject", configsARN + "/configs/team/agent.yaml"}:             true,
+		{"s3:GetObject", configsARN + "/status/team/agent.yaml.json"}:         true,
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}:        true,
+		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 false,
+		{"s3:ListBucket", configsARN}:                                         true,
+		{"s3:GetObject", sourcesARN + "/agent/source.zip"}:                    false,
+		{"ssm:GetParameter", ssm + "rolekeeper/rolekeeper/settings"}:          true,
+		{"ssm:GetParameter", ssm + "password"}:                                false,
+		{"iam:GetRolePolicy", role(naming.RuntimeRole("us-east-1", "agent"))}: true,
+		{"iam:GetRolePolicy", role(naming.BuildRole("us-east-1", "agent"))}:   true,
+		{"iam:GetRolePolicy", role("admin")}:                                  false,
+		{"iam:GetRole", role("path/of-ours")}:                                 true,
+		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/ReadOnlyAccess"}:    true,
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/ours"}:            true,
+	} {
+		if got := allowed(list, request[0], request[1]); got != want {
 			t.Errorf("%s on %s: allowed %v, want %v", request[0], request[1], got, want)
 		}
 	}

@@ -1,0 +1,151 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/settings"
+)
+
+// Lists become JSON text in the settings and in bucket policies, by Fn::Sub.
+func TestParametersThatBecomeTextTakeNothingThatBreaksIt(t *testing.T) {
+	patterns := map[string]*regexp.Regexp{}
+	for name, p := range load(t, home()).parameters {
+		if at(p, "Type") != "CommaDelimitedList" && name != "TeamTag" {
+			continue
+		}
+		// CloudFormation holds the whole value, or each value of a list, against it.
+		patterns[name] = regexp.MustCompile(`\A(?:` + fmt.Sprint(at(p, "AllowedPattern")) + `)\z`)
+		for _, bad := range []string{`a"`, `a'`, `a\`, "a b", "a\tb", "a\nb", "${AWS::Region}", "$", "{", "}"} {
+			if patterns[name].MatchString(bad) {
+				t.Errorf("%s takes %q", name, bad)
+			}
+		}
+	}
+	for name, good := range map[string][]string{
+		"AllowedModels":              {"", "*", "anthropic.claude-sonnet-4-20250514-v1:0", "arn:aws:bedrock:us-east-1::foundation-model/anthropic.*"},
+		"AllowedRepositories":        {"", "bedrock-agentcore-*", "team/python-base", "arn:aws:ecr:us-east-1:123456789012:repository/team/*"},
+		"AllowedMemories":            {"", "shared_mem-AbCdEf1234"},
+		"AllowedCredentialProviders": {"", "crm", "oauth2credentialprovider/crm-*"},
+		"AllowedAudiences":           {"", "https://example.com/a?b=c&d=%20#e", "api://0123-4567"},
+		"TeamTag":                    {"", "team", "company:team", "a/b_c.d=e+f@g-h", strings.Repeat("t", 128)},
+		"OperatorPrincipalArns": {
+			"", "arn:aws:iam::123456789012:role/admin", "arn:aws-us-gov:iam::123456789012:user/path/ann@example.com",
+			"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*", "arn:aws:iam::123456789012:role/*",
+		},
+	} {
+		for _, value := range good {
+			if !patterns[name].MatchString(value) {
+				t.Errorf("%s refuses %q", name, value)
+			}
+		}
+	}
+	for name, bad := range map[string][]string{
+		"TeamTag": {"team tag", "tëam", strings.Repeat("t", 129), "team*"},
+		"OperatorPrincipalArns": {
+			"*", "admin", "arn:aws:iam::*:role/admin", "arn:*:iam::123456789012:role/admin", "arn:aws:iam::123456789012:*", "arn:aws:iam::123456789012:root",
+			"arn:aws:iam::123456789012:role/", "arn:aws:iam::123456789012:group/admins", "arn:aws:sts::123456789012:assumed-role/admin/ann", "arn:aws:iam::aws:role/admin",
+		},
+	} {
+		for _, value := range bad {
+			if patterns[name].MatchString(value) {
+				t.Errorf("%s takes %q", name, value)
+			}
+		}
+	}
+}
+
+func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
+	const boundary, bucket = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
+	tests := map[string]struct {
+		parameters map[string]string
+		want       settings.Parameters
+	}{
+		"nothing": {nil, settings.Parameters{
+			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
+			ExistingRoles: plan.ReportExisting, Allowed: agent.DefaultAllowed(),
+		}},
+		"everything": {map[string]string{
+			"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours", "SourceBucketName": "sources-of-ours",
+			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
+			"AllowedModels": "anthropic.*, us.anthropic.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-AbCdEf1234",
+			"AllowedCredentialProviders": "crm,erp", "AllowedAudiences": "https://example.com/*",
+		}, settings.Parameters{
+			PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/ours", SourceBucketName: "sources-of-ours",
+			ExistingRoles: plan.AdoptExisting, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
+			Allowed: agent.Allowed{
+				Models: []string{"anthropic.*", "us.anthropic.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-AbCdEf1234"},
+				CredentialProviders: []string{"crm", "erp"}, Audiences: []string{"https://example.com/*"},
+			},
+		}},
+		"lists of nothing": {map[string]string{"AllowedModels": "", "AllowedRepositories": " , "}, settings.Parameters{
+			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
+			ExistingRoles: plan.ReportExisting,
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := load(t, given(test.parameters)).resources["SettingsParameter"].properties
+			got, err := settings.ParseParameters([]byte(p["Value"].(string)), agent.Place{Partition: "aws", Region: "us-east-1", Account: "123456789012"})
+			if err != nil {
+				t.Fatalf("the code refuses %s: %v", p["Value"], err)
+			}
+			equal := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".given" }, cmp.Ignore())
+			empty := cmp.Transformer("nothing", func(list []string) string { return strings.Join(list, "\n") })
+			if diff := cmp.Diff(test.want, got, equal, empty); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+			if p["Name"] != "/rolekeeper/rolekeeper/settings" || p["Type"] != "String" || p["Tier"] != "Advanced" {
+				t.Errorf("the parameter is %v", p)
+			}
+		})
+	}
+}
+
+// The settings name the parameters that decide anything but the stack itself.
+func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
+	s := load(t, home())
+	var value map[string]any
+	if err := json.Unmarshal([]byte(s.resources["SettingsParameter"].properties["Value"].(string)), &value); err != nil {
+		t.Fatal(err)
+	}
+	for name := range s.parameters {
+		ofTheStack := slices.Contains([]string{"MaximumConcurrency", "LogRetentionDays"}, name)
+		if _, there := value[name]; there == ofTheStack {
+			t.Errorf("%s is in the settings: %v", name, there)
+		}
+	}
+	if got, want := len(value), len(s.parameters)-2; got != want {
+		t.Errorf("%d settings, want %d", got, want)
+	}
+	variables := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables")
+	if got := at(variables, "SETTINGS_PARAMETER"); got != "/rolekeeper/rolekeeper/settings" || got != at(s.outputs, "SettingsParameter", "Value") {
+		t.Errorf("reconcile reads %v, the output is %v", got, at(s.outputs, "SettingsParameter", "Value"))
+	}
+}
+
+func TestEveryParameterIsDocumentedWithItsDefault(t *testing.T) {
+	data, err := os.ReadFile("../../docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range load(t, home()).parameters {
+		value := "`" + fmt.Sprint(at(p, "Default")) + "`"
+		if value == "``" {
+			value = "empty"
+		}
+		if row := "| `" + name + "` | " + value + " | "; strings.Count(string(data), row) != 1 {
+			t.Errorf("docs/deploy.md has no row %q", row)
+		}
+	}
+}
