@@ -316,6 +316,7 @@ func TestWhatIsAnAgentsOwnNeedsNoList(t *testing.T) {
 		{"a", "A-0123456789", false},
 		{"a", "a0123456789", false},
 		{"a", "b_mem-0123456789", false},
+		{"a", "_mem-0123456789", false},
 		{"a_mem", "a_mem-0123456789", true},
 		{"a_mem", "a-0123456789", false},
 	} {

@@ -192,6 +192,7 @@ func TestOperatorsAreUsersAndRolesOfTheAccount(t *testing.T) {
 		"arn:aws:iam::123456789012:role/op?":                          false,
 		"arn:aws:iam::123456789012:role/op\"}":                        false,
 		"*":                                                           false,
+		"role/op":                                                     false,
 		"op":                                                          false,
 	} {
 		text, err := json.Marshal(map[string][]string{"OperatorPrincipalArns": {arn}})
