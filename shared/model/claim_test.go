@@ -44,6 +44,23 @@ func TestAConfigWaitsOnce(t *testing.T) {
 	}
 }
 
+func TestARoleIsBeingTakenOverUntilItIsNotAnyMore(t *testing.T) {
+	first := model.Claim{}.WithAdopting(model.RuntimeRole)
+	c := first.WithAdopting(model.BuildRole, model.RuntimeRole)
+	if diff := cmp.Diff([]model.RoleKind{model.BuildRole, model.RuntimeRole}, c.Adopting); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if left := c.WithoutAdopting(model.BuildRole); !slices.Equal(left.Adopting, []model.RoleKind{model.RuntimeRole}) {
+		t.Errorf("left: %v", left.Adopting)
+	}
+	if none := c.WithoutAdopting(model.RuntimeRole, model.BuildRole); len(none.Adopting) > 0 {
+		t.Errorf("left: %v", none.Adopting)
+	}
+	if len(first.Adopting) != 1 || len(c.Adopting) != 2 {
+		t.Error("the claims given were changed")
+	}
+}
+
 func TestANonceCountsForItsKindAlone(t *testing.T) {
 	nonce := model.Nonce(model.RuntimeRole, "random")
 	c := model.Claim{}.WithCreating(model.HashNonce(nonce))
@@ -61,7 +78,7 @@ func TestANonceCountsForItsKindAlone(t *testing.T) {
 }
 
 func FuzzParseClaim(f *testing.F) {
-	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","runtimeRoleId":"AROA1","creating":["x"],"waiting":["configs/b"]}`))
+	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","runtimeRoleId":"AROA1","creating":["x"],"adopting":["runtime"],"waiting":["configs/b"]}`))
 	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a"} `))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := model.ParseClaim(data)

@@ -27,13 +27,13 @@ type LossCause string
 // The causes of losses.
 const (
 	ByPolicy   LossCause = "policy"   // the policy is overwritten or removed, and no other has the grant
-	ByBoundary LossCause = "boundary" // the policy stays, but the boundary does not let the whole grant through
+	ByBoundary LossCause = "boundary" // it stays granted, but the boundary lets it through in part or not at all
 )
 
 // String tells the loss in words.
 func (l Loss) String() string {
 	if l.By == ByBoundary {
-		return fmt.Sprintf("policy %s stays, but the boundary makes ineffective, in whole or in part: %s", l.Policy, l.Grant)
+		return fmt.Sprintf("the boundary makes ineffective, in whole or in part, what policy %s grants: %s", l.Policy, l.Grant)
 	}
 	return fmt.Sprintf("policy %s is replaced or removed, and with it goes: %s", l.Policy, l.Grant)
 }
@@ -176,9 +176,9 @@ func granting(r Role) []granted {
 	return all
 }
 
-// losses gives what adoption would take away: what the policies grant that are
-// overwritten or removed, and neither the desired ones nor those that stay
-// grant; and what the boundary cuts of those that stay.
+// losses gives what adoption would take away. Policies that are overwritten or
+// removed take with them what neither the desired ones nor those that stay
+// grant; the boundary cuts what is left.
 func losses(r Role, boundary policy.Document) []Loss {
 	var goes, stays []granted
 	var within []policy.Document
@@ -192,21 +192,37 @@ func losses(r Role, boundary policy.Document) []Loss {
 			continue
 		}
 		stays = append(stays, g)
-		// What it denies it denies before the adoption and after it.
-		allows := g.document
-		allows.Statements = slices.DeleteFunc(slices.Clone(allows.Statements), func(s policy.Statement) bool { return s.Effect == policy.Deny })
-		within = append(within, allows)
+		within = append(within, permitting(g.document)) // what it denies it denies before and after
 	}
 	var all []Loss
-	for _, g := range goes {
-		for _, grant := range policy.Beyond(g.document, within...) {
-			all = append(all, Loss{Policy: g.name, Grant: grant, By: ByPolicy})
+	add := func(g granted, by LossCause, grants []policy.Grant) {
+		for _, grant := range grants {
+			all = append(all, Loss{Policy: g.name, Grant: grant, By: by})
 		}
+	}
+	for _, g := range goes {
+		lost := policy.Beyond(g.document, within...)
+		add(g, ByPolicy, lost)
+		cut := policy.Beyond(g.document, boundary)
+		add(g, ByBoundary, policy.Beyond(document(g, cut), document(g, lost)))
 	}
 	for _, g := range stays {
-		for _, grant := range policy.Beyond(g.document, boundary) {
-			all = append(all, Loss{Policy: g.name, Grant: grant, By: ByBoundary})
-		}
+		add(g, ByBoundary, policy.Beyond(g.document, boundary))
 	}
 	return all
+}
+
+// document gives grants of a policy as a policy.
+func document(of granted, grants []policy.Grant) policy.Document {
+	d := policy.Document{Version: of.document.Version}
+	for _, g := range grants {
+		d.Statements = append(d.Statements, g.Statement())
+	}
+	return d
+}
+
+// permitting gives the document without its denials.
+func permitting(d policy.Document) policy.Document {
+	d.Statements = slices.DeleteFunc(slices.Clone(d.Statements), func(s policy.Statement) bool { return s.Effect == policy.Deny })
+	return d
 }

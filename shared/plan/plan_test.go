@@ -20,7 +20,7 @@ func document(action string) policy.Document {
 func trust() policy.Document {
 	return policy.New(policy.Statement{
 		Effect: policy.Allow, Principals: policy.Principals{policy.Service: {"bedrock-agentcore.amazonaws.com"}}, Actions: []string{"sts:AssumeRole"},
-	})
+	}.With("StringEquals", "aws:SourceAccount", "123456789012"))
 }
 
 // role gives a role as it should be.
@@ -71,8 +71,11 @@ func lines(p plan.Plan) []string {
 	var all []string
 	for _, s := range p.Steps {
 		what := s.Role
-		if s.Op == plan.ReserveCreation || s.Op == plan.RecordRoles {
+		if s.Claim != "" {
 			what = fmt.Sprint(s.Claim, s.Kinds, s.RoleIDs)
+		}
+		if len(s.Adopting) > 0 {
+			what += fmt.Sprint(" adopting ", s.Adopting)
 		}
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", s.Op, what, s.Policy, s.Reason)))
 	}
