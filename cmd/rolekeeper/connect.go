@@ -7,7 +7,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
@@ -33,5 +37,8 @@ func connect(ctx context.Context, region string) (account, error) {
 		// Otherwise the SDK writes a line for every status without a checksum.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
-	return account{id: aws.ToString(who.Account), region: ac.Region, objects: objects}, nil
+	return account{
+		id: aws.ToString(who.Account), region: ac.Region, objects: objects, buckets: objects, iam: iam.NewFromConfig(ac),
+		parameters: ssm.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
+	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/naming"
 )
 
@@ -20,11 +21,11 @@ import (
 const (
 	exitGood     = 0
 	exitError    = 1 // the question could not be answered
-	exitProblems = 3 // the answer is that the config has problems
+	exitProblems = 3 // the answer is that there are problems
 )
 
 // errProblems ends a command that has told all it has to tell.
-var errProblems = errors.New("the config has problems")
+var errProblems = errors.New("there are problems")
 
 // program is the tool with everything it takes from outside.
 type program struct {
@@ -34,10 +35,15 @@ type program struct {
 	connect        func(ctx context.Context, region string) (account, error)
 }
 
-// account is where statuses are read: an AWS account in one region.
+// account is an AWS account in one region, with what is read of it.
 type account struct {
 	id, region string
 	objects    configstore.ReadAPI
+	buckets    bucketAPI
+	iam        iamAPI
+	parameters parameter.API
+	queues     queueAPI
+	trails     trailAPI
 }
 
 // run carries out the command in args, without the program's name, and gives
@@ -70,9 +76,10 @@ func (p program) root() *cobra.Command {
 		Long: `Rolekeeper makes and keeps the IAM roles that AgentCore agents need: you upload
 an agent config to S3 and read the answer beside it.
 
-This tool shows the roles before the upload and the answer after it. It changes
-nothing.`,
-		Example: `  rolekeeper render .bedrock_agentcore.yaml
+This tool shows the roles before the upload and the answer after it, and looks at
+an account before Rolekeeper is deployed to it. It changes nothing.`,
+		Example: `  rolekeeper preflight
+  rolekeeper render .bedrock_agentcore.yaml
   rolekeeper status team/agent.yaml`,
 		Version:           version(debug.ReadBuildInfo()),
 		SilenceErrors:     true, // told by run, cleaned
@@ -84,7 +91,7 @@ nothing.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.statusCommand())
+	root.AddCommand(p.renderCommand(), p.statusCommand(), p.preflightCommand())
 	return root
 }
 

@@ -34,7 +34,7 @@ func newWorld() *world {
 		if region == "" {
 			region = w.Region
 		}
-		return account{w.Account, region, w.S3("developer")}, nil
+		return account{id: w.Account, region: region, objects: w.S3("developer")}, nil
 	}
 	return w
 }
