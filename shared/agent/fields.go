@@ -214,6 +214,15 @@ const (
 	digestLength = 64
 )
 
+// untagged gives the name of a repository without tag and digest, and whether
+// all of it is as ECR has it.
+func untagged(s string) (name string, valid bool) {
+	after := repositoryTag.FindStringSubmatch(s)
+	name = strings.TrimSuffix(s, after[0])
+	valid = len(after[1]) <= maxTag && (after[2] == "" || len(after[2]) == digestLength)
+	return name, valid && len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
+}
+
 // repository gives the name of an ECR repository of ours, given by URI or by
 // name, with or without tag and digest. Names follow ECR's rules (API
 // reference, CreateRepository: repositoryName).
@@ -235,9 +244,7 @@ func (e *entry) repository(f field) (name string, ok bool) {
 	if hosted {
 		rest = below
 	}
-	after := repositoryTag.FindStringSubmatch(rest)
-	name = strings.TrimSuffix(rest, after[0])
-	valid := len(after[1]) <= maxTag && (after[2] == "" || len(after[2]) == digestLength) && len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
+	name, valid := untagged(rest)
 	shown := "NAME"
 	if valid {
 		shown = cut(name)
