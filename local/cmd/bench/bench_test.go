@@ -205,7 +205,7 @@ func TestAProgramThatDoesNotPollIsAnError(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startOnce(t.Context(), program, nil); !errors.Is(err, errNoPoll) {
+	if _, err := startOnce(t.Context(), program, nil, ""); !errors.Is(err, errNoPoll) {
 		t.Errorf("error %v", err)
 	}
 }

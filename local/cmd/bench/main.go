@@ -59,7 +59,7 @@ func run(ctx context.Context, out io.Writer, goflags string) error {
 		return err
 	}
 	// After the local AWS has stopped, so that nothing else runs meanwhile.
-	if err := measureStarts(ctx, programs); err != nil {
+	if err := measureStarts(ctx, programs, work.parameter); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s, %s/%s, %d cores\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
@@ -107,7 +107,7 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 
 	w, remove := newWatcher(a)
 	defer remove()
-	var figures work
+	figures := work{parameter: fmt.Sprint(a.Stack().Resources["SettingsParameter"].Properties["Value"])}
 	if err := figures.oneByOne(ctx, w, func() error {
 		return peaks(func(p *program) *int64 { return &p.peakOne })
 	}); err != nil {

@@ -31,6 +31,8 @@ const (
 
 // work is what was measured on the local AWS.
 type work struct {
+	parameter string // value of the stack's settings parameter
+
 	ready []float64 // milliseconds from upload to ready, one config after the other, sorted
 
 	create, change, unchanged calls // of one container agent

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
 func main() {
@@ -19,7 +20,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	h := handler{s3.NewFromConfig(cfg), sqs.NewFromConfig(cfg), iam.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg)}
+	h := handler{s3.NewFromConfig(cfg), sqs.NewFromConfig(cfg), iam.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg), ssm.NewFromConfig(cfg)}
 	lambda.Start(h.handle)
 }
 
@@ -28,6 +29,7 @@ type handler struct {
 	queues  *sqs.Client
 	roles   *iam.Client
 	bus     *eventbridge.Client
+	values  *ssm.Client
 }
 
 // handle calls each client, so that the linker keeps what a call needs.
@@ -44,6 +46,9 @@ func (h handler) handle(ctx context.Context) error {
 	if _, err := h.roles.CreateRole(ctx, &iam.CreateRoleInput{}); err != nil {
 		return err
 	}
-	_, err := h.bus.PutEvents(ctx, &eventbridge.PutEventsInput{})
+	if _, err := h.bus.PutEvents(ctx, &eventbridge.PutEventsInput{}); err != nil {
+		return err
+	}
+	_, err := h.values.GetParameter(ctx, &ssm.GetParameterInput{})
 	return err
 }
