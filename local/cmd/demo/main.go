@@ -1,5 +1,6 @@
 // Command demo shows the main job on the local AWS: two good configs and a
-// faulty one are uploaded, and what they led to is read back and told. It ends
+// faulty one are uploaded, roles that the starter toolkit made are adopted, and
+// what all of it led to is read back and told. It ends
 // with an error when anything is not as it should be. KEEP=1 leaves the local
 // AWS running; DENY_CREATE_ROLE=1 shows how a failure looks.
 package main
@@ -97,7 +98,10 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	started := time.Now()
 	p := &printer{out: out}
 	p.title("A local AWS comes up, with the stack of template.yaml and the functions' own binaries")
-	a, err := local.Start(ctx, local.Options{Template: "template.yaml", Account: account, Region: region, TimeScale: timeScale})
+	a, err := local.Start(ctx, local.Options{
+		Template: "template.yaml", Account: account, Region: region, TimeScale: timeScale,
+		Parameters: map[string]string{"OperatorPrincipalArns": operator},
+	})
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,10 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 			return fmt.Errorf("%s: %w", u.key, err)
 		}
 	}
+	p.title("%d. an agent, called %s, whose roles the starter toolkit made", len(uploads())+1, veteran)
+	if err := w.adoption(ctx, p); err != nil {
+		return fmt.Errorf("%s: %w", veteranKey, err)
+	}
 	p.title("What was called on AWS, by function")
 	for _, line := range w.callCounts() {
 		p.line("%s", line)
@@ -121,8 +129,8 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	if err := errorsOf(a); err != nil {
 		return err
 	}
-	p.title("Done in %.1f s: %d roles made, %d config refused; every fact above was read back from the local AWS",
-		time.Since(started).Seconds(), w.made, w.refused)
+	p.title("Done in %.1f s: %d roles made, %d adopted, %d config refused; every fact above was read back from the local AWS",
+		time.Since(started).Seconds(), w.made, w.adopted, w.refused)
 	if getenv("KEEP") != "" {
 		keep(p, a)
 		<-ctx.Done()
@@ -149,6 +157,7 @@ func keep(p *printer, a *local.AWS) {
 	}
 	p.line("go run ./cmd/rolekeeper status")
 	p.line("go run ./cmd/rolekeeper status configs/support/claims.yaml")
+	p.line("go run ./cmd/rolekeeper plan --all")
 	p.line("curl -s '%s/_local/calls?caller=reconcile' | head -c 2000", a.Endpoint())
 	p.line("curl -s %s/_local/logs/reconcile", a.Endpoint())
 	p.line("aws s3 cp my.yaml s3://%s/configs/my.yaml     # if you have the AWS CLI", naming.ConfigBucket(account, region))

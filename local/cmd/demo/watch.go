@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +32,7 @@ type watcher struct {
 	roles   *iamrole.Client
 	bucket  string
 
-	made, refused int // roles read, configs refused
+	made, adopted, refused int // roles made and adopted, all read back; configs refused
 }
 
 func newWatcher(a *local.AWS) *watcher {
@@ -45,23 +44,11 @@ func newWatcher(a *local.AWS) *watcher {
 
 // act uploads a config, waits for what follows and tells it.
 func (w *watcher) act(ctx context.Context, p *printer, u upload) error {
-	events, started := len(w.aws.Events()), time.Now()
-	_, err := w.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: &w.bucket, Key: &u.key, Body: bytes.NewReader([]byte(u.config))})
-	if err != nil {
-		return fmt.Errorf("upload: %w", err)
-	}
-	p.line("uploaded s3://%s/%s", w.bucket, u.key)
-	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
-	defer cancel()
-	if err := w.aws.WaitIdle(ctx); err != nil {
+	started := time.Now()
+	if err := w.upload(ctx, p, u.key, u.config); err != nil {
 		return err
 	}
 	took := time.Since(started)
-	for _, e := range w.aws.Events()[events:] {
-		if about, of := subject(e); of {
-			p.line("event    %-11s %s: %s", e.Source, e.DetailType, about)
-		}
-	}
 	s, err := w.status(ctx, u.key)
 	if err != nil {
 		return err
@@ -72,6 +59,33 @@ func (w *watcher) act(ctx context.Context, p *printer, u upload) error {
 	}
 	w.refused++
 	return tellFaults(p, s, u)
+}
+
+// upload uploads a config, waits until nothing is left to do and tells the
+// events on the way.
+func (w *watcher) upload(ctx context.Context, p *printer, key, config string) error {
+	events := len(w.aws.Events())
+	_, err := w.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: &w.bucket, Key: &key, Body: strings.NewReader(config)})
+	if err != nil {
+		return fmt.Errorf("upload: %w", err)
+	}
+	p.line("uploaded s3://%s/%s", w.bucket, key)
+	if err := w.wait(ctx); err != nil {
+		return err
+	}
+	for _, e := range w.aws.Events()[events:] {
+		if about, of := subject(e); of {
+			p.line("event    %-11s %s: %s", e.Source, e.DetailType, about)
+		}
+	}
+	return nil
+}
+
+// wait waits until nothing is left to do.
+func (w *watcher) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	return w.aws.WaitIdle(ctx)
 }
 
 // subject gives what an event is about, and whether it is of the story: an
