@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,14 +67,13 @@ type bucket struct {
 
 func (p program) bucket(ctx context.Context, f statusFlags) (bucket, error) {
 	a, err := p.connect(ctx, f.region)
-	if err != nil {
-		return bucket{}, err
-	}
-	name := f.bucket
-	if name == "" {
-		name = naming.ConfigBucket(a.id, a.region)
-	}
-	return bucket{configstore.NewReader(a.objects, name, a.id), name, fmt.Sprintf("account %s, Region %s", a.id, a.region)}, nil
+	return a.bucket(f.bucket), err
+}
+
+// bucket gives the bucket of a name; no name gives the stack's.
+func (a account) bucket(name string) bucket {
+	name = cmp.Or(name, naming.ConfigBucket(a.id, a.region))
+	return bucket{configstore.NewReader(a.objects, name, a.id), name, fmt.Sprintf("account %s, Region %s", a.id, a.region)}
 }
 
 // unreadable adds to an error of S3 what mostly is behind it.
@@ -180,26 +180,15 @@ func (b bucket) all(ctx context.Context, keys []string) ([]status.Status, error)
 	read := make([]status.Status, len(keys))
 	errs := make([]error, len(keys))
 	var failed atomic.Bool // once one cannot be read the rest is not tried
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range min(readers, len(keys)) {
-		wg.Go(func() {
-			for i := range next {
-				if failed.Load() {
-					continue
-				}
-				read[i], errs[i] = b.status(ctx, keys[i])
-				if err := errs[i]; err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, fault.ErrNotFound) {
-					failed.Store(true)
-				}
-			}
-		})
-	}
-	for i := range keys {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	each(readers, len(keys), func(i int) {
+		if failed.Load() {
+			return
+		}
+		read[i], errs[i] = b.status(ctx, keys[i])
+		if err := errs[i]; err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, fault.ErrNotFound) {
+			failed.Store(true)
+		}
+	})
 	var good []status.Status
 	var damaged []error
 	for i, err := range errs {
@@ -213,6 +202,24 @@ func (b bucket) all(ctx context.Context, keys []string) ([]status.Status, error)
 		}
 	}
 	return good, errors.Join(damaged...)
+}
+
+// each calls do for 0 to n-1, at most so many times at once.
+func each(atOnce, n int, do func(i int)) {
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(atOnce, n) {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
 }
 
 // jsonList writes statuses as one list.

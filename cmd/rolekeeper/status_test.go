@@ -74,6 +74,7 @@ func fullStatus() status.Status {
 	return status.Status{
 		V: status.Version, Config: status.Config{Key: "configs/team/full.yaml", VersionID: "v2", AppliedVersionID: "v1"},
 		SettingsHash: "0123456789abcdef", TemplateVersion: 1, Outcome: status.Blocked, Summary: "One role cannot be kept up.", WakeAt: at(13),
+		Requests: []status.Request{{ID: "20261122T120000Z-0123abcd", Outcome: status.RequestRefused, Message: "it came too late"}},
 		Agents: []status.Agent{{
 			Name: "full", Phase: status.PhaseActive, Applied: map[string]string{"runtime/trust": digest("1"), "build/trust": digest("2")},
 			RuntimeRoleARN: "arn:runtime", BuildRoleARN: "arn:build", Repository: "images", Project: "builder",

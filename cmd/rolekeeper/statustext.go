@@ -22,6 +22,9 @@ func statusText(t *terminal, s status.Status) {
 		agentText(t, a)
 		t.line("")
 	}
+	for _, r := range s.Requests {
+		t.line("request %s: %s: %s", r.ID, r.Outcome, r.Message)
+	}
 	t.field("version looked at", s.Config.VersionID)
 	t.field("version applied", s.Config.AppliedVersionID)
 	t.field("settings", s.SettingsHash)
