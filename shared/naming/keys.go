@@ -92,8 +92,18 @@ func RoleClaimKey(agent string) string { return RoleClaimKeyOf(Hash(agent)) }
 func RoleClaimKeyOf(hash string) string { return RoleClaimPrefix + hash + ".json" }
 
 // ProjectClaimKey gives the key of the claim on a container agent's CodeBuild project.
-func ProjectClaimKey(agent string) string {
-	return ClaimPrefix + "projects/" + Sanitise(agent) + ".json"
+func ProjectClaimKey(agent string) string { return projectClaimKey(Sanitise(agent)) }
+
+func projectClaimKey(sanitised string) string { return ClaimPrefix + "projects/" + sanitised + ".json" }
+
+const repositoryPrefix = "bedrock-agentcore-"
+
+// RepositoryClaimKey gives the key of the claim whose agent has the ECR
+// repository by default: that on its project, which is named after the agent in
+// the same way. Other repositories have none.
+func RepositoryClaimKey(repository string) (key string, ok bool) {
+	sanitised, ok := strings.CutPrefix(repository, repositoryPrefix)
+	return projectClaimKey(sanitised), ok
 }
 
 // ClaimIndexKey gives the key of the list of claims that a config may hold.

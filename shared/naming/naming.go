@@ -90,7 +90,7 @@ func Sanitise(agent string) string {
 func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
 // Repository gives the name of the ECR repository of an agent whose config names none.
-func Repository(agent string) string { return "bedrock-agentcore-" + Sanitise(agent) }
+func Repository(agent string) string { return repositoryPrefix + Sanitise(agent) }
 
 // Project gives the name of the agent's CodeBuild project.
 func Project(agent string) string { return "bedrock-agentcore-" + Sanitise(agent) + "-builder" }

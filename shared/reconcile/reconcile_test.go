@@ -487,6 +487,35 @@ func TestARoleOfAnotherConfigIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheRepositoryOfAnotherConfigsAgentIsRefused(t *testing.T) {
+	pushing := func(repository string) string {
+		return strings.Replace(agentsNamed("pusher", "sibling"), "aws: {}", "aws:\n      ecr_repository: "+repository, 1)
+	}
+	for name, c := range map[string]struct {
+		repository string
+		want       status.Outcome
+	}{
+		"that of another config's agent": {naming.Repository("my_agent"), status.Rejected},
+		"that of a sibling":              {naming.Repository("sibling"), status.Ready},
+		"its own":                        {naming.Repository("pusher"), status.Ready},
+		"that of nobody's agent":         {naming.Repository("nobody"), status.Ready},
+		"one of no agent":                {"team/my_agent", status.Ready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, container)
+			w.upload(other, agentsNamed("sibling", "pusher"))
+			w.settle()
+			w.upload(other, pushing(c.repository))
+			w.settle()
+			wantOutcome(t, w, other, c.want)
+			if got := slices.Contains(codes(w.status(other)), "repository-of-other-config"); got != (c.want == status.Rejected) {
+				t.Errorf("problems %v", w.status(other).Problems)
+			}
+		})
+	}
+}
+
 func TestTheRoleOfARemovedAgentIsNotTakenForSomebodyElses(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, agentsNamed("own"))

@@ -199,9 +199,44 @@ func (v *view) readStatus(ctx context.Context) error {
 	return nil
 }
 
-// foreign finds roles that the config names and another config made: they are
-// not to be shared behind its owner's back.
+// foreign finds what the config names and another config has: roles, and the
+// repositories that agents have by default. They are not to be shared behind
+// their owner's back.
 func (v *view) foreign(ctx context.Context, want desired.State) ([]fault.Problem, error) {
+	roles, err := v.foreignRoles(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	repositories, err := v.foreignRepositories(ctx)
+	return append(roles, repositories...), err
+}
+
+// foreignRepositories finds repositories of other configs' agents: who may push
+// there decides what those agents run.
+func (v *view) foreignRepositories(ctx context.Context) ([]fault.Problem, error) {
+	var problems []fault.Problem
+	for _, a := range v.cfg.Agents {
+		key, named := naming.RepositoryClaimKey(a.Repository)
+		if !named || a.Deployment != agent.Container || a.Repository == naming.Repository(a.Name) {
+			continue
+		}
+		c, err := v.readClaim(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Config != v.key {
+			problems = append(problems, a.Problem("repository-of-other-config", "aws.ecr_repository",
+				fmt.Sprintf("repository %s is that of agent %q of %s", a.Repository, c.Agent, c.Config),
+				"leave the field empty to get a repository of this agent's own, or put both agents into one config"))
+		}
+	}
+	return problems, nil
+}
+
+func (v *view) foreignRoles(ctx context.Context, want desired.State) ([]fault.Problem, error) {
 	var problems []fault.Problem
 	for _, e := range want.External() {
 		if e.Role.Hash == "" {
