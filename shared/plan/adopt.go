@@ -155,7 +155,6 @@ func limit(r Role) (boundary policy.Document, obstacle string) {
 // granted is a policy of a role as it was read.
 type granted struct {
 	name     string // of an inline policy, or the ARN of a managed one
-	inline   bool
 	document policy.Document
 	err      error // it cannot be parsed
 }
@@ -165,12 +164,12 @@ func granting(r Role) []granted {
 	var all []granted
 	for _, name := range slices.Sorted(maps.Keys(r.Observed.Policies)) {
 		d, err := policy.Parse(r.Observed.Policies[name])
-		all = append(all, granted{name, true, d, err})
+		all = append(all, granted{name, d, err})
 	}
 	for _, arn := range r.Observed.Attached {
 		if raw, known := r.Managed[arn]; known {
 			d, err := policy.Parse(raw)
-			all = append(all, granted{arn, false, d, err})
+			all = append(all, granted{arn, d, err})
 		}
 	}
 	return all
@@ -186,8 +185,7 @@ func losses(r Role, boundary policy.Document) []Loss {
 		within = append(within, d)
 	}
 	for _, g := range granting(r) {
-		_, wanted := r.Desired.Policies[g.name]
-		if g.inline && (wanted || template(r.Desired.Agent, g.name)) {
+		if _, wanted := r.Desired.Policies[g.name]; wanted || template(r.Desired.Agent, g.name) {
 			goes = append(goes, g)
 			continue
 		}

@@ -118,6 +118,19 @@ func TestAdoption(t *testing.T) {
 			[]plan.Role{input(model.RuntimeRole, stranger, requested), input(model.BuildRole, stranger, requested, escalating)},
 			append(slices.Clone(whole), "refused role-build role-hostile"),
 		},
+		"takes all policies away that have names of ours": {
+			[]plan.Role{input(model.RuntimeRole, adopting, func(r *plan.Role) {
+				for _, name := range []string{naming.RuntimePolicy("a"), naming.RuntimePolicy("b"), naming.IdentityPolicy, naming.JWTPolicy, naming.BuildPolicy} {
+					r.Observed.Policies[name] = document("s3:*").JSON()
+				}
+			})},
+			[]string{
+				"delete-policy role-runtime " + naming.JWTPolicy + " adopt", "delete-policy role-runtime " + naming.IdentityPolicy + " adopt",
+				"delete-policy role-runtime " + naming.RuntimePolicy("a") + " adopt", "delete-policy role-runtime " + naming.BuildPolicy + " adopt",
+				"finish-adoption " + claim + "[] map[] adopting [runtime]  adopt",
+				"found runtime/policy/" + naming.RuntimePolicy("b") + " extra repaired=false",
+			},
+		},
 		"that was interrupted goes on, whatever the settings say now": {
 			[]plan.Role{input(model.RuntimeRole, stranger, adopting)}, slices.Concat(rest, extras),
 		},
@@ -204,6 +217,10 @@ func TestARefusalSaysWhatIsSoAndWhatCanBeDone(t *testing.T) {
 			notOurs + ". It cannot be adopted: its ARN is arn:aws:iam::123456789012:role/x/role-runtime, not arn:aws:iam::123456789012:role/role-runtime", remove, false},
 		"unknown": {[]func(*plan.Role){func(r *plan.Role) { r.Managed = nil }},
 			notOurs + ". It cannot be adopted: what managed policy " + attached + " grants is not known", remove, false},
+		"unknown boundary": {
+			[]func(*plan.Role){func(r *plan.Role) { delete(r.Managed, "arn:boundary") }},
+			notOurs + ". It cannot be adopted: what managed policy arn:boundary grants is not known", remove, false,
+		},
 		"boundary": {[]func(*plan.Role){func(r *plan.Role) { r.Managed["arn:boundary"] = "[]" }},
 			notOurs + ". It cannot be adopted: the boundary arn:boundary cannot be judged: read policy document: want an object, have a list", remove, false},
 	} {
@@ -302,6 +319,12 @@ func TestTheHashOfAnAdoptionIsOfAllThatDecidesIt(t *testing.T) {
 	}
 	if none := hash("a", func(r *plan.Role) { r.Requested = false }); none != "" {
 		t.Errorf("a plan that adopts nothing has the hash %s", none)
+	}
+	beside := plan.Compute([]plan.Role{
+		input(model.RuntimeRole, stranger, requested), input(model.BuildRole, func(r *plan.Role) { r.Observed.Description = "edited" }),
+	}, []plan.ServiceLinkedRole{{Name: "L", Service: "l"}})
+	if h := beside.AdoptionHash("a"); h != first || beside.AdoptionHash("") != first {
+		t.Errorf("what else is done changes the hash to %s", h)
 	}
 	seen := map[string]string{first: "the first"}
 	for name, change := range map[string]func(*plan.Role){

@@ -76,6 +76,17 @@ func TestWhatGoesBeyond(t *testing.T) {
 			allows(`"Action":"*","Resource":"*"`),
 			`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotAction":"s3:Get*","NotResource":"arn:aws:s3:::a*"}}`,
 		}, []string{"s3:PutObject on arn:aws:s3:::b/*"}},
+		"what is denied but for a part of it": {allows(`"Action":"s3:Get*","Resource":"arn:aws:s3:::a*"`), []string{
+			allows(`"Action":"*","Resource":"*"`),
+			`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotAction":"s3:GetObject","NotResource":"arn:aws:s3:::ab"}}`,
+		}, []string{"s3:Get* on arn:aws:s3:::a*"}},
+		"what is denied by a variable": {allows(`"Action":"s3:*","Resource":"arn:aws:s3:::bob"`), []string{
+			allows(`"Action":"*","Resource":"*"`),
+			`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:s3:::${aws:username}"}}`,
+		}, []string{"s3:* on arn:aws:s3:::bob"}},
+		"what is denied by half an ARN": {allows(`"Action":"sqs:*","Resource":"arn:aws:sqs:r:1:q"`), []string{
+			allows(`"Action":"*","Resource":"*"`), `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:sqs"}}`,
+		}, []string{"sqs:* on arn:aws:sqs:r:1:q"}},
 		"denials are not grants": {`{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`, nil, nil},
 		"a variable in documents of two versions": {
 			allows(`"Action":"s3:*","Resource":"arn:aws:s3:::${aws:username}"`),
@@ -251,6 +262,11 @@ func TestNothingThatIsLostGoesUntold(t *testing.T) {
 			within = append(within, policy.New(rapid.SampledFrom(d.Statements).Draw(t, "covered")))
 		}
 		grants := policy.Beyond(d, within...)
+		for _, g := range grants {
+			if (g.Actions == nil) == (g.NotActions == nil) || (g.Resources == nil) == (g.NotResources == nil) {
+				t.Fatalf("half a grant, or more than one: %+v", g)
+			}
+		}
 		for _, c := range rapid.SliceOfN(anyCall(), 20, 20).Draw(t, "calls") {
 			told := slices.ContainsFunc(grants, func(g policy.Grant) bool { return j.applies(g, d.Version, c) })
 			granted := j.allowed(c, false, d)

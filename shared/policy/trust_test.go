@@ -102,10 +102,11 @@ func TestTrustBeyond(t *testing.T) {
 		"the account behind one letter": {
 			arn("StringLike", "arn:aws:bedrock-agentcore:us-west-?:123456789012:*"), []string{untied},
 		},
-		"the account behind a variable": {arn("ArnLike", "arn:aws:bedrock-agentcore:${aws:x}:123456789012:*"), []string{untied}},
-		"half an ARN":                   {arn("ArnLike", "arn:aws:bedrock-agentcore:us-west-2:123456789012"), []string{untied}},
-		"an ARN unless there is none":   {arn("ArnLikeIfExists", "arn:aws:bedrock-agentcore:us-west-2:123456789012:*"), []string{untied}},
-		"another service":               {strings.Replace(fine, "bedrock-agentcore", "lambda", 1), []string{"statement 1 lets Service lambda.amazonaws.com assume the role"}},
+		"the account behind a variable":        {arn("ArnLike", "arn:aws:${aws:x}:123456789012:*"), []string{untied}},
+		"the account where a variable puts it": {arn("StringLike", "arn:aws:${aws:x}:123456789012:*"), []string{untied}},
+		"half an ARN":                          {arn("ArnLike", "arn:aws:bedrock-agentcore:us-west-2:123456789012"), []string{untied}},
+		"an ARN unless there is none":          {arn("ArnLikeIfExists", "arn:aws:bedrock-agentcore:us-west-2:123456789012:*"), []string{untied}},
+		"another service":                      {strings.Replace(fine, "bedrock-agentcore", "lambda", 1), []string{"statement 1 lets Service lambda.amazonaws.com assume the role"}},
 		"a service more": {
 			strings.Replace(fine, `"bedrock-agentcore.amazonaws.com"`, `["bedrock-agentcore.amazonaws.com","ec2.amazonaws.com"]`, 1),
 			[]string{"statement 1 lets Service ec2.amazonaws.com assume the role"},
