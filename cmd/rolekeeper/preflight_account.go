@@ -104,7 +104,7 @@ func selectsWritesAdvanced(s cloudtrailtypes.AdvancedEventSelector) bool {
 				return false
 			}
 		case "eventSource":
-			if f.Equals != nil || f.StartsWith != nil || f.EndsWith != nil || f.NotStartsWith != nil || f.NotEndsWith != nil ||
+			if len(f.Equals)+len(f.StartsWith)+len(f.EndsWith)+len(f.NotStartsWith)+len(f.NotEndsWith) > 0 ||
 				slices.Contains(f.NotEquals, "iam.amazonaws.com") || slices.Contains(f.NotEquals, "bedrock-agentcore.amazonaws.com") {
 				return false
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (s *site) deployed() *site {
 	}
 	s.buckets[naming.ConfigBucket(s.id, s.region)] = &siteBucket{}
 	source := naming.SourceBucket(s.id, s.region)
-	policy, _, err := withStatements("", i.sourceStatements(source))
+	policy, _, _, err := withStatements("", i.sourceStatements(source))
 	if err != nil {
 		panic(err)
 	}
@@ -125,6 +126,16 @@ func (s *site) call(service, operation string, about *string) error {
 	call := service + ":" + operation + " " + aws.ToString(about)
 	s.calls = append(s.calls, call)
 	return s.refuse(call)
+}
+
+// deny refuses every call that begins so.
+func (s *site) deny(prefix string) {
+	s.refuse = func(call string) error {
+		if strings.HasPrefix(call, prefix) {
+			return awsfake.APIError("AccessDeniedException", "no")
+		}
+		return nil
+	}
 }
 
 // httpError is an error as the SDK makes it of an answer that has no code.
@@ -185,7 +196,8 @@ func (s *site) GetAccountAuthorizationDetails(_ context.Context, in *iam.GetAcco
 	return out, nil
 }
 
-// bucket gives a bucket as a caller of this account and Region gets to it.
+// bucket gives a bucket as a caller of this account and Region gets to it. A
+// call that does not say whose it must be could reach anybody's, and is refused.
 func (s *site) bucket(operation string, name, owner *string) (*siteBucket, error) {
 	if err := s.call("s3", operation, name); err != nil {
 		return nil, err
@@ -194,7 +206,9 @@ func (s *site) bucket(operation string, name, owner *string) (*siteBucket, error
 	switch {
 	case b == nil:
 		return nil, httpError(http.StatusNotFound, "NotFound")
-	case b.owner != "" && (owner == nil || *owner != b.owner):
+	case owner == nil:
+		return nil, errors.New("no owner is expected of bucket " + *name)
+	case *owner != cmp.Or(b.owner, s.id):
 		return nil, httpError(http.StatusForbidden, "Forbidden")
 	case b.region != "" && b.region != s.region:
 		return nil, httpError(http.StatusMovedPermanently, "MovedPermanently")

@@ -89,7 +89,7 @@ func (i *inspection) sourcePolicy(ctx context.Context, name string) finding {
 	if err != nil {
 		return notRead(check, name, err)
 	}
-	merged, missing, err := withStatements(there, i.sourceStatements(name))
+	merged, missing, others, err := withStatements(there, i.sourceStatements(name))
 	if err != nil {
 		return notRead(check, name, fmt.Errorf("policy of bucket %s: %w", name, err))
 	}
@@ -101,6 +101,9 @@ func (i *inspection) sourcePolicy(ctx context.Context, name string) finding {
 	if i.flags.teamTag != "" && !slices.Equal(missing, []string{tlsOnly}) {
 		f.Level = levelBad
 		f.What += "; teams can replace each other's sources"
+	}
+	for _, sid := range others {
+		f.Details = append(f.Details, fmt.Sprintf("its own statement %s says something else and stays; take it out when it was for another TeamTag", sid))
 	}
 	return f
 }
@@ -128,18 +131,19 @@ func (i *inspection) sourceStatements(bucket string) []policy.Statement {
 }
 
 // withStatements adds to a bucket's policy, empty for none, those of the
-// statements that it does not have in meaning. It gives the Sids of what it added.
-func withStatements(there string, statements []policy.Statement) (merged string, added []string, err error) {
+// statements that it does not have in meaning. It gives the Sids of what it
+// added, and those of them that the policy has for others of its statements.
+func withStatements(there string, statements []policy.Statement) (merged string, added, others []string, err error) {
 	var d policy.Document
 	if there != "" {
 		if d, err = policy.Parse(there); err != nil {
-			return "", nil, err
+			return "", nil, nil, err
 		}
 	}
 	// Only the newer language has variables; in the older "${" is text.
 	if d.Version != policy.Version2012 {
 		if strings.Contains(there, "${") {
-			return "", nil, fmt.Errorf("\"${\" is text in version %q and a variable in %q: bring the policy to the newer version by hand", d.Version, policy.Version2012)
+			return "", nil, nil, fmt.Errorf("\"${\" is text in version %q and a variable in %q: bring the policy to the newer version by hand", d.Version, policy.Version2012)
 		}
 		d.Version = policy.Version2012
 	}
@@ -153,11 +157,12 @@ func withStatements(there string, statements []policy.Statement) (merged string,
 		}
 		added = append(added, s.Sid)
 		if sids[s.Sid] { // names are unique in a policy, and need not be there
+			others = append(others, s.Sid)
 			s.Sid = ""
 		}
 		d.Statements = append(d.Statements, s)
 	}
-	return string(escapeJSON([]byte(d.JSON()))), added, nil
+	return string(escapeJSON([]byte(d.JSON()))), added, others, nil
 }
 
 // compact writes texts, lists, maps and structs of them as JSON of printable

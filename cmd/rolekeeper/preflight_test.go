@@ -158,6 +158,32 @@ func TestFindings(t *testing.T) {
 			"role rolekeeper-intake-eu-west-1":    {levelBad, []string{"delete"}},
 			"role rolekeeper-reconcile-eu-west-1": {levelOK, nil},
 		}},
+		"nobody may read whether the stack is deployed": {func(s *site) {
+			s.deployed()
+			delete(s.names, "/rolekeeper/rolekeeper/settings")
+			s.deny("iam:GetAccountAuthorizationDetails")
+		}, nil, map[string]expected{
+			"stack rolekeeper":                 {levelUnknown, []string{"iam:GetAccountAuthorizationDetails"}},
+			"config-bucket " + configs:         {levelUnknown, []string{"nobody knows whose"}},
+			"source-bucket " + sources:         {levelUnknown, []string{"nobody knows whose"}},
+			"queue rolekeeper-inbox":           {levelUnknown, nil},
+			"role rolekeeper-intake-eu-west-1": {levelUnknown, nil},
+		}},
+		"a role that no stack made, and nobody may read the parameter": {func(s *site) {
+			s.addRole("rolekeeper-intake-eu-west-1", "")
+			s.deny("ssm:GetParameter")
+		}, nil, map[string]expected{
+			"stack rolekeeper":                 {levelUnknown, []string{"ssm:GetParameter"}},
+			"role rolekeeper-intake-eu-west-1": {levelUnknown, []string{"nobody knows whose"}},
+		}},
+		"no role of the stack, and nobody may read the parameter": {func(s *site) {
+			s.names["rolekeeper-inbox"] = true
+			s.deny("ssm:GetParameter")
+		}, nil, map[string]expected{
+			"stack rolekeeper":                          {levelOK, []string{"not deployed"}},
+			"parameter /rolekeeper/rolekeeper/settings": {levelUnknown, []string{"ssm:GetParameter"}},
+			"queue rolekeeper-inbox":                    {levelBad, nil},
+		}},
 		"policies of the stack's names": {func(s *site) {
 			s.names[boundary+"RolekeeperDeveloperPolicy-eu-west-1"] = true
 			s.names[boundary+"RolekeeperAgentBoundary-eu-west-1"] = true
@@ -224,11 +250,24 @@ func TestFindings(t *testing.T) {
 		"a Region whose name is long": {nil, []string{"--region=" + long}, map[string]expected{
 			"source-bucket bedrock-agentcore-codebuild-sources-111122223333-" + long: {levelBad, []string{"64 characters", "SourceBucketName"}},
 		}},
+		"the longest name that S3 allows": {nil, []string{"--region=ap-northeast-1"}, map[string]expected{
+			"source-bucket bedrock-agentcore-codebuild-sources-111122223333-ap-northeast-1": {levelOK, []string{"makes it"}},
+		}},
 		"a Region whose name is long, with a bucket": {func(s *site) { s.buckets["mine"] = &siteBucket{} }, []string{"--region=" + long, "--source-bucket=mine"},
 			map[string]expected{"source-bucket mine": {levelOK, nil}}},
 		"teams, and a policy that knows none": {func(s *site) { s.deployed() }, []string{"--team-tag=team"}, map[string]expected{
 			"source-bucket-policy " + sources: {levelBad, []string{"NobodyWithoutTeamWritesSources, NoTeamIsAPath, TeamsWriteTheirOwnSources", "${aws:PrincipalTag/team}"}},
 		}},
+		"teams, and a policy that lacks TLS alone": {func(s *site) {
+			i := inspection{account: account{id: s.id, region: s.region}, flags: preflightFlags{teamTag: "team"}}
+			s.buckets["mine"] = &siteBucket{policy: policy.New(i.sourceStatements("mine")[1:]...).JSON()}
+		}, []string{"--team-tag=team", "--source-bucket=mine"}, map[string]expected{"source-bucket-policy mine": {levelWarning, []string{"own: TlsOnly"}}}},
+		"a policy of another tag": {func(s *site) {
+			i := inspection{account: account{id: s.id, region: s.region}, flags: preflightFlags{teamTag: "team"}}
+			s.buckets["mine"] = &siteBucket{policy: policy.New(i.sourceStatements("mine")...).JSON()}
+		}, []string{"--team-tag=group", "--source-bucket=mine"}, map[string]expected{"source-bucket-policy mine": {levelBad, []string{
+			"own: Nobody", "statement NoTeamIsAPath says something else", "statement TeamsWriteTheirOwnSources says something else",
+		}}}},
 		"a policy in the older language": {func(s *site) {
 			s.buckets["mine"] = &siteBucket{policy: `{"Version":"2008-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::mine/${x}"}}`}
 		}, []string{"--source-bucket=mine"}, map[string]expected{"source-bucket-policy mine": {levelUnknown, []string{"by hand"}}}},
@@ -344,6 +383,10 @@ func TestTrailsAreJudgedByTheirSelectors(t *testing.T) {
 		"advanced: without IAM's":           {nil, []fields{{is("eventCategory", "Management"), not("eventSource", "iam.amazonaws.com")}}, levelWarning},
 		"advanced: without AgentCore's":     {nil, []fields{{is("eventCategory", "Management"), not("eventSource", "bedrock-agentcore.amazonaws.com")}}, levelWarning},
 		"advanced: one source":              {nil, []fields{{is("eventCategory", "Management"), is("eventSource", "ec2.amazonaws.com")}}, levelWarning},
+		"advanced: sources that begin so":   {nil, []fields{{is("eventCategory", "Management"), {Field: aws.String("eventSource"), StartsWith: []string{"ec2"}}}}, levelWarning},
+		"advanced: sources that end so":     {nil, []fields{{is("eventCategory", "Management"), {Field: aws.String("eventSource"), EndsWith: []string{"2"}}}}, levelWarning},
+		"advanced: none that begins so":     {nil, []fields{{is("eventCategory", "Management"), {Field: aws.String("eventSource"), NotStartsWith: []string{"iam"}}}}, levelWarning},
+		"advanced: none that ends so":       {nil, []fields{{is("eventCategory", "Management"), {Field: aws.String("eventSource"), NotEndsWith: []string{"com"}}}}, levelWarning},
 		"advanced: by a field unheard of":   {nil, []fields{{is("eventCategory", "Management"), not("eventName", "Assume")}}, levelWarning},
 		"advanced: of a category not named": {nil, []fields{{is("readOnly", "false")}}, levelWarning},
 	} {
@@ -356,6 +399,24 @@ func TestTrailsAreJudgedByTheirSelectors(t *testing.T) {
 			all, _ := s.preflight(t)
 			expected{c.want, nil}.check(t, all, "cloudtrail management write events")
 		})
+	}
+}
+
+func TestNoMoreTrailsAreAskedThanItTakes(t *testing.T) {
+	s := newSite()
+	s.trails = []siteTrail{trail("local", "eu-west-1", false), trail("local too", "eu-west-1", false), trail("all", "us-east-1", true), trail("more", "us-east-1", true)}
+	all, _ := s.preflight(t)
+	if got, want := all["cloudtrail management write events"].What, "logged by local, all"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	asked := 0
+	for _, call := range s.calls {
+		if strings.HasPrefix(call, "cloudtrail:Get") {
+			asked++
+		}
+	}
+	if asked != 4 {
+		t.Errorf("%d calls, want two for each of two trails: %q", asked, s.calls)
 	}
 }
 
@@ -581,7 +642,7 @@ func FuzzStatementsAreAddedToAPolicy(f *testing.F) {
 	i := inspection{account: account{id: "111122223333", region: "eu-west-1"}, flags: preflightFlags{teamTag: "team"}}
 	wanted := i.sourceStatements("mine")
 	f.Fuzz(func(t *testing.T, there string) {
-		merged, added, err := withStatements(there, wanted)
+		merged, added, _, err := withStatements(there, wanted)
 		if err != nil {
 			return
 		}
@@ -602,7 +663,7 @@ func FuzzStatementsAreAddedToAPolicy(f *testing.F) {
 		if !got.Equal(old) || got.ID != old.ID {
 			t.Errorf("%s\nbecame\n%s", there, merged)
 		}
-		if _, more, err := withStatements(merged, wanted); err != nil || len(more) > 0 {
+		if _, more, _, err := withStatements(merged, wanted); err != nil || len(more) > 0 {
 			t.Errorf("a second time it adds %q, %v", more, err)
 		}
 	})
