@@ -37,8 +37,10 @@ func connect(ctx context.Context, region string) (account, error) {
 		// Otherwise the SDK writes a line for every status without a checksum.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
+	roles := iam.NewFromConfig(ac)
 	return account{
-		id: aws.ToString(who.Account), region: ac.Region, objects: objects, buckets: objects, iam: iam.NewFromConfig(ac),
+		id: aws.ToString(who.Account), region: ac.Region, caller: aws.ToString(who.Arn),
+		objects: objects, requests: objects, buckets: objects, roles: roles, iam: roles,
 		parameters: ssm.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
 	}, nil
 }

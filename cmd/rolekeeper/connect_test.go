@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func service(t *testing.T, objects map[string]string) *httptest.Server {
 		switch {
 		case r.Method == http.MethodPost && r.URL.Path == "/":
 			_, _ = fmt.Fprint(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>`+
-				`<Account>111122223333</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+				`<Account>111122223333</Account><Arn>arn:aws:iam::111122223333:user/alice</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 		case r.Method != http.MethodGet || r.Header.Get("x-amz-expected-bucket-owner") != "111122223333":
 			http.Error(w, "", http.StatusForbidden)
 		case r.URL.Query().Get("list-type") == "2" && r.URL.Query().Get("prefix") == "status/":
@@ -96,6 +97,21 @@ func TestStatusThroughTheSDK(t *testing.T) {
 			}
 		})
 	}
+	t.Run("everything that commands ask", func(t *testing.T) {
+		a, err := connect(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := reflect.ValueOf(a)
+		for i := range v.NumField() {
+			if v.Field(i).IsZero() {
+				t.Errorf("nothing for %s", v.Type().Field(i).Name)
+			}
+		}
+		if a.caller != "arn:aws:iam::111122223333:user/alice" {
+			t.Errorf("caller %s", a.caller)
+		}
+	})
 	t.Run("no Region", func(t *testing.T) {
 		t.Setenv("AWS_REGION", "")
 		if got := invoke("status"); got.code != exitError || !strings.Contains(got.stderr, "--region") {

@@ -1,5 +1,6 @@
 // Command rolekeeper shows what Rolekeeper will make of an agent config, and
-// what it has made of those that were uploaded. It changes nothing.
+// what it has made of those that were uploaded. For operators it writes requests
+// into the config bucket, and nothing else anywhere.
 package main
 
 import (

@@ -16,7 +16,6 @@ import (
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
-	"rolekeeper/shared/naming"
 	"rolekeeper/shared/settings"
 )
 
@@ -142,19 +141,14 @@ func desiredEnv(f renderFlags, params settings.Parameters, file string, place ag
 	if err != nil {
 		return desired.Env{}, err
 	}
-	env := desired.Env{
-		Place:        place,
-		Profile:      cmp.Or(desired.Profile(f.profile.value), params.PermissionProfile),
-		SourceBucket: cmp.Or(params.SourceBucketName, naming.SourceBucket(place.Account, place.Region)),
-		ConfigKey:    key,
-		TeamTag:      params.TeamTag,
-	}
 	if err := settings.Boundary(f.boundary); err != nil {
 		return desired.Env{}, fmt.Errorf("--boundary: %w", err)
 	}
-	stacks := fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region))
-	env.PermissionsBoundary = cmp.Or(f.boundary, params.PermissionsBoundaryArn, stacks)
-	return env, nil
+	e := env(params, place)
+	e.ConfigKey = key
+	e.Profile = cmp.Or(desired.Profile(f.profile.value), e.Profile)
+	e.PermissionsBoundary = cmp.Or(f.boundary, e.PermissionsBoundary)
+	return e, nil
 }
 
 func renderKey(given, file string) (string, error) {
@@ -243,7 +237,7 @@ type (
 )
 
 func (r rendering) view() answerView {
-	v := answerView{Agents: []agentView{}, Problems: []problemView{}}
+	v := answerView{Agents: []agentView{}, Problems: viewProblems(r.problems)}
 	for _, a := range r.agents {
 		av := agentView{Name: a.name, RuntimeRole: viewRole(a.runtime), BuildRole: viewRole(a.build), Notes: append([]string{}, a.notes...)}
 		if a.external != "" {
@@ -251,10 +245,15 @@ func (r rendering) view() answerView {
 		}
 		v.Agents = append(v.Agents, av)
 	}
-	for _, p := range r.problems {
-		v.Problems = append(v.Problems, problemView(p))
-	}
 	return v
+}
+
+func viewProblems(problems []fault.Problem) []problemView {
+	views := []problemView{}
+	for _, p := range problems {
+		views = append(views, problemView(p))
+	}
+	return views
 }
 
 func viewRole(r *model.Role) *roleView {

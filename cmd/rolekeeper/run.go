@@ -3,16 +3,21 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/naming"
 )
@@ -21,24 +26,36 @@ import (
 const (
 	exitGood     = 0
 	exitError    = 1 // the question could not be answered
+	exitChanges  = 2 // the answer is that something would change
 	exitProblems = 3 // the answer is that there are problems
 )
 
-// errProblems ends a command that has told all it has to tell.
-var errProblems = errors.New("there are problems")
+// What ends a command that has told all it has to tell.
+var (
+	errChanges  = errors.New("something would change")
+	errProblems = errors.New("there are problems")
+)
 
 // program is the tool with everything it takes from outside.
 type program struct {
 	stdin          io.Reader
 	stdout, stderr *terminal
+	interactive    bool // there is somebody at stdin to be asked
 	getenv         func(string) string
 	connect        func(ctx context.Context, region string) (account, error)
+	now            func() time.Time
+	sleep          func(context.Context, time.Duration) error // error when the context ended it
+	random         func() string                              // 8 hex digits
 }
 
-// account is an AWS account in one region, with what is read of it.
+// account is an AWS account in one region, with what is called of it. But for
+// requests, all of it reads.
 type account struct {
 	id, region string
+	caller     string // ARN of who asks
 	objects    configstore.ReadAPI
+	requests   requestAPI
+	roles      iamrole.ReadAPI
 	buckets    bucketAPI
 	iam        iamAPI
 	parameters parameter.API
@@ -49,8 +66,38 @@ type account struct {
 // run carries out the command in args, without the program's name, and gives
 // the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	p := program{stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, getenv: getenv, connect: connect}
+	p := program{
+		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, interactive: interactive(stdin),
+		getenv: getenv, connect: connect, now: time.Now, sleep: sleep, random: random,
+	}
 	return p.run(ctx, args)
+}
+
+// interactive reports whether input comes from a device such as a terminal.
+func interactive(stdin io.Reader) bool {
+	f, ok := stdin.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func random() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }
 
 func (p program) run(ctx context.Context, args []string) int {
@@ -59,15 +106,21 @@ func (p program) run(ctx context.Context, args []string) int {
 	root.SetOut(p.stdout.w)
 	root.SetErr(p.stderr.w)
 	err := root.ExecuteContext(ctx)
-	if errors.Is(err, errProblems) && p.stdout.err == nil {
+	switch {
+	case p.stdout.err != nil:
+		err = errors.Join(err, p.stdout.err)
+	case errors.Is(err, errProblems):
 		return exitProblems
+	case errors.Is(err, errChanges):
+		return exitChanges
+	case err == nil:
+		return exitGood
 	}
-	if err = errors.Join(err, p.stdout.err); err != nil {
-		p.stderr.line("rolekeeper: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return exitError
-	}
-	return exitGood
+	p.stderr.line("rolekeeper: %s", oneLine(err))
+	return exitError
 }
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func (p program) root() *cobra.Command {
 	root := &cobra.Command{
@@ -76,11 +129,14 @@ func (p program) root() *cobra.Command {
 		Long: `Rolekeeper makes and keeps the IAM roles that AgentCore agents need: you upload
 an agent config to S3 and read the answer beside it.
 
-This tool shows the roles before the upload and the answer after it, and looks at
-an account before Rolekeeper is deployed to it. It changes nothing.`,
+This tool shows the roles before the upload, what Rolekeeper would do now, and the
+answer after it, and looks at an account before Rolekeeper is deployed to it. For
+an operator it writes requests, which Rolekeeper carries out. It never writes IAM.`,
 		Example: `  rolekeeper preflight
   rolekeeper render .bedrock_agentcore.yaml
-  rolekeeper status team/agent.yaml`,
+  rolekeeper plan team/agent.yaml
+  rolekeeper status team/agent.yaml
+  rolekeeper adopt team/agent.yaml my_agent`,
 		Version:           version(debug.ReadBuildInfo()),
 		SilenceErrors:     true, // told by run, cleaned
 		SilenceUsage:      true,
@@ -91,7 +147,7 @@ an account before Rolekeeper is deployed to it. It changes nothing.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.statusCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.adoptCommand(), p.approveCommand(), p.preflightCommand())
 	return root
 }
 

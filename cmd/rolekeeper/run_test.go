@@ -7,12 +7,15 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,9 +28,11 @@ type outcome struct {
 
 // tool is one run of the tool; it fails the test that lets it ask AWS.
 type tool struct {
-	stdin   string
-	env     map[string]string
-	connect func(context.Context, string) (account, error)
+	stdin    string
+	terminal bool // stdin is one
+	env      map[string]string
+	connect  func(context.Context, string) (account, error)
+	sleep    func(context.Context, time.Duration) error
 }
 
 func (c tool) run(t *testing.T, args ...string) outcome {
@@ -42,7 +47,8 @@ func (c tool) run(t *testing.T, args ...string) outcome {
 	}
 	p := program{
 		stdin: strings.NewReader(c.stdin), stdout: &terminal{w: &stdout}, stderr: &terminal{w: &stderr},
-		getenv: func(name string) string { return c.env[name] }, connect: connect,
+		getenv: func(name string) string { return c.env[name] }, connect: connect, interactive: c.terminal,
+		now: func() time.Time { return at(12) }, sleep: c.sleep, random: func() string { return "0123abcd" },
 	}
 	code := p.run(t.Context(), args)
 	for _, r := range stdout.String() + stderr.String() {
@@ -106,6 +112,10 @@ func TestExitCodes(t *testing.T) {
 		"an unknown command":                   {[]string{"frob"}, "", 1},
 		"a status of a key that no config has": {[]string{"status", "a/../b"}, "", 1},
 		"two keys":                             {[]string{"status", "a", "b"}, "", 1},
+		"a plan of nothing":                    {[]string{"plan"}, "", 1},
+		"a plan of two":                        {[]string{"plan", "a", "b"}, "", 1},
+		"an adoption of nobody":                {[]string{"adopt", "a"}, "", 1},
+		"an approval of two":                   {[]string{"approve", "a", "b"}, "", 1},
 		"help":                                 {[]string{"--help"}, "", 0},
 		"no command is a call for help":        {nil, "", 0},
 		"help of a command":                    {[]string{"help", "render"}, "", 0},
@@ -143,6 +153,32 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
+func TestWhoCanBeAsked(t *testing.T) {
+	file, err := os.Open("run_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = file.Close(), device.Close() })
+	if interactive(strings.NewReader("yes")) || interactive(file) || !interactive(device) {
+		t.Errorf("text %v, file %v, device %v", interactive(strings.NewReader("yes")), interactive(file), interactive(device))
+	}
+}
+
+func TestAnInterruptEndsASleep(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := sleep(ctx, time.Nanosecond); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestTheHelpShowsEveryCommandWithAnExample(t *testing.T) {
 	help := tool{}.run(t, "--help").stdout
 	for _, c := range (program{}).root().Commands() {
@@ -152,6 +188,23 @@ func TestTheHelpShowsEveryCommandWithAnExample(t *testing.T) {
 		if !strings.Contains(help, c.Name()) || !strings.Contains(help, c.Short) {
 			t.Errorf("the help does not name %s:\n%s", c.Name(), help)
 		}
+	}
+}
+
+func TestTheDocumentationNamesEveryCommandAndFlag(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range (program{}).root().Commands() {
+		if !regexp.MustCompile(`(?m)^## (.*, )?` + c.Name() + `\b`).Match(text) {
+			t.Errorf("docs/cli.md has no section %s", c.Name())
+		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(string(text), "--"+f.Name) {
+				t.Errorf("docs/cli.md lacks --%s of %s", f.Name, c.Name())
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -293,6 +294,20 @@ func TestTheFirstFailureEndsTheReading(t *testing.T) {
 	}
 	if n := len(w.Calls()); n > 100 {
 		t.Errorf("%d calls though none was allowed", n)
+	}
+}
+
+func TestNoMoreIsDoneAtOnceThanIsSaid(t *testing.T) {
+	var done, now, most atomic.Int64
+	each(3, 50, func(int) {
+		most.Store(max(most.Load(), now.Add(1)))
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+		done.Add(1)
+	})
+	each(3, 0, func(int) { t.Error("there is nothing to do") })
+	if done.Load() != 50 || most.Load() > 3 || most.Load() < 2 {
+		t.Errorf("%d done, at most %d at once", done.Load(), most.Load())
 	}
 }
 

@@ -25,6 +25,9 @@ func (t *terminal) line(format string, args ...any) {
 	t.write([]byte(strings.TrimRight(clean(fmt.Sprintf(format, args...)), " ") + "\n"))
 }
 
+// ask writes a line that the answer follows.
+func (t *terminal) ask(question string) { t.write([]byte(clean(question) + " ")) }
+
 // table writes rows in aligned columns.
 func (t *terminal) table(rows [][]string) {
 	var b bytes.Buffer

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"rolekeeper/shared/policy"
+)
+
+// documentDiff gives the lines of a unified diff of two policy documents, the
+// first as IAM holds it; empty texts stand for no document. Both are spelled
+// alike, so that what means the same gives no lines of difference.
+func documentDiff(before, after string) []string {
+	was, errWas := policy.Parse(before)
+	is, errIs := policy.Parse(after)
+	if errWas == nil {
+		was = spelled(was)
+	}
+	if errIs == nil {
+		is = spelled(is)
+	}
+	if errWas == nil && errIs == nil {
+		was.Statements = aligned(was.Statements, is.Statements)
+	}
+	diff := udiff.Unified("", "", legible(before, was, errWas == nil), legible(after, is, errIs == nil))
+	var lines []string
+	for line := range strings.Lines(diff) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines[min(len(lines), 2):] // without the names of the files
+}
+
+// legible gives a document with a line for every value. One that IAM holds and
+// that cannot be parsed is given as it is.
+func legible(raw string, d policy.Document, parsed bool) string {
+	if parsed {
+		raw = d.JSON()
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(raw), "", "  "); err != nil {
+		b.Reset()
+		b.WriteString(raw)
+	}
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// spelled gives the document in a spelling that depends only on what it says:
+// lists sorted, nothing named twice.
+func spelled(d policy.Document) policy.Document {
+	d.ID = ""
+	d.Version = cmp.Or(d.Version, policy.Version2008)
+	d.Statements = slices.Clone(d.Statements)
+	for i, s := range d.Statements {
+		s.Principals, s.NotPrincipals = sortedLists(s.Principals), sortedLists(s.NotPrincipals)
+		s.Actions, s.NotActions = sorted(s.Actions), sorted(s.NotActions)
+		s.Resources, s.NotResources = sorted(s.Resources), sorted(s.NotResources)
+		s.Conditions = maps.Clone(s.Conditions)
+		for operator, keys := range s.Conditions {
+			s.Conditions[operator] = sortedLists(keys)
+		}
+		d.Statements[i] = s
+	}
+	return d
+}
+
+func sortedLists[M ~map[string][]string](lists M) M {
+	lists = maps.Clone(lists)
+	for key, list := range lists {
+		lists[key] = sorted(list)
+	}
+	return lists
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// aligned gives the statements of before in the order of after: those that mean
+// the same in the spelling they have there, those of the same Sid in the same
+// place, the others last.
+func aligned(before, after []policy.Statement) []policy.Statement {
+	placed := make([]*policy.Statement, len(after))
+	left := slices.Clone(before)
+	left = slices.DeleteFunc(left, func(s policy.Statement) bool {
+		same := false
+		for i := range after {
+			if policy.New(s).Equal(policy.New(after[i])) {
+				placed[i], same = &after[i], true
+			}
+		}
+		return same
+	})
+	var out []policy.Statement
+	for i, p := range placed {
+		at := slices.IndexFunc(left, func(s policy.Statement) bool { return s.Sid == after[i].Sid })
+		switch {
+		case p != nil:
+			out = append(out, *p)
+		case at >= 0:
+			out = append(out, left[at])
+			left = slices.Delete(left, at, at+1)
+		}
+	}
+	return append(out, left...)
+}

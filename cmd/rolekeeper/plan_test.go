@@ -1,0 +1,431 @@
+package main
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+)
+
+const (
+	orders      = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}]}`
+	lambdaTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	withToken   = "    aws_jwt: {enabled: true, audiences: ['https://a.example.com']}\n"
+)
+
+// scene is an account in which a config is to be planned, and how that ends.
+type scene struct {
+	prepare func(w *deployed)
+	code    int
+}
+
+// scenes have golden files of their names, text and JSON.
+func scenes() map[string]scene {
+	return map[string]scene{
+		"new":     {func(w *deployed) { w.put(w.t, teamKey, container("solo")) }, exitChanges},
+		"as-is":   {func(w *deployed) { w.upload(teamKey, container("solo")) }, exitGood},
+		"drifted": {drift, exitChanges},
+		"changed": {func(w *deployed) {
+			w.parameters["PermissionProfile"] = "toolkit"
+			w.upload(teamKey, direct("solo", withToken))
+			w.put(w.t, teamKey, direct("solo", "    identity: {credential_providers: [{name: crm}]}\n"))
+		}, exitChanges},
+		"reported": {func(w *deployed) {
+			w.byToolkit("solo", agent.DirectCode)
+			w.putPolicy(runtimeRole("solo"), "orders", orders)
+			w.upload(teamKey, direct("solo"))
+		}, exitProblems},
+		"adopted": {func(w *deployed) {
+			w.parameters["ExistingRoles"] = "adopt"
+			w.byToolkit("solo", agent.DirectCode)
+			w.putPolicy(runtimeRole("solo"), "orders", orders)
+			w.putPolicy(runtimeRole("solo"), naming.IdentityPolicy, strings.Replace(orders, "GetItem", "PutItem", 1))
+			w.put(w.t, teamKey, container("solo"))
+		}, exitChanges},
+		"hostile": {func(w *deployed) {
+			w.createRole(runtimeRole("solo"), lambdaTrust)
+			w.put(w.t, teamKey, direct("solo"))
+		}, exitProblems},
+		"replaced": {func(w *deployed) {
+			w.upload(teamKey, direct("solo"))
+			trust := w.role(runtimeRole("solo")).Trust
+			w.deleteRole(runtimeRole("solo"))
+			w.createRole(runtimeRole("solo"), trust)
+		}, exitProblems},
+		"no-room": {fill, exitProblems},
+		"removed": {func(w *deployed) {
+			w.upload(teamKey, direct("solo"))
+			w.put(w.t, teamKey, direct("other"))
+		}, exitChanges},
+		"gone": {func(w *deployed) {
+			w.upload(teamKey, direct("solo"))
+			w.remove(teamKey)
+		}, exitGood},
+		"refused": {func(w *deployed) {
+			w.upload("configs/first.yaml", direct("solo"))
+			w.put(w.t, teamKey, direct("solo")+"  two:\n    name: two\n    entrypoint: a.py\n    aws: {region: eu-west-1}\n")
+		}, exitProblems},
+		"claimed": {func(w *deployed) {
+			w.upload("configs/first.yaml", direct("solo"))
+			w.put(w.t, teamKey, direct("solo"))
+		}, exitProblems},
+	}
+}
+
+// drift changes by hand all that can be of the roles of an agent.
+func drift(w *deployed) {
+	w.upload(teamKey, container("solo"))
+	name := runtimeRole("solo")
+	was := w.role(name)
+	w.unbind("solo")
+	w.must(w.admin().UntagRole(w.t.Context(), &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{model.TagAgent}}))
+	w.tag(name, model.TagConfig, "configs/other.yaml")
+	w.tag(name, "cost-center", "42")
+	w.trust(name, strings.Replace(was.Trust, `"sts:AssumeRole"`, `["sts:TagSession","sts:AssumeRole"]`, 1))
+	w.putPolicy(name, naming.RuntimePolicy("solo"), strings.Replace(was.Policies[naming.RuntimePolicy("solo")], `"Statement":[`,
+		`"Statement":[{"Sid":"Mine","Effect":"Allow","Action":"dynamodb:*","Resource":"*"},`, 1))
+	w.putPolicy(name, "orders", orders)
+	w.attach(name, "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", orders)
+	w.must(w.admin().UpdateRole(w.t.Context(), &iam.UpdateRoleInput{RoleName: &name, Description: aws.String("mine"), MaxSessionDuration: aws.Int32(7200)}))
+	w.deleteRole(buildRole("solo"))
+}
+
+// fill leaves no room for our tags and policies.
+func fill(w *deployed) {
+	w.upload(teamKey, direct("solo"))
+	name := runtimeRole("solo")
+	w.must(w.admin().UntagRole(w.t.Context(), &iam.UntagRoleInput{RoleName: &name, TagKeys: []string{model.TagAgent, model.TagConfig, model.TagTemplate}}))
+	for i := range 48 {
+		w.tag(name, "tag-"+strconv.Itoa(i), "")
+	}
+	w.must(w.admin().DeleteRolePolicy(w.t.Context(), &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: aws.String(naming.RuntimePolicy("solo"))}))
+	w.putPolicy(name, "large", strings.Replace(orders, `"*"`, `"arn:aws:dynamodb:us-east-1:123456789012:table/`+strings.Repeat("t", 10_000)+`"`, 1))
+}
+
+func TestPlan(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("testdata/plan.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range scenes() {
+		t.Run(name, func(t *testing.T) {
+			w := deploy(t)
+			s.prepare(w)
+			w.ForgetCalls()
+			for _, output := range []string{"text", "json"} {
+				got := w.run(t, "plan", teamKey, "-o", output)
+				if got.code != s.code || got.stderr != "" {
+					t.Errorf("exit code %d, want %d\n%s", got.code, s.code, got.stderr)
+				}
+				golden(t, "plan-"+name+map[string]string{"text": ".txt", "json": ".json"}[output], got.stdout)
+				if output == "text" {
+					continue
+				}
+				instance, err := jsonschema.UnmarshalJSON(strings.NewReader(got.stdout))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := schema.Validate(instance); err != nil {
+					t.Errorf("%v\n%s", err, got.stdout)
+				}
+			}
+			if wrote := w.wrote(); len(wrote) > 0 {
+				t.Errorf("plan wrote %v", wrote)
+			}
+		})
+	}
+}
+
+func TestTheGoldenPlansHaveEveryKindOfStepReasonFindingAndRefusal(t *testing.T) {
+	told := map[string]bool{}
+	for name := range scenes() {
+		body, err := os.ReadFile("testdata/plan-" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := json.Unmarshal(body, &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, leaf := range leaves(v) {
+			told[leaf] = true
+		}
+	}
+	words := planWords(t)
+	if len(words) < 25 {
+		t.Fatalf("only %q", words)
+	}
+	for _, word := range words {
+		if !told[word] {
+			t.Errorf("no plan has %q", word)
+		}
+	}
+}
+
+// planWords gives the constants that a plan is made of.
+func planWords(t *testing.T) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "../../shared/plan/plan.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Type == nil || len(spec.Values) != 1 {
+			return true
+		}
+		of, isName := spec.Type.(*ast.Ident)
+		value, isText := spec.Values[0].(*ast.BasicLit)
+		if isName && isText && slices.Contains([]string{"Op", "Reason", "FindingKind", "RefusalKind"}, of.Name) {
+			word, err := strconv.Unquote(value.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			words = append(words, word)
+		}
+		return true
+	})
+	return words
+}
+
+// What plan shows is what the function then does, and nothing is left of it.
+func TestAPlanThatWasCarriedOutLeavesNothing(t *testing.T) {
+	for _, name := range []string{"new", "drifted", "changed", "adopted"} {
+		t.Run(name, func(t *testing.T) {
+			w := deploy(t)
+			scenes()[name].prepare(w)
+			if got := w.run(t, "plan", teamKey); got.code != exitChanges {
+				t.Fatalf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+			}
+			w.reconcile(teamKey)
+			if got := w.run(t, "plan", teamKey); got.code != exitGood || strings.Contains(got.stdout, "@@") {
+				t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+func TestAPlanOfAFileIsThatOfItsUpload(t *testing.T) {
+	w := deploy(t)
+	w.upload(teamKey, direct("solo"))
+	file := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(file, []byte(container("solo")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ofFile := w.run(t, "plan", file, "--key=team/agent.yaml", "-o=json")
+	w.stdin = container("solo")
+	ofStdin := w.run(t, "plan", "-", "--key", teamKey, "-o=json")
+	w.put(t, teamKey, container("solo"))
+	ofUpload := w.run(t, "plan", "team/agent.yaml", "-o=json")
+	var plans []planView
+	for _, got := range []outcome{ofFile, ofStdin, ofUpload} {
+		var v planView
+		if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || got.code != exitChanges || len(v.Steps) == 0 {
+			t.Fatalf("exit code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
+		}
+		plans = append(plans, v)
+	}
+	if plans[0].VersionID != "" || plans[2].VersionID == "" {
+		t.Errorf("versions %q and %q", plans[0].VersionID, plans[2].VersionID)
+	}
+	if ofFile.stdout != ofStdin.stdout || ofFile.stdout != strings.Replace(ofUpload.stdout, `"versionId": "`+plans[2].VersionID, `"versionId": "`, 1) {
+		t.Errorf("file\n%s\nstandard input\n%s\nupload\n%s", ofFile.stdout, ofStdin.stdout, ofUpload.stdout)
+	}
+}
+
+func TestProblemsNameTheFileOrTheKey(t *testing.T) {
+	w := deploy(t)
+	faulty := strings.Replace(direct("solo"), "aws: {}", "aws: {region: eu-west-1}", 1)
+	file := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(file, []byte(faulty), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, teamKey, faulty)
+	w.stdin = faulty
+	for arg, name := range map[string]string{file: file, "-": "stdin", "team/agent.yaml": teamKey, teamKey: teamKey} {
+		got := w.run(t, "plan", arg)
+		if got.code != exitProblems || !strings.Contains(got.stdout, "\n"+name+":6:") || !strings.Contains(got.stdout, "[region-mismatch]") {
+			t.Errorf("%s: exit code %d\n%s%s", arg, got.code, got.stdout, got.stderr)
+		}
+	}
+	w.stdin = ""
+	if got := w.run(t, "plan", "-"); got.code != exitProblems || strings.Contains(got.stdout, "gone") {
+		t.Errorf("an empty file: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestPlanOfAllConfigs(t *testing.T) {
+	w := deploy(t)
+	empty := w.run(t, "plan", "--all")
+	if empty.code != exitGood || !strings.Contains(empty.stdout, "there are no configs") {
+		t.Errorf("exit code %d\n%s%s", empty.code, empty.stdout, empty.stderr)
+	}
+	if got := w.run(t, "plan", "--all", "-o=json"); got.code != exitGood || got.stdout != "[]\n" {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	// One after the other is added; the exit code is that of the worst.
+	for _, add := range []struct {
+		what string
+		add  func()
+		code int
+	}{
+		{"nothing to do", func() { w.upload("configs/b.yaml", direct("b")); w.upload("configs/a.yaml", direct("a")) }, exitGood},
+		{"drift", func() { w.upload("configs/c.yaml", direct("c")); w.unbind("c") }, exitChanges},
+		{"a faulty config", func() { w.put(t, "configs/d.yaml", "agents: {}") }, exitProblems},
+		{"more drift", func() { w.upload("configs/e.yaml", direct("e")); w.unbind("e") }, exitProblems},
+		{"one that cannot be read", func() { w.put(t, "configs/f.yaml", direct("f")); w.Before = denyRole(runtimeRole("f")) }, exitError},
+		{"a key that no config has", func() { w.put(t, "configs/g h", ""); w.put(t, "configs/folder/", "") }, exitError},
+	} {
+		add.add()
+		if got := w.run(t, "plan", "--all"); got.code != add.code {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", add.what, got.code, add.code, got.stdout, got.stderr)
+		}
+	}
+	got := w.run(t, "plan", "--all")
+	golden(t, "plan-all.txt", got.stdout)
+	if !strings.Contains(got.stderr, "2 of 7 configs") || !strings.Contains(got.stderr, runtimeRole("f")) {
+		t.Errorf("stderr %s", got.stderr)
+	}
+	got = w.run(t, "plan", "--all", "-o=json")
+	var views []planView
+	if err := json.Unmarshal([]byte(got.stdout), &views); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, v := range views {
+		keys = append(keys, v.Config)
+		if failed := v.Config == "configs/f.yaml" || v.Config == "configs/g h"; failed != (v.Error != "") {
+			t.Errorf("%s: error %q", v.Config, v.Error)
+		}
+	}
+	if want := []string{"configs/a.yaml", "configs/b.yaml", "configs/c.yaml", "configs/d.yaml", "configs/e.yaml", "configs/f.yaml", "configs/g h"}; !slices.Equal(keys, want) {
+		t.Errorf("configs %q", keys)
+	}
+	if wrote := w.wrote(); len(wrote) > 0 {
+		t.Errorf("plan wrote %v", wrote)
+	}
+}
+
+func TestADocumentThatIsNoJSONIsAText(t *testing.T) {
+	for raw, want := range map[string]string{"": "null", "{": `"{"`, `{"a":1}`: `{"a":1}`} {
+		if got, err := json.Marshal(document(raw)); err != nil || string(got) != want {
+			t.Errorf("%q: %s, %v", raw, got, err)
+		}
+	}
+}
+
+// denyRole denies the tool the reading of a role.
+func denyRole(name string) func(awsfake.Call) error {
+	return func(c awsfake.Call) error {
+		if c.Caller == operator && c.Resource == name {
+			return awsfake.APIError("AccessDenied", "User is not authorized\nto perform: iam:GetRole")
+		}
+		return nil
+	}
+}
+
+func TestWhatCannotBePlannedIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(*deployed)
+		args    []string
+		want    []string
+	}{
+		"nothing named":       {nil, nil, []string{"FILE", "KEY", "--all"}},
+		"a file and --all":    {nil, []string{"a.yaml", "--all"}, []string{"--all", "a.yaml"}},
+		"a key and --all":     {nil, []string{"--all", "--key=a"}, []string{"--key is for a FILE"}},
+		"a key for a key":     {nil, []string{teamKey, "--key=a"}, []string{"--key is for a FILE"}},
+		"no config":           {nil, []string{teamKey}, []string{"there is no config configs/team/agent.yaml in bedrock-agentcore-configs-123456789012-us-east-1"}},
+		"neither of both":     {nil, []string{"team/agent.yaml"}, []string{"neither a file team/agent.yaml nor a config configs/team/agent.yaml"}},
+		"no key either":       {nil, []string{"./a.yaml"}, []string{`"./a.yaml" is no file`, "segment"}},
+		"a folder":            {nil, []string{"testdata"}, []string{"neither a file testdata nor a config configs/testdata"}},
+		"a file of no key":    {nil, []string{"testdata/plan.schema.json", "--key=a b"}, []string{"config key"}},
+		"a name of no stack":  {nil, []string{teamKey, "--stack=a/b"}, []string{`--stack: "a/b"`}},
+		"no stack":            {func(w *deployed) { w.parameters = nil }, []string{teamKey}, []string{"/rolekeeper/rolekeeper/settings", "account 123456789012, Region us-east-1", "--stack"}},
+		"another stack":       {nil, []string{teamKey, "--stack=other"}, []string{"/rolekeeper/other/settings"}},
+		"settings of no kind": {func(w *deployed) { w.parameters["ExistingRoles"] = "perhaps" }, []string{teamKey}, []string{"/rolekeeper/rolekeeper/settings", "perhaps"}},
+		"no bucket":           {nil, []string{teamKey, "--bucket=other"}, []string{"s3://other/", "RolekeeperOperatorPolicy-us-east-1"}},
+		"no bucket, all":      {nil, []string{"--all", "--bucket=other"}, []string{"s3://other/", "RolekeeperOperatorPolicy-us-east-1"}},
+		"a service-linked role that is denied": {
+			func(w *deployed) {
+				w.put(w.t, teamKey, direct("solo"))
+				w.Before = denyRole("AWSServiceRoleForBedrockAgentCoreRuntimeIdentity")
+			},
+			[]string{teamKey}, []string{"get role AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "AccessDenied"},
+		},
+		"a role that is denied": {
+			func(w *deployed) { w.put(w.t, teamKey, direct("solo")); w.Before = denyRole(runtimeRole("solo")) },
+			[]string{teamKey}, []string{"look at configs/team/agent.yaml: get role " + runtimeRole("solo"), "AccessDenied", "RolekeeperOperatorPolicy-us-east-1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := deploy(t)
+			if c.prepare != nil {
+				c.prepare(w)
+			}
+			got := w.run(t, append([]string{"plan"}, c.args...)...)
+			if got.code != exitError || got.stdout != "" {
+				t.Errorf("exit code %d\n%s", got.code, got.stdout)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(got.stderr, want) {
+					t.Errorf("%q is not in %q", want, got.stderr)
+				}
+			}
+		})
+	}
+}
+
+// What others wrote is no line of its own and no command; run itself fails on
+// what is not for terminals.
+func TestNothingOfAPlanCommandsTheTerminal(t *testing.T) {
+	const forged = "\x1b[31m\u009b2J\u202e\r\nconfigs/forged.yaml: nothing to do"
+	w := deploy(t)
+	w.upload(teamKey, direct("solo"))
+	name := runtimeRole("solo")
+	w.must(w.admin().UpdateRole(t.Context(), &iam.UpdateRoleInput{RoleName: &name, Description: aws.String(forged), MaxSessionDuration: aws.Int32(3600)}))
+	w.tag(name, model.TagAgent, forged)
+	text, err := json.Marshal("arn:aws:s3:::" + forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.putPolicy(name, naming.RuntimePolicy("solo"), strings.Replace(orders, `"*"`, string(text), 1))
+	w.putPolicy(name, "kept"+forged, orders)
+	for _, args := range [][]string{{teamKey}, {teamKey, "-o=json"}, {"--all"}, {"--all", "-o=json"}} {
+		got := w.run(t, append([]string{"plan"}, args...)...)
+		if got.code != exitChanges || !strings.Contains(got.stdout, "forged") || strings.Contains(got.stdout, "\nconfigs/forged") {
+			t.Errorf("%q: exit code %d\n%s%s", args, got.code, got.stdout, got.stderr)
+		}
+	}
+}
+
+func TestAllOfAPlanIsOfOneMoment(t *testing.T) {
+	w := deploy(t)
+	scenes()["adopted"].prepare(w)
+	w.ForgetCalls()
+	w.run(t, "plan", teamKey)
+	reads := map[string]int{}
+	for _, c := range w.Calls() {
+		if reads[c.Operation+c.Resource]++; reads[c.Operation+c.Resource] > 1 && c.Operation != "GetRolePolicy" {
+			t.Errorf("%s is read again", c)
+		}
+	}
+	if len(reads) < 8 {
+		t.Errorf("only %v", reads)
+	}
+}

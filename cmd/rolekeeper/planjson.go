@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
+)
+
+// The JSON of plan, a contract: every key is always there.
+type (
+	planView struct {
+		Config    string            `json:"config"`
+		VersionID string            `json:"versionId"`
+		Gone      bool              `json:"gone"`
+		Error     string            `json:"error"` // why there is no plan; only with --all
+		Steps     []stepView        `json:"steps"`
+		Findings  []plan.Finding    `json:"findings"`
+		Refusals  []refusalView     `json:"refusals"`
+		Losses    []lossView        `json:"losses"`
+		Adoptable map[string]string `json:"adoptable"`
+		Removed   []string          `json:"removed"`
+		Problems  []problemView     `json:"problems"`
+	}
+	stepView struct {
+		Op       plan.Op          `json:"op"`
+		Reason   plan.Reason      `json:"reason"`
+		Agent    string           `json:"agent"`
+		Role     string           `json:"role"`
+		Element  string           `json:"element"`
+		Policy   string           `json:"policy"`
+		Service  string           `json:"service"`
+		Kinds    []model.RoleKind `json:"kinds"`
+		Adopting []model.RoleKind `json:"adopting"`
+		Before   any              `json:"before"`
+		After    any              `json:"after"`
+	}
+	refusalView struct {
+		Agent   string           `json:"agent"`
+		Role    string           `json:"role"`
+		ARN     string           `json:"arn"`
+		Kind    plan.RefusalKind `json:"kind"`
+		Message string           `json:"message"`
+		Fix     string           `json:"fix"`
+	}
+	lossView struct {
+		Role    string         `json:"role"`
+		Policy  string         `json:"policy"`
+		By      plan.LossCause `json:"by"`
+		Grant   policy.Grant   `json:"grant"`
+		Message string         `json:"message"`
+	}
+	// What stands in before and after, where it is neither a document nor a text
+	// nor a map of tags.
+	settingsView struct {
+		Description        string `json:"description"`
+		MaxSessionDuration int32  `json:"maxSessionDuration"`
+	}
+	newRoleView struct {
+		ARN                 string            `json:"arn"`
+		Trust               json.RawMessage   `json:"trust"`
+		PermissionsBoundary string            `json:"permissionsBoundary"`
+		Tags                map[string]string `json:"tags"`
+		settingsView
+	}
+)
+
+func newPlanView(key string) planView {
+	return planView{
+		Config: key, Steps: []stepView{}, Findings: []plan.Finding{}, Refusals: []refusalView{}, Losses: []lossView{},
+		Adoptable: map[string]string{}, Removed: []string{}, Problems: []problemView{},
+	}
+}
+
+func (l lookedAt) view() planView {
+	if l.err != nil {
+		v := newPlanView(l.key)
+		v.Error = l.err.Error()
+		return v
+	}
+	return l.planned.view()
+}
+
+func (p planned) view() planView {
+	v := newPlanView(p.Key)
+	v.VersionID, v.Gone = p.VersionID, p.Gone
+	for _, s := range p.Plan.Steps {
+		v.Steps = append(v.Steps, p.step(s))
+	}
+	v.Findings = append(v.Findings, p.Plan.Findings...)
+	for _, f := range p.Plan.Refusals {
+		v.Refusals = append(v.Refusals, refusalView{f.Agent, f.Role, f.ARN, f.Kind, f.Message, f.Fix})
+	}
+	for _, role := range slices.Sorted(maps.Keys(p.losses)) {
+		for _, l := range p.losses[role] {
+			v.Losses = append(v.Losses, lossView{role, l.Policy, l.By, l.Grant, l.String()})
+		}
+	}
+	maps.Copy(v.Adoptable, p.Adoptable)
+	v.Removed = append(v.Removed, p.Removed...)
+	v.Problems = viewProblems(p.Problems)
+	return v
+}
+
+func (p planned) step(s plan.Step) stepView {
+	v := stepView{
+		Op: s.Op, Reason: s.Reason, Agent: s.Agent, Role: s.Role, Element: s.Element, Policy: s.Policy, Service: s.Service,
+		Kinds: append([]model.RoleKind{}, s.Kinds...), Adopting: append([]model.RoleKind{}, s.Adopting...),
+	}
+	d, o := s.Desired, p.look.seen.role(s.Role)
+	switch s.Op {
+	case plan.CreateRole:
+		v.After = newRoleView{d.ARN, json.RawMessage(d.Trust.JSON()), d.PermissionsBoundary, d.Tags, settingsView{d.Description, d.MaxSessionDuration}}
+	case plan.PutBoundary:
+		if o.PermissionsBoundary != "" {
+			v.Before = o.PermissionsBoundary
+		}
+		v.After = d.PermissionsBoundary
+	case plan.TagRole:
+		v.Before, v.After = ours(o.Tags, d.Tags), d.Tags
+	case plan.UpdateTrust:
+		v.Before, v.After = document(o.Trust), document(d.Trust.JSON())
+	case plan.PutPolicy:
+		v.Before, v.After = document(o.Policies[s.Policy]), document(d.Policies[s.Policy].JSON())
+	case plan.DeletePolicy:
+		v.Before = document(o.Policies[s.Policy])
+	case plan.UpdateSettings:
+		v.Before, v.After = settingsView{o.Description, o.MaxSessionDuration}, settingsView{d.Description, d.MaxSessionDuration}
+	}
+	return v
+}
+
+// ours gives those of a role's tags that are to have another value, or the same.
+func ours(tags, desired map[string]string) map[string]string {
+	found := map[string]string{}
+	for key := range desired {
+		if value, there := tags[key]; there {
+			found[key] = value
+		}
+	}
+	return found
+}
+
+// document gives a policy document as JSON has it: an object, null when there is
+// none, and a text when what IAM holds is no JSON.
+func document(raw string) any {
+	switch {
+	case raw == "":
+		return nil
+	case json.Valid([]byte(raw)):
+		return json.RawMessage(raw)
+	}
+	return raw
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/status"
+)
+
+// How an answer is waited for.
+const (
+	pollEvery = 2 * time.Second
+	pollFor   = 2 * time.Minute
+)
+
+// requestAPI is what writes requests: the one write of the tool.
+type requestAPI interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+type requestFlags struct {
+	stackFlags
+	yes, wait bool
+	expiresIn time.Duration
+}
+
+func (f *requestFlags) register(c *cobra.Command) {
+	f.stackFlags.register(c)
+	flags := c.Flags()
+	flags.BoolVar(&f.yes, "yes", false, "do not ask for confirmation")
+	flags.BoolVar(&f.wait, "wait", true, fmt.Sprintf("wait for the answer, at most %v", pollFor))
+	flags.DurationVar(&f.expiresIn, "expires-in", time.Hour, fmt.Sprintf("how long the request can be carried out, at most %v", model.MaxRequestAge))
+}
+
+// requestHelp is what the help of every request ends with.
+const requestHelp = `
+
+Nothing is changed from here: the request is an object in the config bucket, which
+Rolekeeper carries out. It names the digest of what was shown; when a role or the
+config was changed since, it is refused and nothing is done.
+
+Needs what plan needs, and s3:PutObject on requests/ in the config bucket. Only the
+principals of the stack's OperatorPrincipalArns may write there.
+
+Exit codes: 0 done, or there was nothing to do; 3 refused, or it cannot be done; 1
+no answer in time, or anything else.`
+
+func (p program) adoptCommand() *cobra.Command {
+	var f requestFlags
+	c := &cobra.Command{
+		Use:   "adopt CONFIG AGENT",
+		Short: "Have Rolekeeper take over an agent's roles that somebody else made",
+		Long: `Show what it would mean that Rolekeeper takes over the roles of one agent of an
+uploaded config, what they lose with it, and, once you confirm, ask for it. CONFIG
+is the config's S3 key, with or without configs/ in front.` + requestHelp,
+		Example: `  rolekeeper adopt team/agent.yaml my_agent
+  rolekeeper adopt team/agent.yaml my_agent --yes --wait=false`,
+		Args: takes(2, 2, "a CONFIG and an AGENT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.request(c.Context(), f, model.Adopt, args[0], args[1])
+		},
+	}
+	f.register(c)
+	return c
+}
+
+func (p program) approveCommand() *cobra.Command {
+	var f requestFlags
+	c := &cobra.Command{
+		Use:   "approve CONFIG",
+		Short: "Have everything done that waits for an operator in a config's plan",
+		Long: `Show everything in the plan of an uploaded config that waits for an operator, and,
+once you confirm, ask for all of it: that is the adoption of roles that somebody
+else made. CONFIG is the config's S3 key, with or without configs/ in front.` + requestHelp,
+		Example: `  rolekeeper approve team/agent.yaml`,
+		Args:    takes(1, 1, "one CONFIG"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.request(c.Context(), f, model.Approve, args[0], "")
+		},
+	}
+	f.register(c)
+	return c
+}
+
+// request asks for what waits for an operator in a config's plan: for one agent,
+// or for all when none is named.
+func (p program) request(ctx context.Context, f requestFlags, action model.RequestAction, config, agent string) error {
+	if f.expiresIn <= 0 || f.expiresIn > model.MaxRequestAge {
+		return fmt.Errorf("--expires-in: %v is not between 0 and %v", f.expiresIn, model.MaxRequestAge)
+	}
+	key, err := configKey(config)
+	if err != nil {
+		return err
+	}
+	s, err := p.stack(ctx, f.stackFlags)
+	if err != nil {
+		return err
+	}
+	l := s.look(key)
+	now, err := l.plan(ctx)
+	if err != nil {
+		return s.unreadable(err)
+	}
+	plans, err := p.waiting(ctx, s, now, agent)
+	if err != nil || len(plans) == 0 {
+		return err
+	}
+	agents := slices.Sorted(maps.Keys(plans))
+	shown, err := l.plan(ctx, agents...)
+	if err != nil {
+		return s.unreadable(err)
+	}
+	shown.only(agents...).text(p.stdout)
+	for _, f := range now.strangers(agent) {
+		if plans[f.Agent] == "" {
+			p.stdout.line("")
+			p.stdout.line("not asked for: agent %s: %s", f.Agent, f.Message)
+		}
+	}
+	if len(s.settings.OperatorPrincipalArns) == 0 {
+		return errors.New("requests are off: the stack's parameter OperatorPrincipalArns names nobody who may write them; nothing was written")
+	}
+	if err := p.confirm(ctx, f.yes); err != nil {
+		return err
+	}
+	at := p.now().UTC()
+	r := model.Request{
+		V: 1, ID: at.Format("20060102T150405Z") + "-" + p.random(), Action: action, Config: key, Plans: plans,
+		Expires: at.Add(f.expiresIn), By: s.account.caller,
+	}
+	if err := s.write(ctx, r); err != nil {
+		return err
+	}
+	p.stdout.line("")
+	p.stdout.line("request %s is written; the answer comes into s3://%s/%s", r.ID, s.bucket.name, naming.StatusKey(key))
+	if !f.wait {
+		return nil
+	}
+	return p.await(ctx, s.bucket, r)
+}
+
+// waiting gives what a request for an agent, or for all of them, has to say: the
+// digests of plans by agent. When there are none, or nothing can be asked for,
+// it says why.
+func (p program) waiting(ctx context.Context, s stack, now planned, name string) (map[string]string, error) {
+	switch {
+	case now.Gone:
+		return nil, fmt.Errorf("there is no config %s in %s", now.Key, s.bucket.name)
+	case fault.Blocks(now.Problems):
+		now.text(p.stdout)
+		return nil, errProblems
+	}
+	if name == "" && len(now.Adoptable) > 0 {
+		return now.Adoptable, nil
+	}
+	if hash := now.Adoptable[name]; hash != "" {
+		return map[string]string{name: hash}, nil
+	}
+	if name != "" {
+		if err := now.has(ctx, s, name); err != nil {
+			return nil, err
+		}
+	}
+	left := now.strangers(name)
+	if len(left) == 0 {
+		if name == "" {
+			p.stdout.line("%s: nothing waits for an operator", now.Key)
+		} else {
+			p.stdout.line("%s: nothing to adopt: the roles of agent %s are Rolekeeper's, or are not there yet", now.Key, name)
+		}
+		return map[string]string{}, nil
+	}
+	var agents []string
+	for _, f := range left {
+		agents = append(agents, f.Agent)
+	}
+	now.only(agents...).text(p.stdout)
+	if s.settings.ExistingRoles == plan.RefuseExisting {
+		p.stdout.line("")
+		p.stdout.line("The stack's parameter ExistingRoles is %s: no role is adopted, whoever asks.", plan.RefuseExisting)
+	}
+	return nil, errProblems
+}
+
+// has says what is wrong with the name of an agent that the config should have.
+func (p planned) has(ctx context.Context, s stack, name string) error {
+	object, err := p.look.seen.Get(ctx, p.Key)
+	if err != nil {
+		return err
+	}
+	config, _ := agent.Examine(object.Body, s.place()) // its problems were told with the plan
+	var names []string
+	for _, a := range config.Agents {
+		names = append(names, a.Name)
+	}
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("%s has no agent %q; it has %s", p.Key, name, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// strangers gives the roles of an agent, or of all, that are left alone because
+// somebody else made them.
+func (p planned) strangers(agent string) []plan.Refusal {
+	return slices.DeleteFunc(slices.Clone(p.Plan.Refusals), func(f plan.Refusal) bool {
+		return !p.Plan.Stranger(f.ARN) || agent != "" && f.Agent != agent
+	})
+}
+
+// only gives what is about the agents.
+func (p planned) only(agents ...string) planned {
+	of := plan.Plan{}
+	for _, a := range slices.Compact(slices.Sorted(slices.Values(agents))) {
+		part := p.of(a)
+		of.Steps = append(of.Steps, part.Steps...)
+		of.Findings = append(of.Findings, part.Findings...)
+		of.Refusals = append(of.Refusals, part.Refusals...)
+	}
+	p.Plan, p.Removed, p.Problems = of, nil, nil
+	return p
+}
+
+// confirm asks whoever is there, and was shown what it is about.
+func (p program) confirm(ctx context.Context, yes bool) error {
+	switch {
+	case p.stdout.err != nil:
+		return errors.New("what would be done could not be shown; nothing was written")
+	case yes:
+		return nil
+	case !p.interactive:
+		return errors.New("nobody is there to confirm this: run it in a terminal, or pass --yes; nothing was written")
+	}
+	p.stderr.ask("Ask Rolekeeper to do this? Type yes:")
+	answer := make(chan string, 1)
+	go func() { // reading does not end with the context
+		line, _ := bufio.NewReader(p.stdin).ReadString('\n') // what cannot be read is not yes
+		answer <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w; nothing was written", ctx.Err())
+	case a := <-answer:
+		if a != "yes" {
+			return errors.New("not confirmed; nothing was written")
+		}
+		return nil
+	}
+}
+
+// write puts a request where there is none of its id.
+func (s stack) write(ctx context.Context, r model.Request) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("request %s: %w", r.ID, err)
+	}
+	key := naming.RequestKey(r.Config, r.ID)
+	_, err = s.account.requests.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.bucket.name, Key: &key, Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
+		ContentType: aws.String("application/json"), ExpectedBucketOwner: &s.account.id,
+	})
+	if httpStatus(err) == http.StatusForbidden {
+		return fmt.Errorf("%w (you are %s; only those may write requests whom the stack's parameter OperatorPrincipalArns names, %s, and whose own policies allow it)",
+			awserr.Wrap(err, "put s3://%s/%s", s.bucket.name, key), s.account.caller, strings.Join(s.settings.OperatorPrincipalArns, ", "))
+	}
+	return awserr.Wrap(err, "put s3://%s/%s", s.bucket.name, key)
+}
+
+// await waits for the answer to a request and shows it.
+func (p program) await(ctx context.Context, b bucket, r model.Request) error {
+	for range pollFor / pollEvery {
+		if err := p.sleep(ctx, pollEvery); err != nil {
+			return fmt.Errorf("%w; the request stands, and the answer will be in `rolekeeper status %s`", err, r.Config)
+		}
+		s, err := b.status(ctx, r.Config)
+		if err != nil && !errors.Is(err, fault.ErrNotFound) && fault.Of(err) != fault.Retry {
+			return b.unreadable(err)
+		}
+		i := slices.IndexFunc(s.Requests, func(a status.Request) bool { return a.ID == r.ID })
+		if i < 0 {
+			continue
+		}
+		answer := s.Requests[i]
+		p.stdout.line("request %s: %s: %s", answer.ID, answer.Outcome, answer.Message)
+		if answer.Outcome == status.RequestRefused {
+			return errProblems
+		}
+		return nil
+	}
+	return fmt.Errorf("no answer within %v: the request stands until %s; look with `rolekeeper status %s`, and when it has none, "+
+		"ask the platform team to look into the dead letters", pollFor, moment(r.Expires), r.Config)
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/bus"
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
+)
+
+const (
+	operator    = "operator" // who runs the tool
+	operatorARN = "arn:aws:sts::123456789012:assumed-role/operators/alice"
+	teamKey     = "configs/team/agent.yaml"
+	boundary    = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1"
+)
+
+// deployed is an account with a stack in it: what the tool asks, and the
+// function whose plans it shows.
+type deployed struct {
+	*world
+	t          *testing.T
+	parameters map[string]any // of the stack; nil when there is no stack
+	inbox      string
+}
+
+func deploy(t *testing.T) *deployed {
+	t.Helper()
+	w := &deployed{world: newWorld(), t: t, parameters: map[string]any{
+		"PermissionProfile": "scoped", "PermissionsBoundaryArn": boundary,
+		"SourceBucketName": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1", "EnsureServiceLinkedRoles": "true",
+		"ExistingRoles": "report", "TeamTag": "", "AllowedRepositories": []string{"*"}, "AllowedMemories": []string{""},
+		"AllowedCredentialProviders": []string{"*"}, "AllowedAudiences": []string{"*"},
+		"OperatorPrincipalArns": []string{"arn:aws:iam::123456789012:role/operators"},
+	}}
+	w.inbox = w.AddQueue("inbox", 0, 10, "")
+	w.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(w.Account, w.Region)).JSON())
+	w.connect = func(_ context.Context, region string) (account, error) {
+		if region == "" {
+			region = w.Region
+		}
+		return account{
+			id: w.Account, region: region, caller: operatorARN,
+			objects: w.S3(operator), requests: w.S3(operator), roles: w.IAM(operator), parameters: w,
+		}, nil
+	}
+	return w
+}
+
+// GetParameter is ssm:GetParameter.
+func (w *deployed) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	if w.parameters == nil || *in.Name != "/rolekeeper/rolekeeper/settings" {
+		return nil, &ssmtypes.ParameterNotFound{}
+	}
+	value, err := json.Marshal(w.parameters)
+	return &ssm.GetParameterOutput{Parameter: &ssmtypes.Parameter{Name: in.Name, Value: aws.String(string(value))}}, err
+}
+
+func (w *deployed) place() agent.Place {
+	return agent.Place{Partition: w.Partition, Region: w.Region, Account: w.Account}
+}
+
+func (w *deployed) env() desired.Env {
+	profile, _ := w.parameters["PermissionProfile"].(string)
+	return desired.Env{
+		Place: w.place(), Profile: desired.Profile(profile), PermissionsBoundary: boundary, SourceBucket: naming.SourceBucket(w.Account, w.Region),
+	}
+}
+
+// reconcile lets the function look at a config.
+func (w *deployed) reconcile(key string) {
+	w.t.Helper()
+	allowed := agent.DefaultAllowed()
+	allowed.Repositories, allowed.CredentialProviders, allowed.Audiences = []string{"*"}, []string{"*"}, []string{"*"}
+	existing, _ := w.parameters["ExistingRoles"].(string)
+	n := 0
+	r := &reconcile.Reconciler{
+		Settings:     reconcile.Settings{Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), EnsureServiceLinkedRoles: true},
+		SettingsHash: "hash", Operators: true,
+		Store: configstore.New(w.S3(owner), w.bucket, w.Account), Roles: iamrole.New(w.IAM(owner)), ServiceLinkedRoles: slrole.New(w.IAM(owner)),
+		Inbox: workqueue.New(w.SQS(owner), w.inbox), Bus: bus.New(w.EventBridge(owner)), Now: w.Now,
+		Random: func() string { n++; return fmt.Sprintf("random-%s-%d", key, n) },
+	}
+	if _, err := r.Reconcile(w.t.Context(), key); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// upload uploads a config and lets the function look at it.
+func (w *deployed) upload(key, body string) {
+	w.t.Helper()
+	w.put(w.t, key, body)
+	w.reconcile(key)
+}
+
+// must takes the place of an administrator's call of IAM.
+func (w *deployed) must(_ any, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *deployed) admin() *awsfake.IAM { return w.IAM("admin") }
+
+func (w *deployed) putPolicy(role, name, document string) {
+	w.t.Helper()
+	w.must(w.admin().PutRolePolicy(w.t.Context(), &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: &document}))
+}
+
+func (w *deployed) attach(role, arn, document string) {
+	w.t.Helper()
+	w.AddPolicy(arn, document)
+	w.must(w.admin().AttachRolePolicy(w.t.Context(), &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &arn}))
+}
+
+func (w *deployed) trust(role, document string) {
+	w.t.Helper()
+	w.must(w.admin().UpdateAssumeRolePolicy(w.t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &role, PolicyDocument: &document}))
+}
+
+func (w *deployed) tag(role, key, value string) {
+	w.t.Helper()
+	w.must(w.admin().TagRole(w.t.Context(), &iam.TagRoleInput{RoleName: &role, Tags: []iamtypes.Tag{{Key: &key, Value: &value}}}))
+}
+
+// unbind takes the boundary off an agent's runtime role.
+func (w *deployed) unbind(agent string) {
+	w.t.Helper()
+	name := runtimeRole(agent)
+	w.must(w.admin().DeleteRolePermissionsBoundary(w.t.Context(), &iam.DeleteRolePermissionsBoundaryInput{RoleName: &name}))
+}
+
+func (w *deployed) createRole(name, trust string) {
+	w.t.Helper()
+	w.must(w.admin().CreateRole(w.t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
+}
+
+func (w *deployed) deleteRole(name string) {
+	w.t.Helper()
+	o := w.role(name)
+	for policy := range o.Policies {
+		w.must(w.admin().DeleteRolePolicy(w.t.Context(), &iam.DeleteRolePolicyInput{RoleName: &name, PolicyName: &policy}))
+	}
+	w.must(w.admin().DeleteRole(w.t.Context(), &iam.DeleteRoleInput{RoleName: &name}))
+}
+
+func (w *deployed) role(name string) model.ObservedRole {
+	w.t.Helper()
+	o, err := iamrole.NewReader(w.admin()).Read(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+// byToolkit makes the roles of an agent as the starter toolkit makes them.
+func (w *deployed) byToolkit(name string, deployment agent.Deployment) {
+	w.t.Helper()
+	env := w.env()
+	env.Profile = desired.Toolkit
+	state, problems := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: name, Deployment: deployment}}}, env)
+	if len(problems) > 0 {
+		w.t.Fatal(problems)
+	}
+	for _, r := range state.Agents[0].Roles() {
+		w.createRole(r.Name, r.Trust.JSON())
+		for _, policy := range slices.Sorted(maps.Keys(r.Policies)) {
+			w.putPolicy(r.Name, policy, r.Policies[policy].JSON())
+		}
+	}
+}
+
+// wrote gives the writes of the tool, of all services.
+func (w *deployed) wrote() []string {
+	var all []string
+	for _, c := range w.Calls() {
+		if c.Caller == operator && !strings.HasPrefix(c.Operation, "Get") && !strings.HasPrefix(c.Operation, "List") {
+			all = append(all, c.Service+":"+c.Operation+" "+c.Resource)
+		}
+	}
+	return all
+}
+
+func runtimeRole(agent string) string { return naming.RuntimeRole("us-east-1", agent) }
+func buildRole(agent string) string   { return naming.BuildRole("us-east-1", agent) }
+
+// direct gives a config with one agent that needs no build.
+func direct(name string, more ...string) string {
+	return fmt.Sprintf("agents:\n  %[1]s:\n    name: %[1]s\n    entrypoint: main.py\n    deployment_type: direct_code_deploy\n    aws: {}\n%[2]s",
+		name, strings.Join(more, ""))
+}
+
+func container(name string) string {
+	return fmt.Sprintf("agents:\n  %[1]s:\n    name: %[1]s\n    entrypoint: main.py\n    deployment_type: container\n    aws: {}\n", name)
+}
+
+func (w *deployed) remove(key string) {
+	w.t.Helper()
+	w.must(w.S3("developer").DeleteObject(w.t.Context(), &s3.DeleteObjectInput{Bucket: &w.bucket, Key: &key}))
+}
