@@ -1,23 +1,16 @@
 package e2e
 
 import (
-	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
-
 	"rolekeeper/local"
-	"rolekeeper/local/proxy"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/status"
 )
 
 // attacks are what somebody tries who has taken over a function, or is a
-// developer with wide rights of S3, or speaks for a service. "attached" is what
-// an administrator gave the caller by mistake.
+// developer or an operator with wide rights of S3, or speaks for a service.
+// "attached" is what an administrator gave the caller by mistake.
 func (s stack) attacks() []request {
 	anything := []string{`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`}
 	objects := []string{allObjects}
@@ -30,10 +23,13 @@ func (s stack) attacks() []request {
 	configs, sources := "arn:aws:s3:::"+bucket, "arn:aws:s3:::"+naming.SourceBucket(account, region)
 	plain := map[string]any{"aws:SecureTransport": "false"}
 	once := map[string]any{"s3:if-none-match": "*"}
+	untagged := map[string]any{"aws:PrincipalTag/" + teamTag: nil}
 	bus := "arn:aws:events:" + region + ":" + account + ":event-bus/default"
 	function := func(name string) string { return roleARN("rolekeeper-" + name + "-" + region) }
 	linkedRole := func(service, role string) string { return roleARN("aws-service-role/" + service + "/" + role) }
 	runtimes := "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/my_agent-AbCdEf1234"
+	parameters := "arn:aws:ssm:" + region + ":" + account + ":parameter"
+	settings := parameters + s.Stack().Outputs["SettingsParameter"]
 
 	all := []request{
 		// Taken over: reconcile, and IAM.
@@ -78,7 +74,14 @@ func (s stack) attacks() []request {
 		{what: "deletes a version of an archive", caller: "reconcile", attached: objects, action: "s3:DeleteObjectVersion", resource: configs + "/archive/role/1.json"},
 		{what: "writes a config", caller: "reconcile", action: "s3:PutObject", resource: configs + "/configs/a.yaml"},
 		{what: "deletes a config", caller: "reconcile", action: "s3:DeleteObject", resource: configs + "/configs/a.yaml"},
-		{what: "writes an operator's request", caller: "reconcile", attached: objects, action: "s3:PutObject", resource: configs + "/requests/fleet/1.json"},
+		{what: "writes an operator's request", caller: "reconcile", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once},
+		{what: "writes a request for the fleet", caller: "reconcile", action: "s3:PutObject", resource: configs + "/requests/fleet/1.json", context: once},
+		{what: "deletes a request", caller: "reconcile", attached: objects, action: "s3:DeleteObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "reads an archive", caller: "reconcile", action: "s3:GetObject", resource: configs + "/archive/role/1.json"},
+		{what: "reads another's parameter", caller: "reconcile", action: "ssm:GetParameter", resource: parameters + "/password"},
+		{what: "reads the settings of a stack whose name goes on", caller: "reconcile", action: "ssm:GetParameter", resource: settings + "-2"},
+		{what: "writes its settings", caller: "reconcile", action: "ssm:PutParameter", resource: settings},
+		{what: "deletes its settings", caller: "reconcile", action: "ssm:DeleteParameter", resource: settings},
 		{what: "reads a source", caller: "reconcile", action: "s3:GetObject", resource: sources + "/my_agent/source.zip"},
 		{what: "opens the bucket", caller: "reconcile", action: "s3:PutBucketPolicy", resource: configs},
 		{what: "sends an event as a service of AWS", caller: "reconcile", action: "events:PutEvents", resource: bus, context: map[string]any{"events:source": []string{"aws.iam"}}},
@@ -90,6 +93,10 @@ func (s stack) attacks() []request {
 		{what: "makes a role", caller: "intake", action: "iam:CreateRole", resource: agents, context: bounded},
 		{what: "reads a config", caller: "intake", action: "s3:GetObject", resource: configs + "/configs/a.yaml"},
 		{what: "takes a claim", caller: "intake", attached: objects, action: "s3:PutObject", resource: configs + "/claims/roles/0123456789.json", context: once},
+		{what: "writes a request", caller: "intake", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once},
+		{what: "deletes a request", caller: "intake", attached: objects, action: "s3:DeleteObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "reads a request for the fleet", caller: "intake", action: "s3:GetObject", resource: configs + "/requests/fleet/1.json"},
+		{what: "reads the settings", caller: "intake", action: "ssm:GetParameter", resource: settings},
 		{what: "takes work from reconcile", caller: "intake", action: "sqs:ReceiveMessage", resource: queueARN("rolekeeper-work.fifo")},
 
 		// A developer with all of S3.
@@ -105,13 +112,18 @@ func (s stack) attacks() []request {
 		{what: "deletes an archive", action: "s3:DeleteObject", resource: configs + "/archive/role/1.json"},
 		{what: "deletes a version of an archive", action: "s3:DeleteObjectVersion", resource: configs + "/archive/role/1.json"},
 		{what: "writes a request", action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once},
+		{what: "overwrites a request", action: "s3:PutObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "tags a request", action: "s3:PutObjectTagging", resource: configs + "/requests/config/0/1.json"},
 		{what: "deletes a request", action: "s3:DeleteObject", resource: configs + "/requests/config/0/1.json"},
 		{what: "has a request replicated", action: "s3:ReplicateObject", resource: configs + "/requests/fleet/1.json"},
 		{what: "writes where nothing is", action: "s3:PutObject", resource: configs + "/elsewhere"},
-		{what: "uploads a config without TLS", action: "s3:PutObject", resource: configs + "/configs/a.yaml", context: plain},
+		{what: "writes where nothing is, without a tag", action: "s3:PutObject", resource: configs + "/elsewhere", context: untagged},
+		{what: "deletes where nothing is, without a tag", action: "s3:DeleteObject", resource: configs + "/elsewhere", context: untagged},
+		{what: "replicates to where nothing is, without a tag", action: "s3:ReplicateObject", resource: configs + "/elsewhere", context: untagged},
+		{what: "uploads a config without TLS", action: "s3:PutObject", resource: configs + "/configs/team/a.yaml", context: plain},
 		{what: "reads a status without TLS", action: "s3:GetObject", resource: configs + "/status/a.yaml.json", context: plain},
 		{what: "lists the configs without TLS", action: "s3:ListBucket", resource: configs, context: plain},
-		{what: "uploads a source without TLS", action: "s3:PutObject", resource: sources + "/my_agent/source.zip", context: plain},
+		{what: "uploads a source without TLS", action: "s3:PutObject", resource: sources + "/team/my_agent/source.zip", context: plain},
 		{what: "lists the sources without TLS", action: "s3:ListBucket", resource: sources, context: plain},
 
 		// A developer, beside S3.
@@ -133,6 +145,33 @@ func (s stack) attacks() []request {
 		{what: "runs a command in an agent", action: "bedrock-agentcore:InvokeAgentRuntimeCommand", resource: runtimes},
 		{what: "calls a function", action: "lambda:InvokeFunction", resource: "arn:aws:lambda:" + region + ":" + account + ":function:rolekeeper-reconcile"},
 		{what: "replaces a function's code", action: "lambda:UpdateFunctionCode", resource: "arn:aws:lambda:" + region + ":" + account + ":function:rolekeeper-reconcile"},
+
+		// An operator with all of S3, and one without.
+		{what: "overwrites a request", caller: "operator", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "overwrites the request that is there", caller: "operator", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: map[string]any{"s3:if-match": `"0"`}},
+		{what: "deletes a request", caller: "operator", attached: objects, action: "s3:DeleteObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "deletes a version of a request", caller: "operator", attached: objects, action: "s3:DeleteObjectVersion", resource: configs + "/requests/config/0/1.json"},
+		{what: "has a request replicated", caller: "operator", attached: objects, action: "s3:ReplicateObject", resource: configs + "/requests/config/0/1.json"},
+		{what: "writes a request without TLS", caller: "operator", action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: map[string]any{"s3:if-none-match": "*", "aws:SecureTransport": "false"}},
+		{what: "writes a status", caller: "operator", attached: objects, action: "s3:PutObject", resource: configs + "/status/a.yaml.json"},
+		{what: "takes a claim", caller: "operator", attached: objects, action: "s3:PutObject", resource: configs + "/claims/roles/0123456789.json", context: once},
+		{what: "frees a claim", caller: "operator", attached: objects, action: "s3:DeleteObject", resource: configs + "/claims/roles/0123456789.json"},
+		{what: "writes an archive", caller: "operator", attached: objects, action: "s3:PutObject", resource: configs + "/archive/role/1.json", context: once},
+		{what: "deletes an archive", caller: "operator", attached: objects, action: "s3:DeleteObject", resource: configs + "/archive/role/1.json"},
+		{what: "writes a config", caller: "operator", action: "s3:PutObject", resource: configs + "/configs/platform/a.yaml"},
+		{what: "writes the settings", caller: "operator", action: "ssm:PutParameter", resource: settings},
+		{what: "reads another's parameter", caller: "operator", action: "ssm:GetParameter", resource: parameters + "/password"},
+		{what: "makes a role", caller: "operator", action: "iam:CreateRole", resource: agents, context: bounded},
+		{what: "gives a policy to a runtime role", caller: "operator", action: "iam:PutRolePolicy", resource: agents, context: bounded},
+		{what: "takes a policy from a runtime role", caller: "operator", action: "iam:DeleteRolePolicy", resource: agents, context: bounded},
+		{what: "attaches a managed policy", caller: "operator", action: "iam:AttachRolePolicy", resource: agents, context: map[string]any{"iam:PermissionsBoundary": boundary, "iam:PolicyARN": administrator}},
+		{what: "changes the trust of a runtime role", caller: "operator", action: "iam:UpdateAssumeRolePolicy", resource: agents, context: bounded},
+		{what: "takes a boundary off", caller: "operator", action: "iam:DeleteRolePermissionsBoundary", resource: agents},
+		{what: "tags a role as ours", caller: "operator", action: "iam:TagRole", resource: agents, context: map[string]any{"aws:TagKeys": ours}},
+		{what: "changes the boundary", caller: "operator", action: "iam:CreatePolicyVersion", resource: boundary},
+		{what: "passes a runtime role", caller: "operator", action: "iam:PassRole", resource: agents, context: map[string]any{"iam:PassedToService": "bedrock-agentcore.amazonaws.com"}},
+		{what: "assumes a runtime role", caller: "operator", action: "sts:AssumeRole", resource: agents},
+		{what: "gives reconcile work", caller: "operator", action: "sqs:SendMessage", resource: queueARN("rolekeeper-work.fifo")},
 
 		// Another rule of EventBridge, in this account or another.
 		{what: "delivers for another rule", caller: local.EventBridge, action: "sqs:SendMessage", resource: queueARN("rolekeeper-inbox"), context: map[string]any{"aws:SourceArn": "arn:aws:events:" + region + ":" + account + ":rule/other"}},
@@ -159,6 +198,25 @@ func (s stack) attacks() []request {
 				request{what: "writes a function's role", caller: "reconcile", attached: anything, action: "iam:" + write, resource: function(role)})
 		}
 	}
+	// Who only looks like an operator, with all of S3.
+	for what, caller := range map[string]string{
+		"a role whose name goes on":              operatorARN + "2",
+		"a role under a path":                    roleARN("path/operator"),
+		"a role below the operator's name":       operatorARN + "/operator",
+		"a user of the operator's name":          "arn:aws:iam::" + account + ":user/operator",
+		"an operator of another account":         strings.Replace(operatorARN, account, "210987654321", 1),
+		"a role named as single sign-on does":    roleARN("AWSReservedSSO_Operators_0123456789abcdef"),
+		"such a role under a path of its own":    roleARN("sso/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Operators_0123456789abcdef"),
+		"another permission set's role":          roleARN("aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Readers_0123456789abcdef"),
+		"the operators of another account's SSO": strings.Replace(ssoOperatorARN, account, "210987654321", 1),
+		"the root user":                          "arn:aws:iam::" + account + ":root",
+	} {
+		all = append(all, request{what: what + " writes a request", caller: caller, attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once})
+	}
+	all = append(all, request{
+		what: "a session of another role, named after the operator, writes a request", caller: "arn:aws:sts::" + account + ":assumed-role/developer/operator", attached: objects,
+		action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: map[string]any{"s3:if-none-match": "*", "aws:PrincipalArn": developerARN},
+	})
 	for i, r := range all {
 		if r.caller == "" {
 			all[i].caller, all[i].attached = "developer", objects
@@ -167,12 +225,49 @@ func (s stack) attacks() []request {
 	return all
 }
 
+// intrusions are what developers with all of S3 try where there are teams: to
+// write what is another team's, or with a tag that says no team.
+func intrusions() []request {
+	var all []request
+	for folder, of := range map[string]string{
+		"arn:aws:s3:::" + bucket + "/" + naming.ConfigPrefix:         "a config",
+		"arn:aws:s3:::" + naming.SourceBucket(account, region) + "/": "a source",
+	} {
+		for _, action := range []string{"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectTagging", "s3:ReplicateObject"} {
+			for _, try := range []struct {
+				what string
+				tag  any
+				key  string
+			}{
+				{"of another team", "team", "others/agent/source.zip"},
+				{"of a team whose name goes on", "team", "team2/agent/source.zip"},
+				{"of its team in capitals", "team", "Team/agent/source.zip"},
+				{"of no team", "team", "source.zip"},
+				{"without a tag", nil, "team/agent/source.zip"},
+				{"without a tag, of no team", nil, "source.zip"},
+				{"with an empty tag", "", "team/agent/source.zip"},
+				{"with an empty tag, in a folder without a name", "", "/agent/source.zip"},
+				{"with a tag that is a path", "team/others", "team/others/agent/source.zip"},
+				{"with a tag that is a slash", "/", "//agent/source.zip"},
+			} {
+				all = append(all, request{
+					what: "writes " + of + " " + try.what, caller: "developer", attached: []string{allObjects},
+					action: action, resource: folder + try.key, context: map[string]any{"aws:PrincipalTag/" + teamTag: try.tag},
+				})
+			}
+		}
+	}
+	return all
+}
+
 // open are what docs/security.md says is not isolated.
 func (s stack) open() []request {
 	configs, sources := "arn:aws:s3:::"+bucket, "arn:aws:s3:::"+naming.SourceBucket(account, region)
+	others := map[string]any{"aws:PrincipalTag/" + teamTag: "others"}
 	return []request{
-		{what: "deletes another's config", caller: "developer", action: "s3:DeleteObject", resource: configs + "/configs/others/agent.yaml"},
-		{what: "replaces another's source", caller: "developer", action: "s3:PutObject", resource: sources + "/others/source.zip"},
+		{what: "deletes a config of somebody else of the team", caller: "developer", action: "s3:DeleteObject", resource: configs + "/configs/team/others.yaml"},
+		{what: "replaces a source of somebody else of the team", caller: "developer", action: "s3:PutObject", resource: sources + "/team/others/source.zip"},
+		{what: "chooses a team by its tag", caller: "developer", action: "s3:PutObject", resource: configs + "/configs/others/agent.yaml", context: others},
 		{what: "passes the role of another's agent", caller: "developer", action: "iam:PassRole", resource: roleARN(naming.RuntimeRole(region, "others")), context: map[string]any{"iam:PassedToService": "bedrock-agentcore.amazonaws.com"}},
 		{what: "updates another's runtime", caller: "developer", action: "bedrock-agentcore:UpdateAgentRuntime", resource: "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/others-AbCdEf1234"},
 		{what: "reads another's status", caller: "developer", action: "s3:GetObject", resource: configs + "/status/others/agent.yaml.json"},
@@ -182,56 +277,3 @@ func (s stack) open() []request {
 
 // allObjects is the grant that many a developer has from elsewhere.
 const allObjects = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`
-
-// refusals are attacks by way of a config. The policies allow the calls that
-// they ask for; the code does not make them.
-func (s stack) refusals() {
-	s.t.Helper()
-	ctx, admin := s.t.Context(), iam.NewFromConfig(s.Config("admin"))
-	name := naming.RuntimeRole(region, "squatter")
-	in := &iam.CreateRoleInput{
-		RoleName: &name, PermissionsBoundary: aws.String(s.Stack().Outputs["BoundaryArn"]),
-		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`),
-	}
-	for key, value := range map[string]string{
-		model.TagConfig: "configs/squatter.yaml", model.TagAgent: "squatter", model.TagTemplate: "1", model.TagCreation: "00000000000000000000000000000000",
-	} {
-		in.Tags = append(in.Tags, iamtypes.Tag{Key: &key, Value: &value})
-	}
-	if _, err := admin.CreateRole(ctx, in); err != nil {
-		s.t.Fatal(err)
-	}
-	withRole := func(agent, arn string) string {
-		return strings.Replace(container(agent), "    aws:\n", "    aws:\n      execution_role: "+arn+"\n", 1)
-	}
-	for _, c := range []struct {
-		what, agent, body, spared string
-		outcome                   status.Outcome
-		problem                   string
-	}{
-		{"a stranger's role that bears our name, boundary and tags", "squatter", container("squatter"), name, status.Blocked, "role-not-ours"},
-		{"reconcile's own role", "thief", withRole("thief", roleARN("rolekeeper-reconcile-"+region)), "rolekeeper-reconcile-" + region, status.Ready, "external-role-trust"},
-		{"the role of another config's agent", "sharer", withRole("sharer", roleARN(naming.RuntimeRole(region, "my_agent"))), naming.RuntimeRole(region, "my_agent"), status.Rejected, "role-of-other-config"},
-		{"a role of another account", "abroad", withRole("abroad", "arn:aws:iam::210987654321:role/theirs"), "theirs", status.Rejected, "role-foreign"},
-		{"a name that is a pattern", "pattern", strings.ReplaceAll(container("pattern"), "name: pattern", "name: '*'"), naming.RuntimeRole(region, "*"), status.Rejected, "agent-name-invalid"},
-		{"every model", "greedy", container("greedy", "    permissions:\n      models: ['*']\n"), naming.RuntimeRole(region, "greedy"), status.Rejected, "model-invalid"},
-	} {
-		s.Proxy().Reset()
-		key := "configs/" + c.agent + ".yaml"
-		s.upload(key, c.body)
-		s.idle()
-		got := s.status(key)
-		var codes []string
-		for _, p := range got.Problems {
-			codes = append(codes, p.Code)
-		}
-		if got.Outcome != c.outcome || !slices.Contains(codes, c.problem) {
-			s.t.Errorf("%s: outcome %s, problems %v; want %s, %s", c.what, got.Outcome, codes, c.outcome, c.problem)
-		}
-		for _, call := range s.Calls(proxy.Filter{Caller: "reconcile", Service: "iam", Resource: c.spared}) {
-			if !strings.HasPrefix(call.Operation, "Get") && !strings.HasPrefix(call.Operation, "List") {
-				s.t.Errorf("%s: %s %s was called", c.what, call.Operation, call.Resource)
-			}
-		}
-	}
-}

@@ -33,6 +33,8 @@ import (
 const (
 	account = "123456789012"
 	region  = "us-east-1"
+
+	templateFile = "../../template.yaml"
 )
 
 var bucket = naming.ConfigBucket(account, region)
@@ -51,7 +53,7 @@ func start(t testing.TB) stack {
 // startWith starts the application; of the options parameters and time scale count.
 func startWith(t testing.TB, o local.Options) stack {
 	t.Helper()
-	o.Template, o.Account, o.Region = "../../template.yaml", account, region
+	o.Template, o.Account, o.Region = templateFile, account, region
 	if o.TimeScale == 0 {
 		o.TimeScale = 0.02
 	}
