@@ -49,8 +49,8 @@ type subject struct {
 	policies []policy.Document
 }
 
-// subjects renders all roles of the sample configs, in both profiles, and the
-// boundary.
+// subjects renders all roles of the sample configs, in both profiles, in the
+// scoped one also for a team's config, and the boundary.
 func subjects(t *testing.T) []subject {
 	t.Helper()
 	var files []string
@@ -69,8 +69,13 @@ func subjects(t *testing.T) []subject {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, profile := range []desired.Profile{desired.Scoped, desired.Toolkit} {
-			all = append(all, render(t, file, data, profile, place)...)
+		for _, env := range []desired.Env{
+			{Profile: desired.Scoped, ConfigKey: "configs/a.yaml"},
+			{Profile: desired.Scoped, ConfigKey: "configs/team/a.yaml", TeamTag: "team"},
+			{Profile: desired.Toolkit, ConfigKey: "configs/a.yaml"},
+		} {
+			env.Place = place
+			all = append(all, render(t, file, data, env)...)
 		}
 	}
 	return all
@@ -78,25 +83,24 @@ func subjects(t *testing.T) []subject {
 
 // render gives the roles of one config, in the account and region that it names.
 // One that is refused has none.
-func render(t *testing.T, file string, data []byte, profile desired.Profile, place agent.Place) []subject {
+func render(t *testing.T, file string, data []byte, env desired.Env) []subject {
 	t.Helper()
 	if accounts, regions, _ := agent.Declared(data); len(accounts) == 1 && len(regions) == 1 {
-		place.Account, place.Region = accounts[0], regions[0]
+		env.Place.Account, env.Place.Region = accounts[0], regions[0]
 	}
-	config, problems := agent.Parse(data, place)
+	config, problems := agent.Parse(data, env.Place)
 	if fault.Blocks(problems) {
 		return nil
 	}
-	state, problems := desired.Compute(config, desired.Env{
-		Place: place, Profile: profile, ConfigKey: "configs/a.yaml", SourceBucket: naming.SourceBucket(place.Account, place.Region),
-	})
+	env.SourceBucket = naming.SourceBucket(env.Place.Account, env.Place.Region)
+	state, problems := desired.Compute(config, env)
 	if fault.Blocks(problems) {
 		t.Fatalf("%s: %v", file, problems)
 	}
 	var out []subject
 	for _, a := range state.Agents {
 		for _, r := range a.Roles() {
-			s := subject{kind: string(r.Kind) + " " + string(profile), role: r.Name + " of " + file}
+			s := subject{kind: string(r.Kind) + " " + string(env.Profile), role: r.Name + " of " + file}
 			for _, name := range slices.Sorted(maps.Keys(r.Policies)) {
 				s.policies = append(s.policies, r.Policies[name])
 			}
@@ -310,10 +314,10 @@ func TestActionsThatAreUnknownToALinterExist(t *testing.T) {
 		missing(t, "the IAM simulator is not installed; run make tools")
 	}
 	actions := map[string]bool{}
-	for _, s := range subjects(t) {
+	for _, s := range append(subjects(t), holders(t)...) {
 		for _, p := range s.policies {
 			for _, st := range p.Statements {
-				for _, a := range st.Actions {
+				for _, a := range slices.Concat(st.Actions, st.NotActions) {
 					actions[a] = true
 				}
 			}
