@@ -86,12 +86,8 @@ func statementText(s policy.Statement) string {
 	for _, kind := range slices.Sorted(maps.Keys(s.Principals)) {
 		fmt.Fprintf(&b, " by %s %s", kind, strings.Join(s.Principals[kind], ", "))
 	}
-	word := " if "
-	for _, operator := range slices.Sorted(maps.Keys(s.Conditions)) {
-		for _, key := range slices.Sorted(maps.Keys(s.Conditions[operator])) {
-			fmt.Fprintf(&b, "%s%s %s %s", word, key, operator, strings.Join(s.Conditions[operator][key], ", "))
-			word = " and "
-		}
+	if conditions := s.Conditions.String(); conditions != "" {
+		b.WriteString(" if " + conditions)
 	}
 	return b.String()
 }

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -25,12 +23,8 @@ func (g Grant) String() string {
 	if on := listed(g.Resources, g.NotResources); on != "" {
 		b.WriteString(" on " + on)
 	}
-	word := " if "
-	for _, operator := range slices.Sorted(maps.Keys(g.Conditions)) {
-		for _, key := range slices.Sorted(maps.Keys(g.Conditions[operator])) {
-			fmt.Fprintf(&b, "%s%s %s %s", word, key, operator, strings.Join(g.Conditions[operator][key], ", "))
-			word = " and "
-		}
+	if conditions := g.Conditions.String(); conditions != "" {
+		b.WriteString(" if " + conditions)
 	}
 	return b.String()
 }
