@@ -26,6 +26,7 @@ import (
 	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/settings"
 	"rolekeeper/shared/sqsbatch"
@@ -33,7 +34,7 @@ import (
 
 func main() {
 	log := lambdacontext.NewLogger()
-	handle, err := wire(context.Background(), env.ToMap(os.Environ()), log)
+	handle, err := wire(context.Background(), env.ToMap(os.Environ()), log, time.Now)
 	if err != nil {
 		log.Error("init", "error", err.Error())
 		os.Exit(1)
@@ -45,7 +46,7 @@ func main() {
 type handler func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error)
 
 // wire builds the function from its environment and the settings parameter.
-func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (handler, error) {
+func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now func() time.Time) (handler, error) {
 	s, err := settings.LoadReconcile(environ)
 	ac, awsErr := settings.AWS(environ)
 	if err := errors.Join(err, awsErr); err != nil {
@@ -59,7 +60,7 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (han
 	latest := &settings.Latest{
 		Read:  func(ctx context.Context) (string, error) { return parameter.Read(ctx, parameters, s.SettingsParameter) },
 		Place: s.Env().Place,
-		Now:   time.Now,
+		Now:   now,
 	}
 	if _, err := latest.Get(ctx); err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (han
 		ServiceLinkedRoles: slrole.New(roles),
 		Inbox:              workqueue.New(queues, s.InboxURL),
 		Bus:                bus.New(eventbridge.NewFromConfig(ac)),
-		Now:                time.Now,
+		Now:                now,
 		Random:             rand.Text,
 	}
 	batch := sqsbatch.Batch{
@@ -96,9 +97,14 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger) (han
 	}
 	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		p, err := latest.Get(ctx)
+		if fault.Of(err) == fault.Retry {
+			later := batch // time mends it, and the queue's visibility timeout is long
+			later.Handle = func(context.Context, sqsbatch.Message) error { return err }
+			return later.Lambda(ctx, e)
+		}
 		if err != nil {
 			log.ErrorContext(ctx, "settings", "error", err.Error())
-			return events.SQSEventResponse{}, err // an error of the function, as at its start: the messages stay in the queue
+			return events.SQSEventResponse{}, err // an error of the function, as at its start
 		}
 		pipeline.Allowed, pipeline.Operators = p.Allowed, len(p.OperatorPrincipalArns) > 0
 		return batch.Lambda(ctx, e)

@@ -14,8 +14,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"rolekeeper/shared/settings"
 )
 
 const (
@@ -36,8 +39,18 @@ func environment() map[string]string {
 	}
 }
 
+// demanding is a config that asks for what the default lists do not allow.
+const demanding = `
+agents:
+  a:
+    name: a
+    entrypoint: main.py
+    aws:
+      ecr_repository: team/app
+`
+
 // standIn stands for S3, SQS and Systems Manager on the loopback device, answers
-// reads below configs/ with an error, and keeps all calls: operation and name of
+// reads below configs/ with the status, and an error or a config, and keeps all calls: operation and name of
 // the queue or parameter, or method and path. The function finds it by the
 // environment.
 func standIn(t *testing.T, status int, code string, parameter *string) (environ map[string]string, made func() []string) {
@@ -61,7 +74,20 @@ func standIn(t *testing.T, status int, code string, parameter *string) (environ 
 				t.Error(err)
 			}
 			calls = append(calls, operation+" "+in.Name)
+			if *parameter == "throttled" {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"__type":"ThrottlingException"}`)
+				return
+			}
 			_ = json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name, "Value": *parameter}})
+			return
+		}
+		switch target := r.Header.Get("X-Amz-Target"); {
+		case target == "AWSEvents.PutEvents":
+			_, _ = io.WriteString(w, `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`)
+			return
+		case target == "" && r.URL.Path == "/": // IAM
+			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		operation, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
@@ -71,6 +97,8 @@ func standIn(t *testing.T, status int, code string, parameter *string) (environ 
 				t.Errorf("%s %s expects owner %q", r.Method, r.URL.Path, owner)
 			}
 			switch {
+			case status == http.StatusOK && strings.HasPrefix(r.URL.Path, "/"+bucket+"/configs/"):
+				_, _ = io.WriteString(w, demanding)
 			case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/"+bucket+"/configs/"):
 				s3Error(w, status, code)
 			case r.Method == http.MethodGet:
@@ -126,7 +154,7 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			parameter := "{}"
 			environ, calls := standIn(t, c.status, c.code, &parameter)
-			handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler))
+			handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,12 +184,12 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			environ := environment()
 			delete(environ, missing)
-			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
+			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now); err == nil || !strings.Contains(err.Error(), missing) {
 				t.Errorf("error %v does not name %s", err, missing)
 			}
 		})
 	}
-	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler))
+	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler), time.Now)
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
@@ -170,15 +198,62 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 }
 
 func TestAMalformedParameterIsAFaultAtTheStart(t *testing.T) {
-	parameter := `{"AllowedMemories":["arn:aws:bedrock-agentcore:us-east-1:*:memory/all"],"TeamTag":"a b","Surprise":"1"}`
+	parameter := `{"AllowedMemories":["arn:aws:bedrock-agentcore:us-east-1:*:memory/all"],"TeamTag":"a b","SourceBucketName":"A"}`
 	environ, calls := standIn(t, 0, "", &parameter)
-	_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler))
-	for _, want := range []string{"AllowedMemories", "TeamTag", "Surprise"} {
+	_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now)
+	for _, want := range []string{"AllowedMemories", "TeamTag", "SourceBucketName"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}
 	}
 	if want := []string{"GetParameter " + parameterName}; !slices.Equal(calls(), want) {
 		t.Errorf("calls %v, want %v", calls(), want)
+	}
+}
+
+// invoke has the function handle one message.
+func invoke(t *testing.T, handle handler) (back int, err error) {
+	t.Helper()
+	out, err := handle(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{
+		MessageId: "m", ReceiptHandle: "r", Body: work, Attributes: map[string]string{"ApproximateReceiveCount": "1", "MessageGroupId": "g"},
+	}}})
+	return len(out.BatchItemFailures), err
+}
+
+func TestListsThatChangeReachARunningFunction(t *testing.T) {
+	parameter := `{"AllowedRepositories":["team/*"]}`
+	environ, calls := standIn(t, http.StatusOK, "", &parameter)
+	now := time.Now()
+	handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := func() bool {
+		return slices.ContainsFunc(calls(), func(c string) bool { return strings.HasPrefix(c, "PUT /"+bucket+"/claims/roles/") })
+	}
+	parameter = `{"AllowedRepositories":[]}`
+	if _, err := invoke(t, handle); err != nil || !taken() {
+		t.Errorf("by the lists of the start: %v, calls %q", err, calls())
+	}
+	now = now.Add(settings.MaxAge + time.Second)
+	before := len(calls())
+	if _, err := invoke(t, handle); err != nil {
+		t.Error(err)
+	}
+	if later := calls()[before:]; slices.ContainsFunc(later, func(c string) bool { return strings.Contains(c, "/claims/roles/") }) ||
+		!slices.Contains(later, "PUT /"+bucket+"/status/team/agent.yaml.json") {
+		t.Errorf("by the lists as they are now: %q", later)
+	}
+
+	// What is malformed is an error of the function; what time mends goes back to the queue.
+	now = now.Add(settings.MaxAge + time.Second)
+	parameter = `{"AllowedRepositories":["a b"]}`
+	if _, err := invoke(t, handle); err == nil {
+		t.Error("malformed lists are taken")
+	}
+	parameter = "throttled"
+	before = len(calls())
+	if back, err := invoke(t, handle); err != nil || back != 1 || !slices.Contains(calls()[before:], "ChangeMessageVisibility work.fifo") {
+		t.Errorf("throttled: %d back, %v, %q", back, err, calls()[before:])
 	}
 }

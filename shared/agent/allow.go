@@ -377,8 +377,13 @@ func audienceEntry(audience string) string {
 // name or by that which the toolkit gives it. AgentCore ends ids with a hyphen
 // and ten characters; names hold no hyphen, so that a never owns abc's.
 func ownMemory(agent, id string) bool {
+	const toolkits = "_mem"
 	rest, begins := strings.CutPrefix(id, agent)
-	suffix, hyphen := strings.CutPrefix(strings.TrimPrefix(rest, "_mem"), "-")
+	rest, named := strings.CutPrefix(rest, toolkits)
+	if !named && strings.HasSuffix(agent, toolkits) {
+		return false // the toolkit gives this name to the memory of the agent without the ending
+	}
+	suffix, hyphen := strings.CutPrefix(rest, "-")
 	return begins && hyphen && len(suffix) == 10 && strings.Trim(suffix, alphanum) == ""
 }
 

@@ -317,7 +317,10 @@ func TestWhatIsAnAgentsOwnNeedsNoList(t *testing.T) {
 		{"a", "a0123456789", false},
 		{"a", "b_mem-0123456789", false},
 		{"a", "_mem-0123456789", false},
-		{"a_mem", "a_mem-0123456789", true},
+		{"a_mem", "a_mem-0123456789", false},
+		{"a_mem", "a_mem_mem-0123456789", true},
+		{"a_mem", "a_mem_mem_mem-0123456789", false},
+		{"a_memory", "a_memory-0123456789", true},
 		{"a_mem", "a-0123456789", false},
 	} {
 		cfg := Config{Agents: []Agent{{Name: c.agent, MemoryID: c.memory}}}

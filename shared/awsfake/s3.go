@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -163,7 +164,12 @@ func (s *S3) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ ...fu
 		if in.MaxKeys != nil {
 			size = min(max(int(*in.MaxKeys), 1), most)
 		}
-		after := aws.ToString(in.StartAfter)
+		after, last := aws.ToString(in.StartAfter), ""
+		shown := func(key string) *string { return &key }
+		if in.EncodingType == types.EncodingTypeUrl {
+			out.EncodingType = in.EncodingType
+			shown = func(key string) *string { return aws.String(strings.ReplaceAll(url.QueryEscape(key), "%2F", "/")) }
+		}
 		if in.ContinuationToken != nil {
 			last, err := hex.DecodeString(*in.ContinuationToken)
 			if err != nil {
@@ -176,13 +182,13 @@ func (s *S3) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ ...fu
 				continue
 			}
 			if len(out.Contents) == size {
-				last := *out.Contents[size-1].Key
 				out.IsTruncated, out.NextContinuationToken = aws.Bool(true), aws.String(hex.EncodeToString([]byte(last)))
 				break
 			}
+			last = key
 			o := b.objects[key]
 			out.Contents = append(out.Contents, types.Object{
-				Key: aws.String(key), ETag: aws.String(o.etag), Size: aws.Int64(int64(len(o.body))), LastModified: aws.Time(o.modified),
+				Key: shown(key), ETag: aws.String(o.etag), Size: aws.Int64(int64(len(o.body))), LastModified: aws.Time(o.modified),
 			})
 		}
 		out.KeyCount = aws.Int32(int32(len(out.Contents))) //nolint:gosec // at most 1,000

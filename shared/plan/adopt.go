@@ -14,10 +14,11 @@ import (
 	"rolekeeper/shared/policy"
 )
 
-// Loss is something that a role grants and that adoption would take away.
+// Loss is something that a role grants, or that limits it, and that adoption
+// would take away.
 type Loss struct {
-	Policy string       `json:"policy"` // name of the inline policy, or ARN of the managed one, that grants it
-	Grant  policy.Grant `json:"grant"`
+	Policy string       `json:"policy"` // name of the inline policy, or ARN of the managed one, that it is of
+	Grant  policy.Grant `json:"grant"`  // what was granted, or denied; empty ByReplacement
 	By     LossCause    `json:"by"`
 }
 
@@ -28,12 +29,22 @@ type LossCause string
 const (
 	ByPolicy   LossCause = "policy"   // the policy is overwritten or removed, and no other has the grant
 	ByBoundary LossCause = "boundary" // it stays granted, but the boundary lets it through in part or not at all
+	// What limited the role: a denial goes with its policy; a boundary of the role's
+	// own, which may be stricter, gives way to ours.
+	ByDenial      LossCause = "denial"
+	ByReplacement LossCause = "replacement"
 )
 
 // String tells the loss in words.
 func (l Loss) String() string {
-	if l.By == ByBoundary {
+	switch l.By {
+	case ByBoundary:
 		return fmt.Sprintf("the boundary makes ineffective, in whole or in part, what policy %s grants: %s", l.Policy, l.Grant)
+	case ByDenial:
+		return fmt.Sprintf("policy %s is replaced or removed, and with it goes what it denies: %s", l.Policy, l.Grant)
+	case ByReplacement:
+		return fmt.Sprintf("the role's own boundary %s is replaced, which may let more through", l.Policy)
+	case ByPolicy:
 	}
 	return fmt.Sprintf("policy %s is replaced or removed, and with it goes: %s", l.Policy, l.Grant)
 }
@@ -145,6 +156,13 @@ func limit(r Role) (boundary policy.Document, obstacle string) {
 			return boundary, "what managed policy " + arn + " grants is not known"
 		}
 	}
+	if f, full := tagsFull(r); full {
+		return boundary, f.Message + "; " + f.Fix
+	}
+	if use := measure(r, adopted); use.desired+use.foreign > policy.MaxInlinePerRole {
+		f := policiesFull(r, use.desired+use.foreign)
+		return boundary, f.Message + "; " + f.Fix
+	}
 	boundary, err := policy.Parse(r.Managed[r.Desired.PermissionsBoundary])
 	if err != nil {
 		return boundary, fmt.Sprintf("the boundary %s cannot be judged: %v", r.Desired.PermissionsBoundary, err)
@@ -175,6 +193,19 @@ func granting(r Role) []granted {
 	return all
 }
 
+// denied gives what a policy denies.
+func denied(d policy.Document) []policy.Grant {
+	var all []policy.Grant
+	for _, s := range d.Statements {
+		if s.Effect == policy.Deny {
+			all = append(all, policy.Grant{
+				Actions: s.Actions, NotActions: s.NotActions, Resources: s.Resources, NotResources: s.NotResources, Conditions: s.Conditions,
+			})
+		}
+	}
+	return all
+}
+
 // losses gives what adoption would take away. Policies that are overwritten or
 // removed take with them what neither the desired ones nor those that stay
 // grant; the boundary cuts what is left.
@@ -198,7 +229,11 @@ func losses(r Role, boundary policy.Document) []Loss {
 			all = append(all, Loss{Policy: g.name, Grant: grant, By: by})
 		}
 	}
+	if is := r.Observed.PermissionsBoundary; is != "" && is != r.Desired.PermissionsBoundary {
+		all = append(all, Loss{Policy: is, By: ByReplacement})
+	}
 	for _, g := range goes {
+		add(g, ByDenial, denied(g.document))
 		lost := policy.Beyond(g.document, within...)
 		add(g, ByPolicy, lost)
 		cut := policy.Beyond(g.document, boundary)

@@ -87,6 +87,8 @@ func TestAdoption(t *testing.T) {
 		"waits for what a managed policy grants":     {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { delete(r.Managed, attached) })}, []string{"refused role-runtime role-not-ours"}},
 		"waits for what the boundary lets through":   {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { delete(r.Managed, "arn:boundary") })}, []string{"refused role-runtime role-not-ours"}},
 		"under a boundary that cannot be read":       {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { r.Managed["arn:boundary"] = "{" })}, []string{"refused role-runtime role-not-ours"}},
+		"of a role without room for our tags":        {[]plan.Role{input(model.RuntimeRole, stranger, requested, fullOfTags)}, []string{"refused role-runtime role-not-ours"}},
+		"of a role without room for our policies":    {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { r.Observed.Policies["mine"] = document(strings.Repeat("x", 10240)).JSON() })}, []string{"refused role-runtime role-not-ours"}},
 		"of a role that others may use":              {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { r.Observed.Trust = "{}" })}, []string{"refused role-runtime role-hostile"}},
 		"of a role that escalates":                   {[]plan.Role{input(model.RuntimeRole, stranger, requested, escalating)}, []string{"refused role-runtime role-hostile"}},
 		"of a role that escalates by what would go":  {[]plan.Role{input(model.RuntimeRole, stranger, requested, func(r *plan.Role) { r.Observed.Policies["one"] = document("*").JSON() })}, []string{"refused role-runtime role-hostile"}},
@@ -146,7 +148,7 @@ func TestAdoption(t *testing.T) {
 		},
 		"without room for policies stays unfinished": {
 			[]plan.Role{input(model.RuntimeRole, stranger, adopting, func(r *plan.Role) { r.Observed.Policies["mine"] = strings.Repeat("x", 10240) })},
-			slices.Concat(rest[:3], rest[5:7], extras, []string{"refused role-runtime role-policies-full"}),
+			slices.Concat(rest[:3], rest[6:7], extras, []string{"refused role-runtime role-policies-full"}),
 		},
 		"is finished for the role that has room": {
 			[]plan.Role{input(model.RuntimeRole, adopting, fullOfTags), input(model.BuildRole, adopting)},
@@ -176,7 +178,7 @@ func TestAdoption(t *testing.T) {
 				}
 			}
 			for _, f := range p.Refusals {
-				if stranger := f.Kind != plan.TagsFull && f.Kind != plan.PoliciesFull; p.Stranger(f.ARN) != stranger {
+				if stranger := f.Kind != plan.TagsFull && f.Kind != plan.PoliciesFull; p.Stranger(f.Role) != stranger {
 					t.Errorf("%s of kind %s: stranger %t", f.Role, f.Kind, !stranger)
 				}
 			}
@@ -266,6 +268,16 @@ func TestLossesAreToldByWhatCausesThem(t *testing.T) {
 			[]string{
 				"the boundary makes ineffective, in whole or in part, what policy mine grants: dynamodb:* on *",
 				"the boundary makes ineffective, in whole or in part, what policy " + attached + " grants: s3:* on *",
+			},
+		},
+		"what limited the role": {
+			func(r *plan.Role) {
+				managed(map[string]string{"one": `{"Statement":{"Effect":"Deny","Action":"s3:*","NotResource":"arn:aws:s3:::mine"}}`}, none)(r)
+				r.Observed.PermissionsBoundary = "arn:stricter"
+			},
+			[]string{
+				"the role's own boundary arn:stricter is replaced, which may let more through",
+				"policy one is replaced or removed, and with it goes what it denies: s3:* on everything but arn:aws:s3:::mine",
 			},
 		},
 		"what is desired and cut": {

@@ -188,10 +188,11 @@ func (p Plan) Refused(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role })
 }
 
-// Stranger reports whether the role with the ARN was refused because somebody else made it.
-func (p Plan) Stranger(arn string) bool {
+// Stranger reports whether the role was refused because somebody else made it,
+// under whatever path.
+func (p Plan) Stranger(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool {
-		return r.ARN == arn && (r.Kind == NotOurs || r.Kind == Replaced || r.Kind == Hostile)
+		return r.Role == role && (r.Kind == NotOurs || r.Kind == Replaced || r.Kind == Hostile)
 	})
 }
 
@@ -376,7 +377,8 @@ func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) Step
 	d, o := &r.Desired, r.Observed
 	use := measure(r, s)
 	var puts []Step
-	if use.desired+use.foreign > policy.MaxInlinePerRole {
+	full := use.desired+use.foreign > policy.MaxInlinePerRole
+	if full {
 		p.Refusals = append(p.Refusals, policiesFull(r, use.desired+use.foreign))
 	} else {
 		for _, name := range byGrowth(r) {
@@ -387,6 +389,9 @@ func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) Step
 		}
 	}
 	surplus := p.surplus(r, s)
+	if s == adopted && full {
+		surplus = nil // it has nothing in the place of what would go
+	}
 	if use.desired+use.foreign+use.surplus > policy.MaxInlinePerRole {
 		return append(surplus, puts...)
 	}

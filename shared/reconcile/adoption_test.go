@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
@@ -282,3 +284,97 @@ func (w *world) replace(r model.ObservedRole) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+func TestWithoutItsBoundaryNothingIsAdoptedAndNothingWaits(t *testing.T) {
+	w := newWorld(t)
+	w.existing = plan.AdoptExisting
+	w.byToolkit("my_agent")
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetPolicy" && c.Resource == boundary {
+			return awsfake.APIError("NoSuchEntity", "Policy "+boundary+" was not found.")
+		}
+		return nil
+	}
+	w.upload(key, container)
+	w.settle()
+	wantOutcome(t, w, key, status.Blocked)
+	if p := w.status(key).Problems; len(p) != 2 || !strings.Contains(p[0].Message, boundary) {
+		t.Errorf("problems %v", p)
+	}
+	if w.role(runtimeRole("my_agent")).PermissionsBoundary != "" {
+		t.Error("the role was written")
+	}
+}
+
+func TestManyRolesOfTheToolkitMakeAReadableStatus(t *testing.T) {
+	var names []string
+	w := newWorld(t)
+	w.operators = true
+	for i := range 50 {
+		name := fmt.Sprintf("agent_%02d", i)
+		names = append(names, name)
+		w.byToolkit(name)
+		var buckets []string
+		for j := range 60 {
+			buckets = append(buckets, fmt.Sprintf(`"arn:aws:s3:::bucket-%060d-%d/*"`, j, j))
+		}
+		w.admin().putPolicy(runtimeRole(name), "many", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":[`+strings.Join(buckets, ",")+`]}]}`)
+	}
+	w.upload(key, agentsNamed(names...))
+	w.settle()
+	wantOutcome(t, w, key, status.Blocked)
+	if n := len(w.cloud.Objects(bucket, naming.StatusPrefix)[naming.StatusKey(key)]); n > 600<<10 {
+		t.Errorf("the status has %d bytes", n)
+	}
+	started := time.Now()
+	w.adopt("1", names...)
+	w.settle()
+	wantOutcome(t, w, key, status.Ready)
+	if took := time.Since(started); took > time.Minute { // a quadratic effort takes longer by far
+		t.Errorf("the adoption took %v", took)
+	}
+}
+
+func TestAPreviewAndALookHoldAConfigToTheLists(t *testing.T) {
+	for code, entry := range map[string]string{
+		"model-not-allowed":      "    permissions:\n      models: [anthropic.claude-sonnet-4-20250514-v1:0]\n",
+		"repository-not-allowed": "      ecr_repository: team/app\n",
+		"memory-not-allowed":     "    memory:\n      memory_id: shared-0123456789\n",
+		"provider-not-allowed":   "    identity:\n      credential_providers:\n      - name: crm\n",
+		"audience-not-allowed":   "    aws_jwt:\n      enabled: true\n      audiences: [https://a.example.com]\n",
+	} {
+		t.Run(code, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, container+entry)
+			w.allowed = agent.Allowed{}
+			if p := w.preview(); len(p.Problems) != 1 || p.Problems[0].Code != code || len(p.Plan.Steps) > 0 {
+				t.Errorf("preview %+v", p)
+			}
+			w.settle()
+			wantOutcome(t, w, key, status.Rejected)
+			if got := codes(w.status(key)); !slices.Equal(got, []string{code}) {
+				t.Errorf("problems %v", got)
+			}
+			if n := len(w.cloud.RoleNames()); n > 0 {
+				t.Errorf("%d roles were made", n)
+			}
+			w.allowed = everything()
+			w.cloud.Put(w.inbox, wakeBody(t, key))
+			w.settle()
+			wantOutcome(t, w, key, status.Ready)
+		})
+	}
+}
+
+func TestARoleOfOurNameUnderAPathIsNotOfferedForDeployment(t *testing.T) {
+	w := newWorld(t)
+	name := runtimeRole("my_agent")
+	a := w.admin()
+	a.must(a.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: &name, Path: ptr("/team/"), AssumeRolePolicyDocument: ptr(lambdaTrust)}))
+	w.upload(key, container)
+	w.settle()
+	wantOutcome(t, w, key, status.Blocked)
+	if s := w.status(key); s.Agents[0].RuntimeRoleARN != "" || strings.Contains(strings.Join(s.Next, " "), "deploy my_agent") {
+		t.Errorf("status %+v", s)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"rolekeeper/shared/agent"
@@ -30,7 +31,7 @@ func (r *run) settle(ctx context.Context, want desired.State, p plan.Plan, probl
 	orphans := r.orphans(want)
 	s.Agents = append(s.Agents, orphans...)
 	for _, f := range p.Refusals {
-		problems = append(problems, r.agent(f.Agent).Problem(string(f.Kind), "name", f.Message, f.Fix))
+		problems = append(problems, r.agent(f.Agent).Problem(string(f.Kind), "name", report.Clip(f.Message), f.Fix))
 	}
 	fault.Sort(problems)
 	s.Problems = problems
@@ -65,7 +66,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	s.Name, s.Phase = a.Name, status.PhaseActive
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
-		if p.Stranger(*arn) || r.unusable[*arn] {
+		if p.Stranger((*arn)[strings.LastIndexByte(*arn, '/')+1:]) || r.unusable[*arn] {
 			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there
 		}
 	}
@@ -79,7 +80,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	for _, f := range p.Refusals {
 		if f.Agent == a.Name {
 			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
-			s.Notes = append(s.Notes, report.LossNotes(f)...)
+			s.Notes = append(s.Notes, report.LossNotes(f, len(p.Refusals))...)
 		}
 	}
 	s.Drift = r.drift(a.Name, p, func(f plan.Finding) bool { return !f.Repaired })

@@ -13,10 +13,12 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
 )
 
-// maxRequests bounds the requests of a config that are looked at, the newest.
+// maxRequests bounds the requests of a config that are looked at: those whose
+// ids sort last, which are the newest as the tool writes ids.
 // The bucket's lifecycle takes them away after a week.
 const maxRequests = 100
 
@@ -98,9 +100,9 @@ func (r *run) readRequest(ctx context.Context, key, id string) (pending, error) 
 	q.Request, err = model.ParseRequest(object.Body)
 	switch {
 	case err != nil:
-		q.fault = err.Error()
+		q.fault = report.Clip(err.Error())
 	case q.ID != id || q.Config != r.key:
-		q.fault = fmt.Sprintf("it is request %s for %s, and was put where it does not belong", q.ID, q.Config)
+		q.fault = fmt.Sprintf("it is request %s for %.200q, and was put where it does not belong", q.ID, q.Config)
 	case r.now.After(q.Expires) || r.now.Sub(object.LastModified) > model.MaxRequestAge:
 		q.fault = fmt.Sprintf("it came too late: it expired at %s", earlier(q.Expires, object.LastModified.Add(model.MaxRequestAge)).UTC().Format(time.RFC3339))
 	}
@@ -120,36 +122,58 @@ func earlier(a, b time.Time) time.Time {
 func (r *run) grant(s seen, q pending) (agents []string, answer status.Request) {
 	answer = status.Request{ID: q.id, Outcome: status.RequestRefused}
 	names := slices.Sorted(maps.Keys(q.Plans))
+	var blocked []string
 	for _, name := range names {
-		hash, fresh, left := s.adoption(name)
+		a := s.adoption(name)
 		switch {
 		case r.agent(name).Deployment == "":
-			answer.Message = fmt.Sprintf("the config has no agent %q", name)
-		case len(left) > 0:
-			answer.Message = left[0].Message
-		case fresh && hash != q.Plans[name]:
+			answer.Message = fmt.Sprintf("the config has no agent %.100q", name)
+		case !a.any:
+			answer.Message = fmt.Sprintf("agent %q has no role of its own: the config names what it runs with", name)
+		case len(a.left) > 0:
+			answer.Message = report.Clip(a.left[0].Message)
+		case a.fresh && a.hash != q.Plans[name]:
 			answer.Message = fmt.Sprintf("what would be done for agent %q now is not what the operator was shown; look at the plan again", name)
 		}
 		if answer.Message != "" {
 			return nil, answer
 		}
+		for _, f := range a.blocked {
+			blocked = append(blocked, f.Message)
+		}
 	}
-	answer.Outcome, answer.Message = status.RequestDone, "the roles of "+strings.Join(names, ", ")+" are Rolekeeper's"
+	text := "the roles of " + strings.Join(names, ", ") + " are Rolekeeper's"
+	if len(blocked) > 0 {
+		text += ", but cannot be kept up: " + strings.Join(blocked, "; ")
+	}
+	answer.Outcome, answer.Message = status.RequestDone, report.Clip(text)
 	return names, answer
 }
 
-// adoption says what adopting an agent's roles comes to: the hash of the plan,
-// whether there is a role to be adopted that is not yet being so, and what of
-// the agent's roles cannot be.
-func (s seen) adoption(agent string) (hash string, fresh bool, left []plan.Refusal) {
-	p := s.plan(func(a string) bool { return a == agent })
+// adoption is what adopting an agent's roles comes to.
+type adoption struct {
+	any           bool   // the agent has a role of its own
+	fresh         bool   // one is to be adopted that is not yet being so
+	hash          string // of the plan
+	left, blocked []plan.Refusal
+}
+
+// adoption plans the adoption of an agent's roles. Of its refusals, those left
+// are of roles that cannot be adopted, those blocked of Rolekeeper's own.
+func (s seen) adoption(agent string) adoption {
+	// Without the others' roles: there may be many, and their losses are work.
+	s.roles = slices.DeleteFunc(slices.Clone(s.roles), func(r plan.Role) bool { return r.Desired.Agent != agent })
+	p := s.plan(func(string) bool { return true })
+	a := adoption{any: len(s.roles) > 0, hash: p.AdoptionHash(agent)}
 	for _, f := range p.Refusals {
-		if f.Agent == agent && p.Stranger(f.ARN) {
-			left = append(left, f)
+		if p.Stranger(f.Role) {
+			a.left = append(a.left, f)
+		} else {
+			a.blocked = append(a.blocked, f)
 		}
 	}
-	fresh = slices.ContainsFunc(p.Steps, func(step plan.Step) bool {
-		return step.Agent == agent && step.Op == plan.ArchiveRole && step.Reason == plan.Adopt
+	a.fresh = slices.ContainsFunc(p.Steps, func(step plan.Step) bool {
+		return step.Op == plan.ArchiveRole && step.Reason == plan.Adopt
 	})
-	return p.AdoptionHash(agent), fresh, left
+	return a
 }

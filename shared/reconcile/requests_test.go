@@ -168,6 +168,12 @@ func TestARequestIsCarriedOutOnlyAsItWasMeant(t *testing.T) {
 			w.existing = plan.RefuseExisting
 			w.write(naming.RequestKey(key, "1"), r)
 		}, "Rolekeeper did not make it", 0},
+		"for an agent whose role is another's": {func(w *world, r model.Request) {
+			r.Plans = map[string]string{"sharing": fmt.Sprintf("%064d", 1)}
+			w.upload(key, strings.Replace(agentsNamed("my_agent", "sharing"), "name: sharing\n    entrypoint: main.py\n    aws: {}",
+				"name: sharing\n    entrypoint: main.py\n    deployment_type: direct_code_deploy\n    aws:\n      execution_role: "+runtimeRole("my_agent"), 1))
+			w.write(naming.RequestKey(key, "1"), r)
+		}, "no role of its own", 0},
 		"put under another config": {func(w *world, r model.Request) {
 			r.Config = "configs/other.yaml"
 			w.write(naming.RequestKey(key, "1"), r)
@@ -337,5 +343,36 @@ func TestAPreviewIsWhatALookThenDoes(t *testing.T) {
 				t.Errorf("removed %v, shown %v", removed, shown.Removed)
 			}
 		})
+	}
+}
+
+func TestAnAnswerSaysWhatOfAnAdoptedRoleCannotBeKeptUp(t *testing.T) {
+	w := newWorld(t)
+	w.existing, w.operators = plan.AdoptExisting, true
+	w.byToolkit("my_agent")
+	w.upload(key, container)
+	w.settle()
+	wantOutcome(t, w, key, status.Ready)
+	large := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + strings.Repeat("x", 9700) + `"}]}`
+	w.admin().deletePolicy(runtimeRole("my_agent"), naming.RuntimePolicy("my_agent"))
+	w.admin().putPolicy(runtimeRole("my_agent"), "large", large)
+	w.request("1", model.Adopt, map[string]string{"my_agent": fmt.Sprintf("%064d", 1)})
+	w.settle()
+	wantOutcome(t, w, key, status.Blocked)
+	if got := w.status(key).Requests; len(got) != 1 || got[0].Outcome != status.RequestDone || !strings.Contains(got[0].Message, "cannot be kept up: role") {
+		t.Errorf("requests %+v", got)
+	}
+}
+
+// What people write into requests must not make a status that cannot be read again.
+func TestLargeFaultsMakeNoLargeStatus(t *testing.T) {
+	w := reported(t)
+	for i := range 3 {
+		w.put(naming.RequestKey(key, fmt.Sprint(i)), `{"`+strings.Repeat("x", 1<<20-100)+`":1}`)
+	}
+	w.cloud.Put(w.inbox, wakeBody(t, key))
+	w.settle()
+	if got := w.status(key).Requests; len(got) != 3 || len(got[0].Message) > 1000 {
+		t.Errorf("%d requests", len(got))
 	}
 }

@@ -126,8 +126,8 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(want)
 	out.Adoptable = map[string]string{}
 	for _, a := range want.Agents {
-		if hash, fresh, left := there.adoption(a.Name); fresh && len(left) == 0 {
-			out.Adoptable[a.Name] = hash
+		if asked := there.adoption(a.Name); asked.fresh && len(asked.left) == 0 {
+			out.Adoptable[a.Name] = asked.hash
 		}
 	}
 	return nil
@@ -359,7 +359,7 @@ func (v *view) managed(ctx context.Context, s seen) error {
 	documents := map[string]string{}
 	p := s.plan(nobody)
 	for i, r := range s.roles {
-		if r.Observed == nil || !p.Stranger(r.Observed.ARN) {
+		if r.Observed == nil || !p.Stranger(r.Desired.Name) {
 			continue
 		}
 		s.roles[i].Managed = documents
@@ -368,6 +368,9 @@ func (v *view) managed(ctx context.Context, s seen) error {
 				continue
 			}
 			document, err := v.from.Roles.Managed(ctx, arn)
+			if errors.Is(err, fault.ErrNotFound) {
+				continue // the plan says that it is not known
+			}
 			if err != nil {
 				return err
 			}

@@ -26,20 +26,38 @@ func UnusedRoleNote(kind model.RoleKind) string {
 	return fmt.Sprintf("the config no longer asks for the %s role that was made for this agent; the role is kept, nothing was deleted", kind)
 }
 
-// maxLosses bounds what is told of a role's losses; `rolekeeper plan` tells all.
-const maxLosses = 30
+// Bounds of what a status tells of losses, of one role and of all roles of a
+// config together; `rolekeeper plan` tells all.
+const (
+	maxLosses    = 30
+	maxAllLosses = 600
+	maxText      = 400 // characters of what is quoted
+)
 
-// LossNotes tells what the adoption of a role that is left alone would take away.
-func LossNotes(f plan.Refusal) []string {
+// LossNotes tells what the adoption of a role that is left alone would take
+// away; of is the number of such roles of the config.
+func LossNotes(f plan.Refusal, of int) []string {
+	most := min(maxLosses, max(maxAllLosses/max(of, 1), 1))
 	var notes []string
 	for i, l := range f.Losses {
-		if i == maxLosses {
-			notes = append(notes, fmt.Sprintf("adoption of role %s: and %d more", f.Role, len(f.Losses)-i))
+		if i == most {
+			notes = append(notes, fmt.Sprintf("adoption of role %s: and %d more, which rolekeeper plan shows", f.Role, len(f.Losses)-i))
 			break
 		}
-		notes = append(notes, fmt.Sprintf("adoption of role %s: %s", f.Role, l))
+		notes = append(notes, Clip(fmt.Sprintf("adoption of role %s: %s", f.Role, l)))
 	}
 	return notes
+}
+
+// Clip gives the text, cut when it is long: a status that quotes what others
+// wrote must stay one that can be read.
+func Clip(text string) string { return clip(text, maxText) }
+
+func clip(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
 }
 
 // Words gives the summary of a status, one sentence, and what to do next.
@@ -210,11 +228,7 @@ var volatile = regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\
 // plain gives an error as a status shows it: equal failures with equal text.
 func plain(err error) string {
 	const most = 1000
-	text := volatile.ReplaceAllString(err.Error(), "")
-	if r := []rune(text); len(r) > most {
-		text = string(r[:most]) + "…"
-	}
-	return text
+	return clip(volatile.ReplaceAllString(err.Error(), ""), most)
 }
 
 // Events gives the events that a new answer calls for, given the one before it.

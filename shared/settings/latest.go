@@ -35,7 +35,7 @@ func (l *Latest) Get(ctx context.Context) (Parameters, error) {
 	if err != nil {
 		return Parameters{}, fmt.Errorf("settings: %w", err)
 	}
-	p, err := ParseParameters([]byte(value), l.Place)
+	p, err := ParseStored([]byte(value), l.Place)
 	if err != nil {
 		return Parameters{}, fmt.Errorf("settings parameter: %w", err)
 	}

@@ -38,11 +38,11 @@ func TestParametersAreReadAgainOnlyWhenTheyAreOld(t *testing.T) {
 	if _, err := l.Get(t.Context()); !errors.Is(err, fails) {
 		t.Errorf("what cannot be read: %v", err)
 	}
-	fails, value = nil, `{"TeamTag":"a b","Surprise":1}`
-	if _, err := l.Get(t.Context()); err == nil || !strings.Contains(err.Error(), "TeamTag") || !strings.Contains(err.Error(), "Surprise") {
+	fails, value = nil, `{"TeamTag":"a b","SourceBucketName":"A"}`
+	if _, err := l.Get(t.Context()); err == nil || !strings.Contains(err.Error(), "TeamTag") || !strings.Contains(err.Error(), "SourceBucketName") {
 		t.Errorf("not all faults are told: %v", err)
 	}
-	value = `{"TeamTag":"crew"}`
+	value = `{"TeamTag":"crew","OfALaterVersion":["1"]}`
 	get("crew", 5)
 	get("crew", 5)
 }

@@ -49,6 +49,17 @@ const maxParameters = 64 << 10
 // that no parameter has is more likely misspelt than meant. All faults are
 // reported together, each with its line.
 func ParseParameters(data []byte, place agent.Place) (Parameters, error) {
+	return parseParameters(data, place, true)
+}
+
+// ParseStored is ParseParameters for the value of the stack's own parameter,
+// which CloudFormation writes: names that it has and this version does not know
+// are those of a later version, whose template is deployed before its code.
+func ParseStored(data []byte, place agent.Place) (Parameters, error) {
+	return parseParameters(data, place, false)
+}
+
+func parseParameters(data []byte, place agent.Place, strict bool) (Parameters, error) {
 	r := parameterReader{given: map[string]bool{}}
 	if err := r.decode(data); err != nil {
 		return Parameters{}, err
@@ -68,7 +79,7 @@ func ParseParameters(data []byte, place agent.Place) (Parameters, error) {
 		r.text(name, func(string) error { return nil }) // the stack's own
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
-		if !slices.Contains(r.known, name) {
+		if strict && !slices.Contains(r.known, name) {
 			r.fail(r.nodes[name].Line, fmt.Errorf("the stack has no parameter %.100q", name))
 		}
 	}

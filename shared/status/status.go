@@ -200,7 +200,12 @@ func (s Status) check() error {
 	return nil
 }
 
-// JSON gives the status as it is stored: indented, since people read it.
+// MaxSize bounds the bytes of a stored status. Of more not all is read again
+// (configstore.MaxRead), and what is known of a config would be lost.
+const MaxSize = 1<<20 - 1
+
+// JSON gives the status as it is stored: indented, since people read it. More
+// than MaxSize is an error.
 func (s Status) JSON() ([]byte, error) {
 	if s.Agents == nil {
 		s.Agents = []Agent{}
@@ -217,6 +222,9 @@ func (s Status) JSON() ([]byte, error) {
 	e.SetIndent("", "  ")
 	if err := e.Encode(s); err != nil {
 		return nil, fmt.Errorf("status of %s: %w", s.Config.Key, err)
+	}
+	if n := b.Len(); n > MaxSize {
+		return nil, fmt.Errorf("status of %s: it has %d bytes, more than the %d that are read again", s.Config.Key, n, MaxSize)
 	}
 	return b.Bytes(), nil
 }

@@ -37,7 +37,7 @@ func codes() map[string]meaning {
 		// S3 API reference, "List of error codes"; user guide, "Conditional writes".
 		"NoSuchKey":                  {fault.Unknown, fault.ErrNotFound},
 		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
-		"ConditionalRequestConflict": {fault.Retry, fault.ErrConflict},
+		"ConditionalRequestConflict": {fault.Retry, nil}, // 409: somebody is writing just now; whether they do is not said
 		"OperationAborted":           {fault.Retry, nil}, // 409: another operation on the object is under way
 		"InternalError":              {fault.Retry, nil},
 		"ServiceUnavailable":         {fault.Retry, nil},

@@ -3,10 +3,13 @@ package configstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/fault"
@@ -52,11 +55,13 @@ func (r *Reader) Get(ctx context.Context, key string) (model.Object, error) {
 	}, nil
 }
 
-// List gives the keys under a prefix, in the order of their bytes.
+// List gives the keys under a prefix, in the order of their bytes. They come
+// URL-encoded: keys may have characters that XML cannot hold (S3 API reference,
+// ListObjectsV2, EncodingType).
 func (r *Reader) List(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string
 	pages := s3.NewListObjectsV2Paginator(r.api, &s3.ListObjectsV2Input{
-		Bucket: &r.bucket, Prefix: &prefix, ExpectedBucketOwner: &r.owner,
+		Bucket: &r.bucket, Prefix: &prefix, ExpectedBucketOwner: &r.owner, EncodingType: types.EncodingTypeUrl,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -64,7 +69,11 @@ func (r *Reader) List(ctx context.Context, prefix string) ([]string, error) {
 			return nil, awserr.Wrap(err, "list s3://%s/%s", r.bucket, prefix)
 		}
 		for _, o := range page.Contents {
-			keys = append(keys, aws.ToString(o.Key))
+			key, err := url.QueryUnescape(aws.ToString(o.Key))
+			if err != nil {
+				return nil, fmt.Errorf("list s3://%s/%s: key %q: %w", r.bucket, prefix, aws.ToString(o.Key), err)
+			}
+			keys = append(keys, key)
 		}
 	}
 	return keys, nil

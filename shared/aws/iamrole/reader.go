@@ -129,12 +129,12 @@ func (r *Reader) attached(ctx context.Context, o *model.ObservedRole) error {
 	return nil
 }
 
-// Managed reads the document of a managed policy that a role has or is to get:
-// its default version, in two calls.
+// Managed reads the document of a managed policy: its default version, in two
+// calls. fault.ErrNotFound says that there is no such policy.
 func (r *Reader) Managed(ctx context.Context, arn string) (document string, err error) {
 	p, err := r.api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 	if err != nil {
-		return "", unsettled(awserr.Wrap(err, "get policy %s", arn))
+		return "", awserr.Wrap(err, "get policy %s", arn)
 	}
 	version := p.Policy.DefaultVersionId
 	v, err := r.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version})

@@ -71,7 +71,7 @@ func adapterCases() []testCase {
 				t.Errorf("document %+v", d)
 			}
 			_, err := c.Managed(t.Context(), b.Boundary+"-that-is-not-there")
-			wantFault(t, "a policy that is not there", err, fault.Retry, nil)
+			wantFault(t, "a policy that is not there", err, fault.Unknown, fault.ErrNotFound)
 		}},
 		{"iamrole reads what it wrote", func(t T, b *Backend) {
 			ctx, c, r := t.Context(), iamrole.New(b.IAM), b.desired(t)
@@ -190,10 +190,10 @@ func adapterCases() []testCase {
 			if keys, err := r.List(t.Context(), prefix); err != nil || len(keys) != 0 {
 				t.Errorf("before: %q, %v", keys, err)
 			}
-			for _, name := range []string{"b", "a"} {
+			for _, name := range []string{"c \a+ü", "b", "a"} {
 				must(c.Create(t.Context(), prefix+name, []byte(name)))(t)
 			}
-			if keys, err := r.List(t.Context(), prefix); err != nil || !slices.Equal(keys, []string{prefix + "a", prefix + "b"}) {
+			if keys, err := r.List(t.Context(), prefix); err != nil || !slices.Equal(keys, []string{prefix + "a", prefix + "b", prefix + "c \a+ü"}) {
 				t.Errorf("keys %q, %v", keys, err)
 			}
 			if o, err := r.Get(t.Context(), prefix+"a"); err != nil || string(o.Body) != "a" {
