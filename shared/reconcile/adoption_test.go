@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
@@ -326,13 +325,9 @@ func TestManyRolesOfTheToolkitMakeAReadableStatus(t *testing.T) {
 	if n := len(w.cloud.Objects(bucket, naming.StatusPrefix)[naming.StatusKey(key)]); n > 600<<10 {
 		t.Errorf("the status has %d bytes", n)
 	}
-	started := time.Now()
 	w.adopt("1", names...)
 	w.settle()
 	wantOutcome(t, w, key, status.Ready)
-	if took := time.Since(started); took > time.Minute { // a quadratic effort takes longer by far
-		t.Errorf("the adoption took %v", took)
-	}
 }
 
 func TestAPreviewAndALookHoldAConfigToTheLists(t *testing.T) {
