@@ -226,7 +226,9 @@ func (s stack) attacks() []request {
 }
 
 // intrusions are what developers with all of S3 try where there are teams: to
-// write what is another team's, or with a tag that says no team.
+// write what is another team's, or with a tag that says no team. The simulator
+// takes an empty tag for none where a resource has it as a variable;
+// local/template judges both readings.
 func intrusions() []request {
 	var all []request
 	for folder, of := range map[string]string{

@@ -115,6 +115,12 @@ func TestThePolicyOfAResourceDecidesToo(t *testing.T) {
 	onlyTLS := policy.New(deny("s3:*").With("Bool", "aws:SecureTransport", "false")).JSON()
 	once := policy.New(deny("s3:PutObject").With("Null", "s3:if-none-match", "true")).JSON()
 	elsewhere := policy.New(policy.Statement{Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:PutObject*"}, NotResources: []string{"arn:aws:s3:::b/k*"}}).JSON()
+	folder := policy.New(policy.Statement{
+		Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:PutObject*"}, NotResources: []string{"arn:aws:s3:::b/${aws:PrincipalTag/team}/*"},
+	}).JSON()
+	someTeam := policy.New(deny("s3:PutObject*").With("StringNotLike", "aws:PrincipalTag/team", "?*")).JSON()
+	noPath := policy.New(deny("s3:PutObject*").With("StringLike", "aws:PrincipalTag/team", "*/*")).JSON()
+	operators := policy.New(deny("s3:PutObject*").With("ArnNotLike", "aws:PrincipalArn", writer, "arn:aws:iam::123456789012:role/sso/*/Operators_*")).JSON()
 	delivers := policy.New(policy.Statement{
 		Effect: policy.Allow, Principals: policy.Principals{"Service": {"events.amazonaws.com"}}, Actions: []string{"sqs:SendMessage"}, Resources: []string{queue},
 	}.With("ArnEquals", "aws:SourceArn", rule)).JSON()
@@ -126,12 +132,38 @@ func TestThePolicyOfAResourceDecidesToo(t *testing.T) {
 		return r
 	}
 	send := simulate.Request{Principal: "events.amazonaws.com", ResourcePolicy: delivers, Action: "sqs:SendMessage", Resource: queue, Context: map[string]any{"aws:SourceArn": rule}}
+	tagged := func(team, key string) simulate.Request {
+		return with(put, func(r *simulate.Request) {
+			r.ResourcePolicy, r.Resource, r.Context = folder, "arn:aws:s3:::b/"+key, map[string]any{"aws:PrincipalTag/team": team}
+		})
+	}
+	wants := func(document string, context map[string]any) simulate.Request {
+		return with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Context = document, context })
+	}
 	cases := map[string]struct {
 		request simulate.Request
 		want    bool
 	}{
-		"the one who may":          {with(put, func(r *simulate.Request) { r.ResourcePolicy = onlyWriter }), true},
-		"another, whatever he has": {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Principal, r.Context = onlyWriter, other, as(other) }), false},
+		"a folder named by the tag":    {tagged("team", "team/k"), true},
+		"another's folder":             {tagged("team", "others/k"), false},
+		"a folder whose name goes on":  {tagged("team", "team2/k"), false},
+		"a tag that is like a pattern": {tagged("?", "t/k"), false},
+		"a tag that is a path":         {tagged("a/b", "a/b/k"), true},
+		"a path is denied by its own":  {wants(noPath, map[string]any{"aws:PrincipalTag/team": "a/b"}), false},
+		"a slash alone is a path":      {wants(noPath, map[string]any{"aws:PrincipalTag/team": "/"}), false},
+		"a name is none":               {wants(noPath, map[string]any{"aws:PrincipalTag/team": "a"}), true},
+		"no tag is none":               {wants(noPath, nil), true},
+		"some tag":                     {wants(someTeam, map[string]any{"aws:PrincipalTag/team": "a"}), true},
+		"no tag is like nothing":       {wants(someTeam, nil), false},
+		"an empty tag is no character": {wants(someTeam, map[string]any{"aws:PrincipalTag/team": ""}), false},
+		"another tag":                  {wants(someTeam, map[string]any{"aws:PrincipalTag/department": "a"}), false},
+		"one of two ARNs":              {wants(operators, as(writer)), true},
+		"an ARN by a pattern":          {wants(operators, as("arn:aws:iam::123456789012:role/sso/eu-west-1/Operators_1")), true},
+		"an ARN that goes on":          {wants(operators, as(writer+"2")), false},
+		"an ARN that lacks a part":     {wants(operators, as("arn:aws:iam::123456789012:role/Operators_1")), false},
+		"an ARN of another account":    {wants(operators, as("arn:aws:iam::210987654321:role/writer")), false},
+		"the one who may":              {with(put, func(r *simulate.Request) { r.ResourcePolicy = onlyWriter }), true},
+		"another, whatever he has":     {with(put, func(r *simulate.Request) { r.ResourcePolicy, r.Principal, r.Context = onlyWriter, other, as(other) }), false},
 		"over TLS": {with(put, func(r *simulate.Request) {
 			r.ResourcePolicy, r.Context = onlyTLS, map[string]any{"aws:SecureTransport": "true"}
 		}), true},
