@@ -99,7 +99,7 @@ func (p planned) view() planView {
 			v.Losses = append(v.Losses, lossView{role, l.Policy, l.By, l.Grant, l.String()})
 		}
 	}
-	maps.Copy(v.Adoptable, p.Adoptable)
+	maps.Copy(v.Adoptable, p.waits())
 	v.Removed = append(v.Removed, p.Removed...)
 	v.Problems = viewProblems(p.Problems)
 	return v

@@ -19,6 +19,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -55,14 +56,17 @@ func (f *requestFlags) register(c *cobra.Command) {
 const requestHelp = `
 
 Nothing is changed from here: the request is an object in the config bucket, which
-Rolekeeper carries out. It names the digest of what was shown; when a role or the
-config was changed since, it is refused and nothing is done.
+Rolekeeper carries out. It names, for each agent, the digest of what was shown. When
+a role of such an agent, or what the config or the stack's settings ask for it, was
+changed since, the request is refused and nothing is done; other changes of the
+config do not matter.
 
 Needs what plan needs, and s3:PutObject on requests/ in the config bucket. Only the
 principals of the stack's OperatorPrincipalArns may write there.
 
 Exit codes: 0 done, or there was nothing to do; 3 refused, or it cannot be done; 1
-no answer in time, or anything else.`
+no answer in time, or anything else. What stays blocked for another reason after
+the request was done is told, and the exit code is 0.`
 
 func (p program) adoptCommand() *cobra.Command {
 	var f requestFlags
@@ -90,7 +94,9 @@ func (p program) approveCommand() *cobra.Command {
 		Short: "Have everything done that waits for an operator in a config's plan",
 		Long: `Show everything in the plan of an uploaded config that waits for an operator, and,
 once you confirm, ask for all of it: that is the adoption of roles that somebody
-else made. CONFIG is the config's S3 key, with or without configs/ in front.` + requestHelp,
+else made. What the next look at the config does by itself waits for nobody and is
+left out; the plan has it. CONFIG is the config's S3 key, with or without configs/ in
+front.` + requestHelp,
 		Example: `  rolekeeper approve team/agent.yaml`,
 		Args:    takes(1, 1, "one CONFIG"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -115,8 +121,7 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	if err != nil {
 		return err
 	}
-	l := s.look(key)
-	now, err := l.plan(ctx)
+	now, err := s.look(key).plan(ctx)
 	if err != nil {
 		return s.unreadable(err)
 	}
@@ -124,17 +129,8 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	if err != nil || len(plans) == 0 {
 		return err
 	}
-	agents := slices.Sorted(maps.Keys(plans))
-	shown, err := l.plan(ctx, agents...)
-	if err != nil {
-		return s.unreadable(err)
-	}
-	shown.only(agents...).text(p.stdout)
-	for _, f := range now.strangers(agent) {
-		if plans[f.Agent] == "" {
-			p.stdout.line("")
-			p.stdout.line("not asked for: agent %s: %s", f.Agent, f.Message)
-		}
+	if err := p.show(ctx, s, now, agent, slices.Sorted(maps.Keys(plans))); err != nil {
+		return err
 	}
 	if len(s.settings.OperatorPrincipalArns) == 0 {
 		return errors.New("requests are off: the stack's parameter OperatorPrincipalArns names nobody who may write them; nothing was written")
@@ -158,6 +154,27 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	return p.await(ctx, s.bucket, r)
 }
 
+// show shows what is about to be asked for, for the agents, and what is not:
+// agent is the one that was named.
+func (p program) show(ctx context.Context, s stack, now planned, agent string, agents []string) error {
+	shown, err := now.look.plan(ctx, agents...)
+	if err != nil {
+		return s.unreadable(err)
+	}
+	shown.only(agents...).text(p.stdout)
+	if agent != "" && now.waits()[agent] == "" {
+		p.stdout.line("")
+		p.stdout.line("%s; the request has it look now", byItself)
+	}
+	for _, f := range now.strangers(agent) {
+		if !slices.Contains(agents, f.Agent) {
+			p.stdout.line("")
+			p.stdout.line("not asked for: agent %s: %s", f.Agent, f.Message)
+		}
+	}
+	return nil
+}
+
 // waiting gives what a request for an agent, or for all of them, has to say: the
 // digests of plans by agent. When there are none, or nothing can be asked for,
 // it says why.
@@ -169,25 +186,15 @@ func (p program) waiting(ctx context.Context, s stack, now planned, name string)
 		now.text(p.stdout)
 		return nil, errProblems
 	}
-	if name == "" && len(now.Adoptable) > 0 {
-		return now.Adoptable, nil
+	if plans := now.waits(); name == "" && len(plans) > 0 {
+		return plans, nil
 	}
 	if hash := now.Adoptable[name]; hash != "" {
 		return map[string]string{name: hash}, nil
 	}
-	if name != "" {
-		if err := now.has(ctx, s, name); err != nil {
-			return nil, err
-		}
-	}
 	left := now.strangers(name)
 	if len(left) == 0 {
-		if name == "" {
-			p.stdout.line("%s: nothing waits for an operator", now.Key)
-		} else {
-			p.stdout.line("%s: nothing to adopt: the roles of agent %s are Rolekeeper's, or are not there yet", now.Key, name)
-		}
-		return map[string]string{}, nil
+		return nil, p.nothing(ctx, s, now, name)
 	}
 	var agents []string
 	for _, f := range left {
@@ -201,28 +208,58 @@ func (p program) waiting(ctx context.Context, s stack, now planned, name string)
 	return nil, errProblems
 }
 
-// has says what is wrong with the name of an agent that the config should have.
-func (p planned) has(ctx context.Context, s stack, name string) error {
-	object, err := p.look.seen.Get(ctx, p.Key)
+// byItself is said of adoptions that nobody has to ask for.
+const byItself = "the stack's parameter ExistingRoles is adopt: the next look does this by itself"
+
+// nothing says why nothing is to be asked for, for an agent or, when none is
+// named, for any. It is an error that the config lacks the agent.
+func (p program) nothing(ctx context.Context, s stack, now planned, name string) error {
+	switch {
+	case name == "" && len(now.Adoptable) > 0:
+		now.only(slices.Collect(maps.Keys(now.Adoptable))...).text(p.stdout)
+		p.stdout.line("")
+		p.stdout.line("nothing waits for an operator; %s", byItself)
+		return nil
+	case name == "":
+		p.stdout.line("%s: nothing waits for an operator", now.Key)
+		return nil
+	}
+	object, err := now.look.seen.Get(ctx, now.Key)
 	if err != nil {
 		return err
 	}
 	config, _ := agent.Examine(object.Body, s.place()) // its problems were told with the plan
+	of := now.look.viewer.Env
+	of.ConfigKey = now.Key
+	want, _ := desired.Compute(config, of)
 	var names []string
-	for _, a := range config.Agents {
+	for _, a := range want.Agents {
 		names = append(names, a.Name)
 	}
-	if !slices.Contains(names, name) {
-		return fmt.Errorf("%s has no agent %q; it has %s", p.Key, name, strings.Join(names, ", "))
+	switch {
+	case !slices.Contains(names, name):
+		return fmt.Errorf("%s has no agent %q; it has %s", now.Key, name, strings.Join(names, ", "))
+	case len(want.Agent(name).Roles()) == 0:
+		p.stdout.line("%s: nothing to adopt: agent %s has no role of its own, but those that the config brings for it or another agent has", now.Key, name)
+	default:
+		p.stdout.line("%s: nothing to adopt: the roles of agent %s are Rolekeeper's, or are not there yet", now.Key, name)
 	}
 	return nil
+}
+
+// waits gives what waits for an operator, as Adoptable has it: it leaves out what
+// the next look does by itself.
+func (p planned) waits() map[string]string {
+	left := maps.Clone(p.Adoptable)
+	maps.DeleteFunc(left, func(agent, _ string) bool { return len(p.strangers(agent)) == 0 })
+	return left
 }
 
 // strangers gives the roles of an agent, or of all, that are left alone because
 // somebody else made them.
 func (p planned) strangers(agent string) []plan.Refusal {
 	return slices.DeleteFunc(slices.Clone(p.Plan.Refusals), func(f plan.Refusal) bool {
-		return !p.Plan.Stranger(f.ARN) || agent != "" && f.Agent != agent
+		return !p.Plan.Stranger(f.Role) || agent != "" && f.Agent != agent
 	})
 }
 
@@ -303,8 +340,20 @@ func (p program) await(ctx context.Context, b bucket, r model.Request) error {
 		if answer.Outcome == status.RequestRefused {
 			return errProblems
 		}
+		blockedText(p.stdout, s, slices.Sorted(maps.Keys(r.Plans)))
 		return nil
 	}
 	return fmt.Errorf("no answer within %v: the request stands until %s; look with `rolekeeper status %s`, and when it has none, "+
 		"ask the platform team to look into the dead letters", pollFor, moment(r.Expires), r.Config)
+}
+
+// blockedText tells what of the agents stays blocked, for other reasons than the
+// request was for.
+func blockedText(t *terminal, s status.Status, agents []string) {
+	for _, name := range agents {
+		a, _ := s.Agent(name)
+		for _, b := range a.BlockedBy {
+			t.line("agent %s stays blocked by %s: %s [%s]", name, b.ARN, b.Fix, b.Kind)
+		}
+	}
 }

@@ -136,7 +136,7 @@ func TestWhatIsShownIsWhatIsAskedFor(t *testing.T) {
 	w.parameters["ExistingRoles"] = "adopt"
 	whole := w.run(t, "plan", teamKey).stdout
 	got := w.run(t, "adopt", teamKey, "beta", "--yes", "--wait=false")
-	shown, _, _ := strings.Cut(got.stdout, "\n\nrequest ")
+	shown, _, _ := strings.Cut(got.stdout, "\n\nthe stack's parameter ")
 	_, agent, _ := strings.Cut(shown, "\n\n")
 	if got.code != exitGood || !strings.HasPrefix(agent, "agent beta\n") || !strings.Contains(whole, agent) || strings.Contains(shown, "alpha") {
 		t.Errorf("exit code %d\n%s%s\nplan\n%s", got.code, got.stdout, got.stderr, whole)
@@ -254,6 +254,68 @@ func TestNothingIsWrittenThatCannotBeDone(t *testing.T) {
 				t.Errorf("the tool wrote %q", wrote)
 			}
 		})
+	}
+}
+
+func TestWhatTheNextLookDoesByItselfWaitsForNobody(t *testing.T) {
+	w := waits(t, "alpha", "beta")
+	w.parameters["ExistingRoles"] = "adopt"
+	if out := w.run(t, "plan", teamKey, "-o=json").stdout; !strings.Contains(out, `"reason": "adopt"`) || !strings.Contains(out, `"adoptable": {}`) {
+		t.Errorf("the plan lacks the adoption, or has it as waiting:\n%s", out)
+	}
+	got := w.run(t, "approve", teamKey, "--yes")
+	for _, want := range []string{"agent alpha", "agent beta", "adopt: boundary", "nothing waits for an operator", "the next look does this by itself"} {
+		if got.code != exitGood || !strings.Contains(got.stdout, want) {
+			t.Errorf("exit code %d; %q is not in\n%s%s", got.code, want, got.stdout, got.stderr)
+		}
+	}
+	if len(w.wrote()) > 0 {
+		t.Errorf("the tool wrote %q", w.wrote())
+	}
+	if got := w.run(t, "adopt", teamKey, "beta", "--yes"); got.code != exitGood || !strings.Contains(got.stdout, "by itself; the request has it look now") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestARoleInTheirPlaceWaitsWhateverTheStackAdopts(t *testing.T) {
+	w := waits(t, "alpha")
+	w.upload(teamKey, direct("alpha")+strings.TrimPrefix(direct("beta"), "agents:\n"))
+	w.deleteRole(runtimeRole("beta"))
+	w.byToolkit("beta", agent.DirectCode)
+	w.parameters["ExistingRoles"] = "adopt"
+	w.ForgetCalls()
+	got := w.run(t, "approve", teamKey, "--yes", "--wait=false")
+	if rs := w.requests(); got.code != exitGood || len(rs) != 1 || len(rs[0].Plans) != 1 || rs[0].Plans["beta"] == "" || strings.Contains(got.stdout, "by itself") {
+		t.Errorf("exit code %d, requests %+v\n%s%s", got.code, rs, got.stdout, got.stderr)
+	}
+}
+
+func TestRolesThatTheConfigBringsAreNotAdopted(t *testing.T) {
+	w := deploy(t)
+	w.createRole("Mine", lambdaTrust)
+	w.upload(teamKey, strings.Replace(direct("solo"), "aws: {}", "aws: {execution_role: 'arn:aws:iam::123456789012:role/Mine'}", 1))
+	w.ForgetCalls()
+	got := w.run(t, "adopt", teamKey, "solo", "--yes")
+	if got.code != exitGood || !strings.Contains(got.stdout, "nothing to adopt: agent solo has no role of its own") || len(w.wrote()) > 0 {
+		t.Errorf("exit code %d, wrote %q\n%s%s", got.code, w.wrote(), got.stdout, got.stderr)
+	}
+}
+
+func TestWhatStaysBlockedIsTold(t *testing.T) {
+	w := waits(t, "solo", "duo")
+	w.sleep = func(context.Context, time.Duration) error {
+		s := ready(teamKey, "solo", "duo")
+		s.Outcome = status.Blocked
+		for i := range s.Agents {
+			s.Agents[i].BlockedBy = []status.Blocker{{ARN: "arn:" + s.Agents[i].Name, Kind: "role-policies-full", Fix: "make room"}}
+		}
+		s.Requests = []status.Request{{ID: requestID, Outcome: status.RequestDone, Message: "done"}}
+		w.answer(t, s)
+		return nil
+	}
+	got := w.run(t, "adopt", teamKey, "solo", "--yes")
+	if want := "\nagent solo stays blocked by arn:solo: make room [role-policies-full]\n"; got.code != exitGood || !strings.Contains(got.stdout, want) || strings.Contains(got.stdout, "arn:duo") {
+		t.Errorf("exit code %d; want %q in\n%s%s", got.code, want, got.stdout, got.stderr)
 	}
 }
 

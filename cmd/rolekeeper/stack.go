@@ -56,7 +56,7 @@ func (p program) stack(ctx context.Context, f stackFlags) (stack, error) {
 	if err != nil {
 		return stack{}, s.unreadable(err)
 	}
-	if s.settings, err = settings.ParseParameters([]byte(value), s.place()); err != nil {
+	if s.settings, err = settings.ParseStored([]byte(value), s.place()); err != nil {
 		return stack{}, fmt.Errorf("parameter %s: %w", name, err)
 	}
 	return s, nil
