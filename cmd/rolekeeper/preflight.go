@@ -19,6 +19,7 @@ import (
 type preflightFlags struct {
 	stack, region, sourceBucket, boundary, teamTag string
 	output                                         choice
+	given                                          func(flag string) bool
 }
 
 func (p program) preflightCommand() *cobra.Command {
@@ -29,7 +30,8 @@ func (p program) preflightCommand() *cobra.Command {
 		Long: `Look at the account and Region that a deploy goes to: which names of the stack are
 taken, what a bucket of sources that is there lacks, whether CloudTrail tells of
 what happens, how many roles still fit, and which agents' roles are there without
-a permissions boundary. Pass what you will deploy with.
+a permissions boundary. Pass what you will deploy with; of a stack that is there the
+settings hold for flags that are not given.
 
 Needs AWS credentials, found as the AWS CLI finds them, that may read; what could
 not be read is told with the action that reads it. Writes nothing. Lambda
@@ -44,11 +46,12 @@ is, or would be unsafe; 1 something could not be read, so nobody knows.`,
 		RunE: func(c *cobra.Command, _ []string) error { return p.preflight(c.Context(), f) },
 	}
 	flags := c.Flags()
+	f.given = flags.Changed
 	flags.StringVar(&f.stack, "stack", "rolekeeper", "name of the stack")
 	flags.StringVar(&f.region, "region", "", "AWS Region (default: the one of the AWS configuration)")
-	flags.StringVar(&f.sourceBucket, "source-bucket", "", "the stack's SourceBucketName (default: the stack makes a bucket)")
-	flags.StringVar(&f.boundary, "boundary", "", "the stack's PermissionsBoundaryArn (default: the stack makes a boundary)")
-	flags.StringVar(&f.teamTag, "team-tag", "", "the stack's TeamTag (default: all developers are one team)")
+	flags.StringVar(&f.sourceBucket, "source-bucket", "", "the stack's SourceBucketName (default: as deployed, else the stack makes a bucket)")
+	flags.StringVar(&f.boundary, "boundary", "", "the stack's PermissionsBoundaryArn (default: as deployed, else the stack makes a boundary)")
+	flags.StringVar(&f.teamTag, "team-tag", "", "the stack's TeamTag (default: as deployed, else all developers are one team)")
 	flags.VarP(&f.output, "output", "o", "output format")
 	return c
 }
@@ -123,6 +126,10 @@ type inspection struct {
 	roles    []iamtypes.RoleDetail
 	rolesErr error
 	deployed deployment
+	unknown  error // why nobody knows whether the stack is deployed
+
+	settingsErr       error // why the stack's settings are not known, though there may be some
+	linkedRolesByHand bool  // EnsureServiceLinkedRoles is false
 }
 
 // level says how a finding bears on a deploy.

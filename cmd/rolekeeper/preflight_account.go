@@ -14,8 +14,11 @@ import (
 	"rolekeeper/shared/naming"
 )
 
-// cloudTrail looks for trails that log what EventBridge is to tell of:
-// management write events of this Region, where runtimes are, and of the Region
+// notYet is said of what is looked at for a later version's sake.
+const notYet = "A later version listens to CloudTrail; this one does not yet: changes by hand and deleted runtimes are noticed only when a config is looked at"
+
+// cloudTrail looks for trails that log what EventBridge is to tell of in a later
+// version: management write events of this Region, where runtimes are, and of the Region
 // that IAM's events are in. EventBridge has API calls only from a trail
 // (EventBridge user guide, "AWS service events delivered via CloudTrail").
 func (i *inspection) cloudTrail(ctx context.Context) finding {
@@ -28,17 +31,15 @@ func (i *inspection) cloudTrail(ctx context.Context) finding {
 	l, err := i.logged(ctx, trails, global)
 	switch {
 	case l.runtimes && l.roles:
-		return found(check, subject, levelOK, "logged by %s", strings.Join(l.by, ", "))
+		return found(check, subject, levelOK, "logged by %s. %s", strings.Join(l.by, ", "), notYet)
 	case err != nil:
 		return notRead(check, subject, err)
 	case l.runtimes:
-		return found(check, subject, levelWarning, "logged by %s for this Region, but for %s by no trail: IAM's events are there, so nobody is told of changes in IAM, "+
-			"and they are noticed only when a config is looked at", strings.Join(l.by, ", "), global).
-			fixed("make the trail one of all Regions")
+		return found(check, subject, levelWarning, "logged by %s for this Region, but for %s, where IAM's events are, by no trail. %s", strings.Join(l.by, ", "), global, notYet).
+			fixed("nothing for this version; before the later one make the trail one of all Regions")
 	}
-	return found(check, subject, levelWarning, "logged by no trail: nobody is told of deleted runtimes and of changes in IAM, "+
-		"and they are noticed only when a config is looked at").
-		fixed("have a trail of all Regions log them; the first copy of management events costs nothing")
+	return found(check, subject, levelWarning, "logged by no trail. %s", notYet).
+		fixed("nothing for this version; before the later one have a trail of all Regions log them: the first copy of management events costs nothing")
 }
 
 // logging says whose management write events trails log, and which trails do.
@@ -154,9 +155,9 @@ func (i *inspection) quotas(ctx context.Context) []finding {
 // guide, "Using service-linked roles").
 func (i *inspection) serviceLinkedRoles() []finding {
 	var all []finding
-	for _, r := range []struct{ name, service string }{
-		{"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "runtime-identity.bedrock-agentcore.amazonaws.com"},
-		{"AWSServiceRoleForBedrockAgentCoreNetwork", "network.bedrock-agentcore.amazonaws.com"},
+	for _, r := range []struct{ name, service, without string }{
+		{"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "runtime-identity.bedrock-agentcore.amazonaws.com", "agents"},
+		{"AWSServiceRoleForBedrockAgentCoreNetwork", "network.bedrock-agentcore.amazonaws.com", "agents in a VPC"},
 	} {
 		const check = "service-linked-role"
 		switch {
@@ -166,6 +167,11 @@ func (i *inspection) serviceLinkedRoles() []finding {
 			all = append(all, found(check, r.name, levelOK, "there"))
 		default:
 			f := found(check, r.name, levelOK, "not there; Rolekeeper makes it for the first agent that needs it, with EnsureServiceLinkedRoles=false this command does")
+			if i.settingsErr != nil {
+				f = notRead(check, r.name, i.settingsErr)
+			} else if i.linkedRolesByHand {
+				f = found(check, r.name, levelWarning, "not there, and EnsureServiceLinkedRoles is false: %s cannot be deployed", r.without).fixed("make it")
+			}
 			f.Commands = []string{i.command("iam", "create-service-linked-role", "--aws-service-name", r.service)}
 			all = append(all, f)
 		}

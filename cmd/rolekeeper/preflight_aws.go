@@ -19,6 +19,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/fault"
 )
@@ -75,12 +76,13 @@ func httpStatus(err error) int {
 	return 0
 }
 
-func (a account) hasParameter(ctx context.Context, name string) (bool, error) {
-	_, err := parameter.Read(ctx, a.parameters, name)
+// parameter gives the value of a parameter; not there when there is none.
+func (a account) parameter(ctx context.Context, name string) (value string, there bool, err error) {
+	value, err = parameter.Read(ctx, a.parameters, name)
 	if errors.Is(err, fault.ErrNotFound) {
-		return false, nil
+		return "", false, nil
 	}
-	return err == nil, reading(err, "ssm:GetParameter", "parameter "+name)
+	return value, err == nil, reading(err, "ssm:GetParameter", "parameter "+name)
 }
 
 func (a account) hasQueue(ctx context.Context, name string) (bool, error) {
@@ -99,6 +101,12 @@ func (a account) hasPolicy(ctx context.Context, arn string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// policyDocument gives the document of a policy that may be read otherwise.
+func (a account) policyDocument(ctx context.Context, arn string) (string, error) {
+	document, err := iamrole.NewReader(a.roles).Managed(ctx, arn)
+	return document, reading(err, "iam:GetPolicyVersion", "the document of policy "+arn)
 }
 
 // allRoles gives all roles of the account, service-linked ones too. ListRoles

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/naming"
 )
@@ -33,7 +35,9 @@ import (
 type site struct {
 	tool
 	id, region string
-	names      map[string]bool // parameters, queues, ARNs of policies
+	names      map[string]bool   // parameters, queues, ARNs of policies
+	settings   string            // value of every parameter
+	documents  map[string]string // of policies, by ARN
 	roles      []iamtypes.RoleDetail
 	summary    map[string]int32
 	buckets    map[string]*siteBucket
@@ -60,7 +64,7 @@ type siteTrail struct {
 // newSite makes an account with nothing in it but a trail of all Regions.
 func newSite() *site {
 	s := &site{
-		id: "111122223333", region: "eu-west-1", names: map[string]bool{}, buckets: map[string]*siteBucket{},
+		id: "111122223333", region: "eu-west-1", names: map[string]bool{}, settings: "{}", documents: map[string]string{}, buckets: map[string]*siteBucket{},
 		summary: map[string]int32{"Roles": 40, "RolesQuota": 1000, "Policies": 10, "PoliciesQuota": 1500},
 		refuse:  func(string) error { return nil },
 	}
@@ -69,7 +73,7 @@ func newSite() *site {
 		if region != "" {
 			s.region = region
 		}
-		return account{id: s.id, region: s.region, buckets: s, iam: s, parameters: s, queues: s, trails: s}, nil
+		return account{id: s.id, region: s.region, buckets: s, iam: s, roles: siteRoles{site: s}, parameters: s, queues: s, trails: s}, nil
 	}
 	return s
 }
@@ -105,6 +109,11 @@ func (s *site) deployed() *site {
 		events: s3types.NotificationConfiguration{EventBridgeConfiguration: &s3types.EventBridgeConfiguration{}},
 	}
 	return s
+}
+
+// policy puts a policy of the account there.
+func (s *site) policy(arn, document string) {
+	s.names[arn], s.documents[arn] = true, document
 }
 
 func (s *site) policyARN(name string) string {
@@ -152,7 +161,7 @@ func (s *site) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...f
 	if !s.names[*in.Name] {
 		return nil, &ssmtypes.ParameterNotFound{}
 	}
-	return &ssm.GetParameterOutput{Parameter: &ssmtypes.Parameter{Name: in.Name, Value: aws.String("{}")}}, nil
+	return &ssm.GetParameterOutput{Parameter: &ssmtypes.Parameter{Name: in.Name, Value: &s.settings}}, nil
 }
 
 func (s *site) GetQueueUrl(_ context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) { //nolint:revive // the SDK's name
@@ -173,6 +182,24 @@ func (s *site) GetPolicy(_ context.Context, in *iam.GetPolicyInput, _ ...func(*i
 		return nil, &iamtypes.NoSuchEntityException{}
 	}
 	return &iam.GetPolicyOutput{Policy: &iamtypes.Policy{Arn: in.PolicyArn}}, nil
+}
+
+// siteRoles reads the documents of policies, and no roles.
+type siteRoles struct {
+	iamrole.ReadAPI
+	site *site
+}
+
+func (r siteRoles) GetPolicy(ctx context.Context, in *iam.GetPolicyInput, o ...func(*iam.Options)) (*iam.GetPolicyOutput, error) {
+	return r.site.GetPolicy(ctx, in, o...)
+}
+
+func (r siteRoles) GetPolicyVersion(_ context.Context, in *iam.GetPolicyVersionInput, _ ...func(*iam.Options)) (*iam.GetPolicyVersionOutput, error) {
+	if err := r.site.call("iam", "GetPolicyVersion", in.PolicyArn); err != nil {
+		return nil, err
+	}
+	document := url.PathEscape(r.site.documents[*in.PolicyArn])
+	return &iam.GetPolicyVersionOutput{PolicyVersion: &iamtypes.PolicyVersion{Document: &document}}, nil
 }
 
 func (s *site) GetAccountSummary(context.Context, *iam.GetAccountSummaryInput, ...func(*iam.Options)) (*iam.GetAccountSummaryOutput, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/policy"
+	"rolekeeper/shared/settings"
 )
 
 // deployment says whether the stack is there, and so whose its names are.
@@ -58,21 +62,68 @@ func stackOf(r *iamtypes.RoleDetail) string {
 	return ""
 }
 
-// stackAndParameter finds out whether the stack is deployed: only it makes its
-// parameter, and its first versions made none but the roles.
+// stackAndParameter finds out whether the stack is deployed, and its settings:
+// only it makes its parameter, and its first versions made none but the roles.
 func (i *inspection) stackAndParameter(ctx context.Context) []finding {
-	name := i.parameterName()
-	there, err := i.hasParameter(ctx, name)
+	value, there, err := i.parameter(ctx, i.parameterName())
 	var makers []string
 	for _, n := range stackRoles(i.region) {
 		if r := i.role(n); r != nil {
 			makers = append(makers, stackOf(r))
 		}
 	}
-	return []finding{
-		i.stackFinding(there, err, makers),
-		i.taken("parameter", name, there, err, "delete it"),
+	stack := i.stackFinding(there, err, makers)
+	return []finding{stack, i.parameterFinding(value, there, err)}
+}
+
+// parameterFinding judges the stack's parameter and takes the settings in it
+// over to the flags that were not given.
+func (i *inspection) parameterFinding(value string, there bool, err error) finding {
+	const check = "parameter"
+	name := i.parameterName()
+	f := i.taken(check, name, there, err, "delete it")
+	if err != nil && i.deployed != notDeployed {
+		i.settingsErr = err
 	}
+	if !there {
+		return f
+	}
+	place := agent.Place{Partition: naming.Partition(i.region), Region: i.region, Account: i.id}
+	p, err := settings.ParseStored([]byte(value), place)
+	if err != nil {
+		i.settingsErr = errors.New("the stack's parameter is malformed, so its settings are not known until it is mended")
+		f = found(check, name, levelBad, "malformed: the stack's functions refuse to work with it").
+			fixed("mend the stack's parameters that the faults name and deploy; a change by hand is lost with the next deploy")
+		f.Details = strings.Split(err.Error(), "\n")
+		return f
+	}
+	// The parameter has the names of what the stack made itself, too.
+	own := env(settings.Parameters{}, place)
+	for _, s := range []struct {
+		flag, parameter, value, own string
+		to                          *string
+	}{
+		{"source-bucket", "SourceBucketName", p.SourceBucketName, own.SourceBucket, &i.flags.sourceBucket},
+		{"boundary", "PermissionsBoundaryArn", p.PermissionsBoundaryArn, own.PermissionsBoundary, &i.flags.boundary},
+		{"team-tag", "TeamTag", p.TeamTag, "", &i.flags.teamTag},
+	} {
+		if !i.flags.given(s.flag) && s.value != "" && s.value != s.own {
+			*s.to = s.value
+			f.Details = append(f.Details, fmt.Sprintf("%s=%s is taken from it, since --%s is not given", s.parameter, s.value, s.flag))
+		}
+	}
+	if i.linkedRolesByHand = !p.EnsureServiceLinkedRoles; i.linkedRolesByHand {
+		f.Details = append(f.Details, "EnsureServiceLinkedRoles=false is taken from it")
+	}
+	return f
+}
+
+// unsettled gives why a setting is not known that no flag gives: nil when it is.
+func (i *inspection) unsettled(flag string) error {
+	if i.settingsErr == nil || i.flags.given(flag) {
+		return nil
+	}
+	return i.settingsErr
 }
 
 // stackFinding takes whether the parameter is there, and which stacks made the
@@ -86,13 +137,13 @@ func (i *inspection) stackFinding(parameter bool, parameterErr error, makers []s
 		i.deployed = isDeployed
 		return found(check, stack, levelOK, "deployed here; a deploy updates it")
 	case i.rolesErr != nil:
-		i.deployed = maybeDeployed
+		i.deployed, i.unknown = maybeDeployed, i.rolesErr
 		return notRead(check, stack, i.rolesErr)
 	case other >= 0:
 		return found(check, stack, levelBad, "not deployed here, and stack %s is: an account has room for one in each Region", makers[other]).
 			fixed(fmt.Sprintf("deploy to stack %s (preflight --stack %[1]s), or delete that stack first", makers[other]))
 	case parameterErr != nil && len(makers) > 0:
-		i.deployed = maybeDeployed
+		i.deployed, i.unknown = maybeDeployed, parameterErr
 		return notRead(check, stack, parameterErr)
 	}
 	return found(check, stack, levelOK, "not deployed here; a deploy makes it")
@@ -109,8 +160,9 @@ func (i *inspection) taken(check, name string, there bool, err error, fix string
 	case i.deployed == isDeployed:
 		return found(check, name, levelOK, "there, and the stack is deployed")
 	case i.deployed == maybeDeployed:
-		return found(check, name, levelUnknown, "there, and nobody knows whose: see whether the stack is deployed").
-			fixed("see the finding about the stack")
+		f := notRead(check, name, i.unknown)
+		f.What = "there, and nobody knows whose, nor whether the stack is deployed: " + f.What
+		return f
 	}
 	return found(check, name, levelBad, "there already, and stack %s is not deployed: the deploy would stop at this name", i.flags.stack).fixed(fix, commands...)
 }
@@ -166,10 +218,12 @@ func (i *inspection) policies(ctx context.Context) []finding {
 		return fmt.Sprintf("arn:%s:iam::%s:policy/%s", naming.Partition(i.region), i.id, name)
 	}
 	var all []finding
-	if i.flags.boundary != "" {
+	name := naming.Boundary(i.region)
+	if err := i.unsettled("boundary"); err != nil {
+		all = append(all, notRead("policy", name, err))
+	} else if i.flags.boundary != "" {
 		all = append(all, i.givenBoundary(ctx))
 	} else {
-		name := naming.Boundary(i.region)
 		there, err := i.hasPolicy(ctx, arn(name))
 		all = append(all, i.taken("policy", name, there, err,
 			"a deleted stack left it to the roles that have it as their boundary: deploy with PermissionsBoundaryArn="+arn(name)+
@@ -197,7 +251,56 @@ func (i *inspection) givenBoundary(ctx context.Context) finding {
 	case !there:
 		return found(check, arn, levelBad, "not there, so no role could be made").fixed("make the policy, or pass none and the stack makes a boundary")
 	}
-	return found(check, arn, levelOK, "there; no role will do more")
+	document, err := i.policyDocument(ctx, arn)
+	if err != nil {
+		return notRead(check, arn, err)
+	}
+	d, err := policy.Parse(document)
+	if err != nil {
+		return notRead(check, arn, fmt.Errorf("policy %s: %w", arn, err))
+	}
+	if ways := policy.Escalates(undenied(d)); len(ways) > 0 {
+		f := found(check, arn, levelBad, "lets through what can lead to more permissions: whoever puts such a grant on an agent's role is not held by it").
+			fixed("take these from the policy, or deny IAM but for reading and the actions of STS by which one becomes somebody else, on * and without conditions; or pass none and the stack makes a boundary")
+		f.Details = ways
+		return f
+	}
+	return found(check, arn, levelOK, "there, and lets through no action of IAM that does more than look and none of STS by which one becomes somebody else; what else it lets through was not judged")
+}
+
+// undenied leaves out of what a document allows the actions that it denies
+// everywhere and always.
+func undenied(d policy.Document) policy.Document {
+	var denied []string
+	for _, s := range d.Statements {
+		if s.Effect == policy.Deny && len(s.Conditions) == 0 && len(s.Unknown) == 0 && slices.Contains(s.Resources, "*") {
+			denied = append(denied, s.Actions...)
+		}
+	}
+	if denied == nil {
+		return d
+	}
+	all := []string{"*"}
+	never := policy.New(policy.Statement{Effect: policy.Allow, Actions: denied, Resources: all})
+	left := policy.Document{Version: d.Version}
+	for _, s := range d.Statements {
+		if s.Effect == policy.Deny {
+			continue
+		}
+		switch {
+		case s.NotActions != nil:
+			s.NotActions = slices.Concat(s.NotActions, denied)
+		case slices.Contains(s.Actions, "*"):
+			s.Actions, s.NotActions = nil, denied
+		default:
+			s.Actions = slices.DeleteFunc(slices.Clone(s.Actions), func(action string) bool {
+				one := policy.New(policy.Statement{Effect: policy.Allow, Actions: []string{action}, Resources: all})
+				return len(policy.Beyond(one, never)) == 0
+			})
+		}
+		left.Statements = append(left.Statements, s)
+	}
+	return left
 }
 
 func (i *inspection) queueNames(ctx context.Context) []finding {

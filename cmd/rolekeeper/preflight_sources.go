@@ -23,6 +23,9 @@ const maxBucketName = 63
 // make it, or what one that is there lacks.
 func (i *inspection) sources(ctx context.Context) []finding {
 	const check = "source-bucket"
+	if err := i.unsettled("source-bucket"); err != nil {
+		return []finding{notRead(check, naming.SourceBucket(i.id, i.region), err)}
+	}
 	given := i.flags.sourceBucket != ""
 	name := cmp.Or(i.flags.sourceBucket, naming.SourceBucket(i.id, i.region))
 	const another = "make a bucket of another name in this Region, deploy with SourceBucketName=<its name>, and run preflight with --source-bucket"
@@ -75,16 +78,19 @@ func (i *inspection) sourceEvents(ctx context.Context, name string) finding {
 	case err != nil:
 		return notRead(check, name, err)
 	case there.EventBridgeConfiguration != nil:
-		return found(check, name, levelOK, "go to EventBridge")
+		return found(check, name, levelOK, "go to EventBridge; a later version listens to them, this one does not yet")
 	}
 	there.EventBridgeConfiguration = &s3types.EventBridgeConfiguration{}
-	return found(check, name, levelWarning, "do not go to EventBridge: nobody is told of new sources").
-		fixed("turn them on; the command replaces the bucket's notifications, so it has those that are there",
+	return found(check, name, levelWarning, "do not go to EventBridge; a later version listens to them, this one does not yet, so nothing is missed now").
+		fixed("turn them on before that version; the command replaces the bucket's notifications, so it has those that are there",
 			i.s3api("put-bucket-notification-configuration", name, "--notification-configuration", compact(withoutNulls(there))))
 }
 
 func (i *inspection) sourcePolicy(ctx context.Context, name string) finding {
 	const check = "source-bucket-policy"
+	if err := i.unsettled("team-tag"); err != nil {
+		return notRead(check, name, err)
+	}
 	there, err := i.bucketPolicy(ctx, name)
 	if err != nil {
 		return notRead(check, name, err)

@@ -17,7 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
@@ -164,7 +166,7 @@ func TestFindings(t *testing.T) {
 			s.deny("iam:GetAccountAuthorizationDetails")
 		}, nil, map[string]expected{
 			"stack rolekeeper":                 {levelUnknown, []string{"iam:GetAccountAuthorizationDetails"}},
-			"config-bucket " + configs:         {levelUnknown, []string{"nobody knows whose"}},
+			"config-bucket " + configs:         {levelUnknown, []string{"nobody knows whose", "iam:GetAccountAuthorizationDetails"}},
 			"source-bucket " + sources:         {levelUnknown, []string{"nobody knows whose"}},
 			"queue rolekeeper-inbox":           {levelUnknown, nil},
 			"role rolekeeper-intake-eu-west-1": {levelUnknown, nil},
@@ -174,7 +176,7 @@ func TestFindings(t *testing.T) {
 			s.deny("ssm:GetParameter")
 		}, nil, map[string]expected{
 			"stack rolekeeper":                 {levelUnknown, []string{"ssm:GetParameter"}},
-			"role rolekeeper-intake-eu-west-1": {levelUnknown, []string{"nobody knows whose"}},
+			"role rolekeeper-intake-eu-west-1": {levelUnknown, []string{"nobody knows whose", "ssm:GetParameter"}},
 		}},
 		"no role of the stack, and nobody may read the parameter": {func(s *site) {
 			s.names["rolekeeper-inbox"] = true
@@ -192,10 +194,11 @@ func TestFindings(t *testing.T) {
 			"policy RolekeeperOperatorPolicy-eu-west-1":  {levelOK, nil},
 			"policy RolekeeperAgentBoundary-eu-west-1":   {levelBad, []string{"PermissionsBoundaryArn=" + boundary + "RolekeeperAgentBoundary-eu-west-1"}},
 		}},
-		"the boundary that was left is passed": {func(s *site) { s.names[boundary+"RolekeeperAgentBoundary-eu-west-1"] = true },
-			[]string{"--boundary=" + boundary + "RolekeeperAgentBoundary-eu-west-1"}, map[string]expected{
-				"boundary " + boundary + "RolekeeperAgentBoundary-eu-west-1": {levelOK, nil},
-			}},
+		"the boundary that was left is passed": {func(s *site) {
+			s.policy(boundary+"RolekeeperAgentBoundary-eu-west-1", desired.Boundary(agent.Place{Partition: "aws", Region: s.region, Account: s.id}, sources).JSON())
+		}, []string{"--boundary=" + boundary + "RolekeeperAgentBoundary-eu-west-1"}, map[string]expected{
+			"boundary " + boundary + "RolekeeperAgentBoundary-eu-west-1": {levelOK, []string{"no action of IAM", "not judged"}},
+		}},
 		"a boundary that is not there": {nil, []string{"--boundary=" + boundary + "Mine"}, map[string]expected{
 			"boundary " + boundary + "Mine": {levelBad, []string{"not there"}},
 		}},
@@ -203,10 +206,62 @@ func TestFindings(t *testing.T) {
 			[]string{"--boundary=arn:aws:iam::999988887777:policy/Theirs"}, map[string]expected{
 				"boundary arn:aws:iam::999988887777:policy/Theirs": {levelBad, []string{"999988887777"}},
 			}},
-		"a boundary of AWS": {func(s *site) { s.names["arn:aws:iam::aws:policy/PowerUserAccess"] = true },
-			[]string{"--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, map[string]expected{
-				"boundary arn:aws:iam::aws:policy/PowerUserAccess": {levelOK, nil},
+		"a boundary of AWS that leaves out IAM alone": {func(s *site) {
+			s.policy("arn:aws:iam::aws:policy/PowerUserAccess", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":["iam:*","organizations:*"],"Resource":"*"}}`)
+		}, []string{"--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, map[string]expected{
+			"boundary arn:aws:iam::aws:policy/PowerUserAccess": {levelBad, []string{"everything but iam:*, organizations:*"}},
+		}},
+		"a boundary that nobody can read": {func(s *site) { s.policy(boundary+"Mine", "{") }, []string{"--boundary=" + boundary + "Mine"}, map[string]expected{
+			"boundary " + boundary + "Mine": {levelUnknown, []string{boundary + "Mine"}},
+		}},
+		"a boundary whose document may not be read": {func(s *site) {
+			s.policy(boundary+"Mine", "{}")
+			s.deny("iam:GetPolicyVersion")
+		}, []string{"--boundary=" + boundary + "Mine"}, map[string]expected{
+			"boundary " + boundary + "Mine": {levelUnknown, []string{"iam:GetPolicyVersion"}},
+		}},
+		"settings of the stack": {func(s *site) {
+			s.deployed().settings = `{"SourceBucketName":"mine","TeamTag":"team","PermissionsBoundaryArn":"` + boundary + `Mine","EnsureServiceLinkedRoles":"false","OfALaterVersion":"x"}`
+			s.buckets["mine"] = &siteBucket{}
+			s.policy(boundary+"Mine", `{"Statement":{"Effect":"Allow","Action":"iam:*","Resource":"*"}}`)
+		}, nil, map[string]expected{
+			"parameter /rolekeeper/rolekeeper/settings": {levelOK, []string{
+				"SourceBucketName=mine is taken from it, since --source-bucket", "TeamTag=team is", "PermissionsBoundaryArn=" + boundary + "Mine is", "EnsureServiceLinkedRoles=false is",
 			}},
+			"source-bucket mine":                                           {levelOK, nil},
+			"source-bucket-policy mine":                                    {levelBad, []string{"TeamsWriteTheirOwnSources"}},
+			"boundary " + boundary + "Mine":                                {levelBad, []string{"iam:*"}},
+			"service-linked-role AWSServiceRoleForBedrockAgentCoreNetwork": {levelWarning, []string{"agents in a VPC cannot be deployed", "create-service-linked-role"}},
+		}},
+		"settings of the stack, and flags that say otherwise": {func(s *site) {
+			s.deployed().settings = `{"SourceBucketName":"mine","TeamTag":"team","PermissionsBoundaryArn":"` + boundary + `Mine"}`
+		}, []string{"--source-bucket=", "--team-tag=", "--boundary="}, map[string]expected{
+			"parameter /rolekeeper/rolekeeper/settings": {levelOK, nil},
+			"source-bucket " + sources:                  {levelOK, nil},
+			"source-bucket-policy " + sources:           {levelOK, nil},
+			"policy RolekeeperAgentBoundary-eu-west-1":  {levelOK, nil},
+		}},
+		"settings that name what the stack made": {func(s *site) {
+			s.deployed().settings = `{"SourceBucketName":"` + sources + `","PermissionsBoundaryArn":"` + boundary + `RolekeeperAgentBoundary-eu-west-1"}`
+		}, nil, map[string]expected{
+			"source-bucket " + sources:                 {levelOK, []string{"the stack is deployed"}},
+			"policy RolekeeperAgentBoundary-eu-west-1": {levelOK, []string{"the stack is deployed"}},
+		}},
+		"malformed settings of the stack": {func(s *site) { s.deployed().settings = "{\"TeamTag\":\"a b\",\n\"SourceBucketName\":\"A\"}" }, []string{"--source-bucket=" + sources},
+			map[string]expected{
+				"parameter /rolekeeper/rolekeeper/settings":                    {levelBad, []string{"line 1: TeamTag", "line 2: SourceBucketName", "deploy"}},
+				"source-bucket " + sources:                                     {levelOK, nil},
+				"source-bucket-policy " + sources:                              {levelUnknown, []string{"malformed", "again"}},
+				"policy RolekeeperAgentBoundary-eu-west-1":                     {levelUnknown, []string{"malformed"}},
+				"service-linked-role AWSServiceRoleForBedrockAgentCoreNetwork": {levelUnknown, []string{"malformed"}},
+			}},
+		"settings of the stack that may not be read": {func(s *site) { s.deployed().deny("ssm:") }, []string{"--team-tag=team"}, map[string]expected{
+			"stack rolekeeper":                           {levelOK, nil},
+			"parameter /rolekeeper/rolekeeper/settings":  {levelUnknown, []string{"ssm:GetParameter"}},
+			"source-bucket " + sources:                   {levelUnknown, []string{"ssm:GetParameter"}},
+			"policy RolekeeperAgentBoundary-eu-west-1":   {levelUnknown, []string{"ssm:GetParameter"}},
+			"policy RolekeeperDeveloperPolicy-eu-west-1": {levelOK, nil},
+		}},
 		"a queue of the stack's names": {func(s *site) { s.names["rolekeeper-work-dead-letters.fifo"] = true }, nil, map[string]expected{
 			"queue rolekeeper-work-dead-letters.fifo": {levelBad, []string{"delete"}},
 			"queue rolekeeper-work.fifo":              {levelOK, nil},
@@ -406,8 +461,8 @@ func TestNoMoreTrailsAreAskedThanItTakes(t *testing.T) {
 	s := newSite()
 	s.trails = []siteTrail{trail("local", "eu-west-1", false), trail("local too", "eu-west-1", false), trail("all", "us-east-1", true), trail("more", "us-east-1", true)}
 	all, _ := s.preflight(t)
-	if got, want := all["cloudtrail management write events"].What, "logged by local, all"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	if got, want := all["cloudtrail management write events"].What, "logged by local, all. "; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q first", got, want)
 	}
 	asked := 0
 	for _, call := range s.calls {
@@ -683,7 +738,8 @@ func TestTheDocsNameEveryCheckAndEveryActionThatReads(t *testing.T) {
 	}
 	s := used()
 	s.buckets[sources].owner = "999988887777"
-	_, taken := s.preflight(t, "--boundary=arn:aws:iam::aws:policy/PowerUserAccess")
+	s.policy("arn:aws:iam::aws:policy/ReadOnlyAccess", "{}")
+	_, taken := s.preflight(t, "--boundary=arn:aws:iam::aws:policy/ReadOnlyAccess")
 	full := newSite().deployed()
 	_, deployed := full.preflight(t)
 	wanted := map[string]bool{}
@@ -693,7 +749,7 @@ func TestTheDocsNameEveryCheckAndEveryActionThatReads(t *testing.T) {
 	for _, f := range append(parseAnswer(t, taken).Findings, parseAnswer(t, deployed).Findings...) {
 		wanted[f.Check] = true
 	}
-	if len(wanted) != 28 {
+	if len(wanted) != 29 {
 		t.Errorf("%d checks and actions: %q", len(wanted), slices.Sorted(maps.Keys(wanted)))
 	}
 	for name := range wanted {
@@ -782,5 +838,37 @@ func TestTheSourceBucketsPolicyIsTheTemplates(t *testing.T) {
 		if diff := cmp.Diff(want.Statements, i.sourceStatements(sources)); diff != "" {
 			t.Errorf("tag %q: statements (-template +preflight)\n%s", tag, diff)
 		}
+	}
+}
+
+func TestBoundariesAreJudgedByWhatTheyLetThrough(t *testing.T) {
+	const denied = `{"Effect":"Deny","Action":["iam:*","sts:AssumeRole*","sts:AssumeRoot","sts:GetFederationToken"],"Resource":"*"}`
+	const all = `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	for name, c := range map[string]struct {
+		statements string
+		want       level
+	}{
+		"nothing":                         {``, levelOK},
+		"one service":                     {`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`, levelOK},
+		"everything":                      {all, levelBad},
+		"everything, with denials":        {all + "," + denied, levelOK},
+		"denials first":                   {denied + "," + all, levelOK},
+		"denials that leave out STS":      {all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}`, levelBad},
+		"denials under a condition":       {all + "," + strings.Replace(denied, `"Resource"`, `"Condition":{"Bool":{"a":"true"}},"Resource"`, 1), levelBad},
+		"denials on some resources":       {all + "," + strings.Replace(denied, `"*"}`, `"arn:aws:iam::*:role/a"}`, 1), levelBad},
+		"a denial in two statements":      {all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"},{"Effect":"Deny","Action":"sts:*","Resource":["a","*"]}`, levelOK},
+		"actions that are denied":         {`{"Effect":"Allow","Action":["iam:PassRole","s3:*"],"Resource":"*"},` + denied, levelOK},
+		"actions that are denied in part": {`{"Effect":"Allow","Action":"iam:*","Resource":"*"},{"Effect":"Deny","Action":"iam:Put*","Resource":"*"}`, levelBad},
+		"all but some, with denials":      {`{"Effect":"Allow","NotAction":"iam:*","Resource":"*"},{"Effect":"Deny","Action":"sts:*","Resource":"*"}`, levelOK},
+		"a denial of all but some":        {all + `,{"Effect":"Deny","NotAction":"s3:*","Resource":"*"}`, levelBad}, // not followed
+		"looks at IAM":                    {`{"Effect":"Allow","Action":["iam:Get*","sts:GetCallerIdentity"],"Resource":"*"}`, levelOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite()
+			const arn = "arn:aws:iam::111122223333:policy/Mine"
+			s.policy(arn, `{"Version":"2012-10-17","Statement":[`+c.statements+`]}`)
+			found, _ := s.preflight(t, "--boundary="+arn)
+			expected{c.want, nil}.check(t, found, "boundary "+arn)
+		})
 	}
 }

@@ -81,7 +81,13 @@ func (wire) environ(t *testing.T, url string) {
 func TestAnswersAreReadAsAWSGivesThem(t *testing.T) {
 	type call = func(t *testing.T, a account) (any, error)
 	place := func(t *testing.T, a account) (any, error) { return a.bucketPlace(t.Context(), "mine") }
-	parameter := func(t *testing.T, a account) (any, error) { return a.hasParameter(t.Context(), "/a/b") }
+	parameter := func(t *testing.T, a account) (any, error) {
+		value, there, err := a.parameter(t.Context(), "/a/b")
+		return fmt.Sprint(there, " ", value), err
+	}
+	document := func(t *testing.T, a account) (any, error) {
+		return a.policyDocument(t.Context(), "arn:aws:iam::111122223333:policy/P")
+	}
 	queue := func(t *testing.T, a account) (any, error) { return a.hasQueue(t.Context(), "q") }
 	bucketPolicy := func(t *testing.T, a account) (any, error) { return a.bucketPolicy(t.Context(), "mine") }
 	hasPolicy := func(t *testing.T, a account) (any, error) {
@@ -105,6 +111,7 @@ func TestAnswersAreReadAsAWSGivesThem(t *testing.T) {
 		}
 		return a.logsWrites(t.Context(), all[0])
 	}
+	const policyAnswer = `<GetPolicyResponse><GetPolicyResult><Policy><DefaultVersionId>v1</DefaultVersionId></Policy></GetPolicyResult></GetPolicyResponse>`
 	const list = `<ListAllMyBucketsResult><Buckets>%s</Buckets></ListAllMyBucketsResult>`
 	const details = `<GetAccountAuthorizationDetailsResponse><GetAccountAuthorizationDetailsResult><IsTruncated>false</IsTruncated><RoleDetailList><member>` +
 		`<RoleName>r</RoleName>%s<Tags><member><Key>aws:cloudformation:stack-name</Key><Value>s</Value></member></Tags></member></RoleDetailList>` +
@@ -133,20 +140,25 @@ func TestAnswersAreReadAsAWSGivesThem(t *testing.T) {
 		},
 		"no notifications":      {wire{"GET notification": {body: `<NotificationConfiguration/>`}}, events, `{}`, ""},
 		"notifications, denied": {wire{}, events, nil, "s3:GetBucketNotification"},
-		"a parameter":           {wire{"GetParameter": {body: `{"Parameter":{"Name":"/a/b","Value":"{}"}}`}}, parameter, true, ""},
-		"no parameter":          {wire{"GetParameter": {status: 400, body: `{"__type":"ParameterNotFound"}`}}, parameter, false, ""},
+		"a parameter":           {wire{"GetParameter": {body: `{"Parameter":{"Name":"/a/b","Value":"{}"}}`}}, parameter, "true {}", ""},
+		"no parameter":          {wire{"GetParameter": {status: 400, body: `{"__type":"ParameterNotFound"}`}}, parameter, "false ", ""},
 		"a parameter, denied":   {wire{}, parameter, nil, "ssm:GetParameter"},
 		"a queue":               {wire{"GetQueueUrl": {body: `{"QueueUrl":"https://q"}`}}, queue, true, ""},
 		"no queue": {wire{"GetQueueUrl": {
 			status: 400, body: `{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}`, header: "AWS.SimpleQueueService.NonExistentQueue;Sender",
 		}}, queue, false, ""},
 		"a queue, denied": {wire{}, queue, nil, "sqs:GetQueueUrl"},
-		"a policy":        {wire{"GetPolicy": {body: `<GetPolicyResponse><GetPolicyResult><Policy/></GetPolicyResult></GetPolicyResponse>`}}, hasPolicy, true, ""},
+		"a policy":        {wire{"GetPolicy": {body: policyAnswer}}, hasPolicy, true, ""},
 		"no policy": {
 			wire{"GetPolicy": {status: 404, body: `<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>`}}, hasPolicy, false, "",
 		},
 		"a policy, denied": {wire{}, hasPolicy, nil, "iam:GetPolicy"},
-		"a role":           {wire{"GetAccountAuthorizationDetails": {body: fmt.Sprintf(details, "")}}, roles, "r s true", ""},
+		"a policy's document": {wire{
+			"GetPolicy":        {body: policyAnswer},
+			"GetPolicyVersion": {body: `<GetPolicyVersionResponse><GetPolicyVersionResult><PolicyVersion><Document>%7B%7D</Document></PolicyVersion></GetPolicyVersionResult></GetPolicyVersionResponse>`},
+		}, document, "{}", ""},
+		"a policy's document, denied": {wire{"GetPolicy": {body: policyAnswer}}, document, nil, "iam:GetPolicyVersion"},
+		"a role":                      {wire{"GetAccountAuthorizationDetails": {body: fmt.Sprintf(details, "")}}, roles, "r s true", ""},
 		"a role with a boundary": {wire{"GetAccountAuthorizationDetails": {
 			body: fmt.Sprintf(details, "<PermissionsBoundary><PermissionsBoundaryArn>b</PermissionsBoundaryArn></PermissionsBoundary>"),
 		}}, roles, "r s false", ""},
