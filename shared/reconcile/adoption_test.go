@@ -21,6 +21,9 @@ import (
 
 const ordersPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}]}`
 
+// runtimeTrust is a trust policy that is not ours and not hostile.
+const runtimeTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}}]}`
+
 // byToolkit makes the roles of a container agent as the starter toolkit makes
 // them: without tags and boundary, and with grants on the whole account.
 func (w *world) byToolkit(name string) {

@@ -117,9 +117,11 @@ var stories = map[string]story{
 	"an operator approves the adoption of two agents": {
 		before: func(w *world) {
 			w.operators = true
-			w.byToolkit("first")
-			w.byToolkit("second")
-			w.upload(key, agentsNamed("first", "second"))
+			for _, name := range []string{"first", "second"} {
+				w.admin().createRole(runtimeRole(name), runtimeTrust)
+				w.admin().putPolicy(runtimeRole(name), naming.RuntimePolicy(name), ordersPolicy)
+			}
+			w.upload(key, strings.ReplaceAll(agentsNamed("first", "second"), "aws: {}", "deployment_type: direct_code_deploy\n    aws: {}"))
 		},
 		action: func(w *world) { w.adopt("1", "first", "second") },
 		after: func(t *testing.T, w *world) {
