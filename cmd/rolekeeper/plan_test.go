@@ -48,6 +48,8 @@ func scenes() map[string]scene {
 		"reported": {func(w *deployed) {
 			w.byToolkit("solo", agent.DirectCode)
 			w.putPolicy(runtimeRole("solo"), "orders", orders)
+			w.putPolicy(runtimeRole("solo"), naming.IdentityPolicy, strings.Replace(orders, "Allow", "Deny", 1))
+			w.bind("solo", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", orders)
 			w.upload(teamKey, direct("solo"))
 		}, exitProblems},
 		"adopted": {func(w *deployed) {

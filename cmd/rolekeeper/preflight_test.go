@@ -184,6 +184,7 @@ func TestFindings(t *testing.T) {
 		}, nil, map[string]expected{
 			"stack rolekeeper":                          {levelOK, []string{"not deployed"}},
 			"parameter /rolekeeper/rolekeeper/settings": {levelUnknown, []string{"ssm:GetParameter"}},
+			"source-bucket " + sources:                  {levelOK, []string{"makes it"}},
 			"queue rolekeeper-inbox":                    {levelBad, nil},
 		}},
 		"policies of the stack's names": {func(s *site) {
@@ -855,6 +856,7 @@ func TestBoundariesAreJudgedByWhatTheyLetThrough(t *testing.T) {
 		"denials first":                   {denied + "," + all, levelOK},
 		"denials that leave out STS":      {all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}`, levelBad},
 		"denials under a condition":       {all + "," + strings.Replace(denied, `"Resource"`, `"Condition":{"Bool":{"a":"true"}},"Resource"`, 1), levelBad},
+		"denials with more to them":       {all + "," + strings.Replace(denied, `"Resource"`, `"More":1,"Resource"`, 1), levelBad},
 		"denials on some resources":       {all + "," + strings.Replace(denied, `"*"}`, `"arn:aws:iam::*:role/a"}`, 1), levelBad},
 		"a denial in two statements":      {all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"},{"Effect":"Deny","Action":"sts:*","Resource":["a","*"]}`, levelOK},
 		"actions that are denied":         {`{"Effect":"Allow","Action":["iam:PassRole","s3:*"],"Resource":"*"},` + denied, levelOK},

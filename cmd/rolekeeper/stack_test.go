@@ -153,6 +153,14 @@ func (w *deployed) unbind(agent string) {
 	w.must(w.admin().DeleteRolePermissionsBoundary(w.t.Context(), &iam.DeleteRolePermissionsBoundaryInput{RoleName: &name}))
 }
 
+// bind gives an agent's runtime role a boundary of somebody else's.
+func (w *deployed) bind(agent, arn, document string) {
+	w.t.Helper()
+	w.AddPolicy(arn, document)
+	name := runtimeRole(agent)
+	w.must(w.admin().PutRolePermissionsBoundary(w.t.Context(), &iam.PutRolePermissionsBoundaryInput{RoleName: &name, PermissionsBoundary: &arn}))
+}
+
 func (w *deployed) createRole(name, trust string) {
 	w.t.Helper()
 	w.must(w.admin().CreateRole(w.t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}))
