@@ -5,6 +5,8 @@ package awsfake
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +60,33 @@ func New() *Cloud {
 		buckets:  map[string]*bucket{},
 		queues:   map[string]*queue{},
 	}
+}
+
+// Clone gives an account that is as this one is now, without its hooks.
+func (c *Cloud) Clone() *Cloud {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := &Cloud{
+		Account: c.Account, Partition: c.Partition, Region: c.Region, now: c.now, serial: c.serial,
+		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies),
+		roles: map[string]*role{}, buckets: map[string]*bucket{}, queues: map[string]*queue{},
+	}
+	for name, r := range c.roles {
+		r := *r
+		r.tags, r.policies, r.attached = maps.Clone(r.tags), maps.Clone(r.policies), slices.Clone(r.attached)
+		out.roles[name] = &r
+	}
+	for name, b := range c.buckets {
+		b := *b
+		b.objects, b.notify, b.noList = maps.Clone(b.objects), slices.Clone(b.notify), maps.Clone(b.noList)
+		out.buckets[name] = &b
+	}
+	for url, q := range c.queues {
+		q := *q
+		q.messages, q.seen = slices.Clone(q.messages), maps.Clone(q.seen)
+		out.queues[url] = &q
+	}
+	return out
 }
 
 // Now gives the account's time.

@@ -145,17 +145,24 @@ func wantOutcome(t *testing.T, w *world, key string, want status.Outcome) {
 	}
 }
 
-// play runs a story. The interference is armed for its action alone; n counts
-// the calls of the functions from the action on.
-func (s story) play(t *testing.T, arm func(w *world, n func() int)) (w *world, calls int) {
+// begun gives a world in which the action of the story has begun.
+func (s story) begun(t *testing.T) *world {
 	t.Helper()
-	w = newWorld(t)
+	w := newWorld(t)
 	if s.before != nil {
 		s.before(w)
 		w.settle()
 	}
 	w.cloud.ForgetCalls()
 	s.action(w)
+	return w
+}
+
+// play runs a story on from where it has begun. The interference is armed for
+// that alone; n counts the calls of the functions.
+func (s story) play(t *testing.T, begun *world, arm func(w *world, n func() int)) (w *world, calls int) {
+	t.Helper()
+	w = begun.clone()
 	if arm != nil {
 		arm(w, func() int { return calls })
 	}
@@ -249,7 +256,8 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 	for name, s := range stories {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			undisturbed, calls := s.play(t, nil)
+			begun := s.begun(t)
+			undisturbed, calls := s.play(t, begun, nil)
 			s.after(t, undisturbed)
 			want := undisturbed.snapshot()
 			if calls == 0 {
@@ -259,7 +267,7 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 				hit := 0
 				for n := 1; n <= calls; n++ {
 					at := fmt.Sprintf("call %d of %d %s", n, calls, way)
-					w, made := s.play(t, interfere(n))
+					w, made := s.play(t, begun, interfere(n))
 					if made >= n {
 						hit++
 					}
@@ -334,12 +342,13 @@ var (
 
 func TestAStrangersRoleIsToldFromAHalfMadeOneAtEveryCut(t *testing.T) {
 	s := stories["a container agent is created"]
-	_, calls := s.play(t, nil)
+	begun := s.begun(t)
+	_, calls := s.play(t, begun, nil)
 	squatted := 0
 	for _, way := range []string{"killed before", "killed after"} {
 		for n := 1; n <= calls; n++ {
 			strangers := map[string]model.ObservedRole{}
-			w, _ := s.play(t, func(w *world, count func() int) {
+			w, _ := s.play(t, begun, func(w *world, count func() int) {
 				ways[way](n)(w, count)
 				squat := func(hook func(awsfake.Call) error) func(awsfake.Call) error {
 					if hook == nil {

@@ -353,7 +353,8 @@ func (v *view) observe(ctx context.Context, want desired.State) (seen, error) {
 // adopted: the documents of the managed policies it has and of the boundary it
 // is to get.
 func (v *view) managed(ctx context.Context, s seen) error {
-	if v.from.Existing == plan.RefuseExisting {
+	recorded := func(r plan.Role) bool { return r.Observed == nil || r.Observed.ID == r.Claim.RoleID(r.Desired.Kind) }
+	if v.from.Existing == plan.RefuseExisting || !slices.ContainsFunc(s.roles, func(r plan.Role) bool { return !recorded(r) }) {
 		return nil
 	}
 	documents := map[string]string{}

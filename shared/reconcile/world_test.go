@@ -74,6 +74,16 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+// clone gives a world of its own that is as this one is now.
+func (w *world) clone() *world {
+	out := &world{
+		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
+		profile: w.profile, existing: w.existing, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
+	}
+	out.nonces.Store(w.nonces.Load())
+	return out
+}
+
 func everything() agent.Allowed {
 	all := []string{"*"}
 	return agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all}
