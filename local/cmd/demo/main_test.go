@@ -23,7 +23,8 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"memory/claims_assistant_mem-Zk3Vw8Rt1P",
 		"answer   REJECTED",
 		"  3 |     name: hotel-search",
-		"3 roles made, 1 config refused",
+		"answer   BLOCKED", naming.RuntimeRole(region, "night_porter") + " is the same role", "done: the roles of night_porter are Rolekeeper's",
+		"3 roles made, 2 adopted, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not tell %q:\n%s", want, out.String())
