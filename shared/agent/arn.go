@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -18,8 +17,8 @@ func splitARN(s string) (arn, bool) {
 }
 
 var (
-	accountID = regexp.MustCompile(`\A[0-9]{12}\z`)
-	regionID  = regexp.MustCompile(`\A[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}\z`)
+	accountID = expression(`\A[0-9]{12}\z`)
+	regionID  = expression(`\A[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}\z`)
 )
 
 // foreign says in what an ARN is not of p, "" when it is. Services without

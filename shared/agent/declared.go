@@ -21,8 +21,8 @@ func Declared(data []byte) (accounts, regions []string, ok bool) {
 	for _, n := range entries {
 		e := newEntry(f, n, place{}, "")
 		aws := e.section(e.root, "aws")
-		accounts = collect(accounts, e.child(aws, "account"), accountID.MatchString)
-		regions = collect(regions, e.child(aws, "region"), regionID.MatchString)
+		accounts = collect(accounts, e.child(aws, "account"), accountID().MatchString)
+		regions = collect(regions, e.child(aws, "region"), regionID().MatchString)
 	}
 	return accounts, regions, len(entries) > 0
 }
@@ -61,9 +61,9 @@ func collect(all []string, f field, valid func(string) bool) []string {
 // Check says what is wrong with the place, nil when nothing is.
 func (p Place) Check() error {
 	switch {
-	case !accountID.MatchString(p.Account):
+	case !accountID().MatchString(p.Account):
 		return fmt.Errorf("%s is not an account number, which has 12 digits", quoted(p.Account))
-	case !regionID.MatchString(p.Region):
+	case !regionID().MatchString(p.Region):
 		return fmt.Errorf("%s is not the name of a Region", quoted(p.Region))
 	}
 	return nil

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +60,7 @@ func (e *entry) name() string {
 		return ""
 	case !naming.ValidAgent(name):
 		why := "does not begin with a letter"
-		if i := notInNames.FindStringIndex(name); i != nil {
+		if i := notInNames().FindStringIndex(name); i != nil {
 			r, _ := utf8.DecodeRuneInString(name[i[0]:])
 			why = fmt.Sprintf("has the character %+q (%U)", r, r)
 		} else if len(name) > maxName {
@@ -78,13 +77,13 @@ func (e *entry) name() string {
 	return name
 }
 
-var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_]+`)
+var notInNames = expression(`[^a-zA-Z0-9_]+`)
 
 const maxName = 48
 
 // suggestName gives a valid name like the given one, "" when none comes of it.
 func suggestName(name string) string {
-	s := strings.Trim(notInNames.ReplaceAllString(name, "_"), "_")
+	s := strings.Trim(notInNames().ReplaceAllString(name, "_"), "_")
 	s = s[:min(len(s), maxName)]
 	if !naming.ValidAgent(s) {
 		return ""
@@ -136,7 +135,7 @@ func (e *entry) account(aws field) {
 		switch text := f.node.Value; {
 		case f.node.Kind != yaml.ScalarNode || f.node.ShortTag() != "!!str" && f.node.ShortTag() != "!!int" && f.node.ShortTag() != "!!float":
 			e.wrongType(f, "an account number", fix)
-		case !accountID.MatchString(text):
+		case !accountID().MatchString(text):
 			e.fail(f, "account-invalid", quoted(text)+" is not an account number, which has 12 digits", fix)
 		case text != ours.Account:
 			e.fail(f, "account-mismatch", "the agent is for account "+text+", but this is account "+ours.Account,
@@ -154,7 +153,7 @@ func (e *entry) account(aws field) {
 // Source: IAM API reference, CreateRole (RoleName, Path). Lengths are compared,
 // here and below: a counted repetition is as many copies of what it repeats,
 // made whenever a function starts.
-var roleResource = regexp.MustCompile(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]+)\z`)
+var roleResource = expression(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]+)\z`)
 
 const (
 	maxRoleName = 64
@@ -163,7 +162,7 @@ const (
 
 // roleName gives path and name in the resource part of a role's ARN.
 func roleName(resource string) (path, name string, ok bool) {
-	m := roleResource.FindStringSubmatch(resource)
+	m := roleResource().FindStringSubmatch(resource)
 	if m == nil || len(m[2]) > maxRoleName {
 		return "", "", false
 	}
@@ -189,7 +188,7 @@ func (e *entry) role(f field) RoleRef {
 	}
 	fix := "write " + prefix + shown + ", or leave it empty and Rolekeeper makes the role"
 	switch {
-	case !ok || a.service != "iam" || a.region != "" || !isRole || len(path) > maxRolePath || !accountID.MatchString(a.account):
+	case !ok || a.service != "iam" || a.region != "" || !isRole || len(path) > maxRolePath || !accountID().MatchString(a.account):
 		e.fail(f, "role-invalid", quoted(s)+" is neither the ARN of a role nor a role's name", fix)
 	case strings.HasPrefix(path, "aws-service-role/"):
 		e.fail(f, "role-service-linked", "the role belongs to an AWS service, and no agent can use it", "leave it empty and Rolekeeper makes the role")
@@ -202,9 +201,9 @@ func (e *entry) role(f field) RoleRef {
 }
 
 var (
-	repositoryURI  = regexp.MustCompile(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
-	repositoryTag  = regexp.MustCompile(`(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@sha256:([0-9a-f]+))?\z`)
-	repositoryName = regexp.MustCompile(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
+	repositoryURI  = expression(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
+	repositoryTag  = expression(`(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@sha256:([0-9a-f]+))?\z`)
+	repositoryName = expression(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
 )
 
 // Lengths of what may follow a repository's name. In the expression they would
@@ -217,10 +216,10 @@ const (
 // untagged gives the name of a repository without tag and digest, and whether
 // all of it is as ECR has it.
 func untagged(s string) (name string, valid bool) {
-	after := repositoryTag.FindStringSubmatch(s)
+	after := repositoryTag().FindStringSubmatch(s)
 	name = strings.TrimSuffix(s, after[0])
 	valid = len(after[1]) <= maxTag && (after[2] == "" || len(after[2]) == digestLength)
-	return name, valid && len(name) >= 2 && len(name) <= 256 && repositoryName.MatchString(name)
+	return name, valid && len(name) >= 2 && len(name) <= 256 && repositoryName().MatchString(name)
 }
 
 // repository gives the name of an ECR repository of ours, given by URI or by
@@ -240,7 +239,7 @@ func (e *entry) repository(f field) (name string, ok bool) {
 	rest := s
 	host, below, isPath := strings.Cut(s, "/")
 	// A name may begin with a host's name, but who writes it means a registry: public.ecr.aws/...
-	hosted := repositoryURI.MatchString(s) || isPath && repositoryName.MatchString(host) && strings.Contains(host, ".")
+	hosted := repositoryURI().MatchString(s) || isPath && repositoryName().MatchString(host) && strings.Contains(host, ".")
 	if hosted {
 		rest = below
 	}
@@ -300,9 +299,9 @@ func (e *entry) a2a(f field) bool {
 }
 
 // memoryID is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, MemoryId).
-func memoryID(id string) bool { return len(id) <= 100+11 && memoryPattern.MatchString(id) }
+func memoryID(id string) bool { return len(id) <= 100+11 && memoryPattern().MatchString(id) }
 
-var memoryPattern = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_-]*-[a-zA-Z0-9]{10}\z`)
+var memoryPattern = expression(`\A[a-zA-Z][a-zA-Z0-9_-]*-[a-zA-Z0-9]{10}\z`)
 
 // memory gives the memory's id. The ARN beside it drives nothing, but one that
 // disagrees leaves open which memory is meant.
@@ -327,7 +326,7 @@ func (e *entry) memory(memory field) string {
 	a, ok := splitARN(s)
 	name, isMemory := strings.CutPrefix(a.resource, "memory/")
 	switch {
-	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) || !isMemory || !memoryID(name):
+	case !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID().MatchString(a.account) || !isMemory || !memoryID(name):
 		e.fail(f, "memory-arn-invalid", quoted(s)+" is not the ARN of a memory", fix)
 	case ours.foreign(a) != "":
 		e.fail(f, "memory-foreign", "the memory is of "+ours.foreign(a)+"; roles get rights to memories of this account and region only", fix)
@@ -340,9 +339,9 @@ func (e *entry) memory(memory field) string {
 }
 
 // providerName is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, CredentialProviderName).
-func providerName(name string) bool { return len(name) <= 128 && providerPattern.MatchString(name) }
+func providerName(name string) bool { return len(name) <= 128 && providerPattern().MatchString(name) }
 
-var providerPattern = regexp.MustCompile(`\A[a-zA-Z0-9_-]+\z`)
+var providerPattern = expression(`\A[a-zA-Z0-9_-]+\z`)
 
 const providerNameFix = "write the provider's name as AgentCore shows it: letters, digits, hyphens and underscores, at most 128"
 
@@ -427,7 +426,7 @@ func (e *entry) providerByARN(f field, arn, name string, kind ProviderKind) (Cre
 // token vault, and whether it is one.
 func splitProviderARN(s string) (a arn, p CredentialProvider, ok bool) {
 	a, ok = splitARN(s)
-	if !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID.MatchString(a.account) {
+	if !ok || a.service != "bedrock-agentcore" || a.region == "" || !accountID().MatchString(a.account) {
 		return a, p, false
 	}
 	vault := strings.Split(a.resource, "/")
@@ -438,7 +437,7 @@ func splitProviderARN(s string) (a arn, p CredentialProvider, ok bool) {
 	return a, p, (p.Kind == OAuth2Provider || p.Kind == APIKeyProvider) && providerName(p.Name)
 }
 
-var wholeNumber = regexp.MustCompile(`\A[0-9]{1,9}\z`)
+var wholeNumber = expression(`\A[0-9]{1,9}\z`)
 
 // jwt reads aws_jwt, of which nothing counts unless it is enabled.
 func (e *entry) jwt(section field) *JWT {
@@ -460,7 +459,7 @@ func (e *entry) jwt(section field) *JWT {
 			e.wrongType(f, "a whole number", fix)
 		} else {
 			n, err := strconv.Atoi(f.node.Value)
-			if err != nil || !wholeNumber.MatchString(f.node.Value) || n < 60 || n > 3600 {
+			if err != nil || !wholeNumber().MatchString(f.node.Value) || n < 60 || n > 3600 {
 				e.fail(f, "jwt-duration-invalid", quoted(f.node.Value)+" is not a duration that tokens can have", fix)
 			}
 			j.DurationSeconds = n

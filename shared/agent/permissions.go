@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -59,8 +58,8 @@ func (e *entry) unknownCapability(f field, key string) {
 // digits (zai.glm-4.7), so that an unknown geography is not read as a provider.
 // Geographies: Bedrock user guide, supported Regions and models for inference profiles.
 var (
-	modelPattern = regexp.MustCompile(`\A[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*(?:\.[0-9][a-z0-9-]*){0,2}(?::[a-z0-9][a-z0-9-]*){0,2}\z`)
-	geography    = regexp.MustCompile(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
+	modelPattern = expression(`\A[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*(?:\.[0-9][a-z0-9-]*){0,2}(?::[a-z0-9][a-z0-9-]*){0,2}\z`)
+	geography    = expression(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
 )
 
 func foundationModel(id string) bool {
@@ -69,7 +68,7 @@ func foundationModel(id string) bool {
 			return false
 		}
 	}
-	return modelPattern.MatchString(id)
+	return modelPattern().MatchString(id)
 }
 
 func (e *entry) models(f field) []Model {
@@ -108,7 +107,7 @@ func (e *entry) model(f field, s string) (Model, bool) {
 	id, model, profile := s, true, true // what id may be
 	if a, ok := splitARN(s); ok {
 		kind, rest, _ := strings.Cut(a.resource, "/")
-		ofBedrock := a.service == "bedrock" && regionID.MatchString(a.region)
+		ofBedrock := a.service == "bedrock" && regionID().MatchString(a.region)
 		id, model, profile = rest, ofBedrock && kind == "foundation-model", ofBedrock && kind == "inference-profile"
 		if ofBedrock && kind == "application-inference-profile" {
 			e.fail(f, "model-profile-unsupported", "this is an application inference profile, whose model cannot be told from its ARN",
@@ -120,7 +119,7 @@ func (e *entry) model(f field, s string) (Model, bool) {
 			return Model{}, false
 		}
 	}
-	prefix := geography.FindString(id)
+	prefix := geography().FindString(id)
 	switch base := strings.TrimPrefix(id, prefix); {
 	case prefix == "" && model && foundationModel(id):
 		return Model{FoundationModel: id}, true

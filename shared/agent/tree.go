@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -55,20 +54,20 @@ func readTree(data []byte) (root *yaml.Node, err error) {
 }
 
 var (
-	yamlLine = regexp.MustCompile(`\A(?:yaml: )?(?:line \d+: )?`)
-	jsonFile = regexp.MustCompile(`\A\s*\{\s*["}]`)
+	yamlLine = expression(`\A(?:yaml: )?(?:line \d+: )?`)
+	jsonFile = expression(`\A\s*\{\s*["}]`)
 )
 
 // complaint gives the library's message without the line, which for half of its
 // errors is that of the enclosing block, counted from 0.
-func complaint(err error) string { return yamlLine.ReplaceAllString(err.Error(), "") }
+func complaint(err error) string { return yamlLine().ReplaceAllString(err.Error(), "") }
 
 // syntaxPlace finds where data stops being readable: for JSON by the JSON
 // parser, else as the end of the shortest run of lines that is wrong in the same way.
 func syntaxPlace(data []byte, err error) place {
 	var js *json.SyntaxError
 	var discard json.RawMessage
-	if jsonFile.Match(data) && errors.As(json.Unmarshal(data, &discard), &js) {
+	if jsonFile().Match(data) && errors.As(json.Unmarshal(data, &discard), &js) {
 		return placeAt(data, int(js.Offset)-1)
 	}
 	var ends []int

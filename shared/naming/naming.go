@@ -6,7 +6,6 @@ package naming
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 )
 
@@ -19,11 +18,11 @@ const (
 
 const maxAgentName = 48
 
-var agentName = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_]*\z`)
+var agentName = expression(`\A[a-zA-Z][a-zA-Z0-9_]*\z`)
 
 // ValidAgent reports whether name is what AgentCore accepts as agentRuntimeName
 // (service model bedrock-agentcore-control 2023-06-05), anchored at both ends.
-func ValidAgent(name string) bool { return len(name) <= maxAgentName && agentName.MatchString(name) }
+func ValidAgent(name string) bool { return len(name) <= maxAgentName && agentName().MatchString(name) }
 
 // Hash gives the first 10 hex digits of the SHA-256 of the agent's name.
 func Hash(agent string) string {
@@ -41,12 +40,12 @@ func BuildRole(region, agent string) string {
 	return BuildRolePrefix + region + "-" + Hash(agent)
 }
 
-var roleName = regexp.MustCompile(`\AAmazonBedrockAgentCoreSDK(?:Runtime|CodeBuild)-([a-z0-9-]+)-([0-9a-f]{10})\z`)
+var roleName = expression(`\AAmazonBedrockAgentCoreSDK(?:Runtime|CodeBuild)-([a-z0-9-]+)-([0-9a-f]{10})\z`)
 
 // RoleHash gives the hash in a role name of ours for the region, and whether
 // the name is one.
 func RoleHash(region, role string) (hash string, ok bool) {
-	m := roleName.FindStringSubmatch(role)
+	m := roleName().FindStringSubmatch(role)
 	if m == nil || m[1] != region {
 		return "", false
 	}
@@ -64,19 +63,19 @@ const (
 )
 
 var (
-	unsafeChars = regexp.MustCompile(`[^a-z0-9_\-/]`)
-	runs        = regexp.MustCompile(`[-_]{2,}`)
+	unsafeChars = expression(`[^a-z0-9_\-/]`)
+	runs        = expression(`[-_]{2,}`)
 )
 
 // Sanitise gives the agent's name in the form the toolkit uses for ECR
 // repositories and CodeBuild projects. Different agents can share one form
 // ("MyAgent", "myagent"); claims keep them apart.
 func Sanitise(agent string) string {
-	s := unsafeChars.ReplaceAllString(strings.ToLower(agent), "-")
+	s := unsafeChars().ReplaceAllString(strings.ToLower(agent), "-")
 	if s == "" || !alphanumeric(s[0]) {
 		s = "a" + s
 	}
-	s = runs.ReplaceAllString(s, "-")
+	s = runs().ReplaceAllString(s, "-")
 	s = strings.TrimRight(s, "-_")
 	if len(s) < 2 {
 		s += "-agent"

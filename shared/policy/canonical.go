@@ -6,10 +6,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // accountRoot is how IAM spells an account named by its number in a principal.
-var accountRoot = regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::([0-9]{12}):root\z`)
+var accountRoot = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::([0-9]{12}):root\z`)
+})
 
 // canonical gives one text for all documents of one meaning.
 func (d Document) canonical() string {
@@ -46,7 +49,7 @@ func (p Principals) canonical() [][2]string {
 	out := [][2]string{}
 	for kind, names := range p {
 		for _, name := range names {
-			if m := accountRoot.FindStringSubmatch(name); m != nil && kind == AWS {
+			if m := accountRoot().FindStringSubmatch(name); m != nil && kind == AWS {
 				name = m[1]
 			}
 			out = append(out, [2]string{kind, name})

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"rolekeeper/shared/event"
@@ -223,12 +224,14 @@ func FailedProblem(cause error) fault.Problem {
 
 // volatile matches what changes in the text of one error from time to time: ids
 // of requests, and the ends of connections.
-var volatile = regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
+var volatile = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
+})
 
 // plain gives an error as a status shows it: equal failures with equal text.
 func plain(err error) string {
 	const most = 1000
-	return clip(volatile.ReplaceAllString(err.Error(), ""), most)
+	return clip(volatile().ReplaceAllString(err.Error(), ""), most)
 }
 
 // Events gives the events that a new answer calls for, given the one before it.
