@@ -99,7 +99,10 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 		p, err := latest.Get(ctx)
 		if fault.Of(err) == fault.Retry {
 			later := batch // time mends it, and the queue's visibility timeout is long
-			later.Handle = func(context.Context, sqsbatch.Message) error { return err }
+			later.Handle = func(ctx context.Context, m sqsbatch.Message) error {
+				_, err := pipeline.Fail(ctx, m.Body, m.Receives, err)
+				return err
+			}
 			return later.Lambda(ctx, e)
 		}
 		if err != nil {

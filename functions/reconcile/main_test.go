@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -211,11 +212,11 @@ func TestAMalformedParameterIsAFaultAtTheStart(t *testing.T) {
 	}
 }
 
-// invoke has the function handle one message.
-func invoke(t *testing.T, handle handler) (back int, err error) {
+// invoke has the function handle one message, received for the n-th time.
+func invoke(t *testing.T, handle handler, n int) (back int, err error) {
 	t.Helper()
 	out, err := handle(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{
-		MessageId: "m", ReceiptHandle: "r", Body: work, Attributes: map[string]string{"ApproximateReceiveCount": "1", "MessageGroupId": "g"},
+		MessageId: "m", ReceiptHandle: "r", Body: work, Attributes: map[string]string{"ApproximateReceiveCount": strconv.Itoa(n), "MessageGroupId": "g"},
 	}}})
 	return len(out.BatchItemFailures), err
 }
@@ -232,12 +233,12 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 		return slices.ContainsFunc(calls(), func(c string) bool { return strings.HasPrefix(c, "PUT /"+bucket+"/claims/roles/") })
 	}
 	parameter = `{"AllowedRepositories":[]}`
-	if _, err := invoke(t, handle); err != nil || !taken() {
+	if _, err := invoke(t, handle, 1); err != nil || !taken() {
 		t.Errorf("by the lists of the start: %v, calls %q", err, calls())
 	}
 	now = now.Add(settings.MaxAge + time.Second)
 	before := len(calls())
-	if _, err := invoke(t, handle); err != nil {
+	if _, err := invoke(t, handle, 1); err != nil {
 		t.Error(err)
 	}
 	if later := calls()[before:]; slices.ContainsFunc(later, func(c string) bool { return strings.Contains(c, "/claims/roles/") }) ||
@@ -248,12 +249,17 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 	// What is malformed is an error of the function; what time mends goes back to the queue.
 	now = now.Add(settings.MaxAge + time.Second)
 	parameter = `{"AllowedRepositories":["a b"]}`
-	if _, err := invoke(t, handle); err == nil {
+	if _, err := invoke(t, handle, 1); err == nil {
 		t.Error("malformed lists are taken")
 	}
 	parameter = "throttled"
 	before = len(calls())
-	if back, err := invoke(t, handle); err != nil || back != 1 || !slices.Contains(calls()[before:], "ChangeMessageVisibility work.fifo") {
+	if back, err := invoke(t, handle, 1); err != nil || back != 1 || !slices.Contains(calls()[before:], "ChangeMessageVisibility work.fifo") {
 		t.Errorf("throttled: %d back, %v, %q", back, err, calls()[before:])
+	}
+	before = len(calls())
+	if back, err := invoke(t, handle, 5); err != nil || back != 0 || !slices.Contains(calls()[before:], "SendMessage inbox") ||
+		!slices.Contains(calls()[before:], "PUT /"+bucket+"/status/team/agent.yaml.json") {
+		t.Errorf("still throttled: %d back, %v, %q", back, err, calls()[before:])
 	}
 }

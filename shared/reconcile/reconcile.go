@@ -114,7 +114,25 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 		return Result{}, err
 	}
 	result, err := r.Reconcile(ctx, work.Key)
-	if err == nil || receives < patience {
+	if err == nil {
+		return result, nil
+	}
+	return r.failed(ctx, result, receives, err)
+}
+
+// Fail handles a work message whose config cannot even be looked at, as Handle
+// does when a look fails.
+func (r *Reconciler) Fail(ctx context.Context, body string, receives int, cause error) (Result, error) {
+	work, err := event.DecodeWork(body)
+	if err != nil {
+		return Result{}, err
+	}
+	return r.failed(ctx, Result{Key: work.Key}, receives, fmt.Errorf("reconcile %s: %w", work.Key, cause))
+}
+
+// failed says what becomes of the message of a look that failed.
+func (r *Reconciler) failed(ctx context.Context, result Result, receives int, err error) (Result, error) {
+	if receives < patience {
 		return result, err
 	}
 	// The run may have used up the time there was; the answer needs some of its own.
@@ -126,9 +144,9 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 		err = fault.Errorf(fault.Unknown, "a role that cannot be read has the name: %w", err)
 	}
 	if fault.Of(err) == fault.Retry {
-		return r.wait(ctx, work.Key, result.VersionID, err)
+		return r.wait(ctx, result.Key, result.VersionID, err)
 	}
-	return result, errors.Join(err, r.fail(ctx, work.Key, result.VersionID, err))
+	return result, errors.Join(err, r.fail(ctx, result.Key, result.VersionID, err))
 }
 
 const answerTime = 2 * time.Second
