@@ -340,18 +340,20 @@ func TestTheHashOfAnAdoptionIsOfAllThatDecidesIt(t *testing.T) {
 	}
 	seen := map[string]string{first: "the first"}
 	for name, change := range map[string]func(*plan.Role){
-		"its id":              func(r *plan.Role) { r.Observed.ID = "AROA-other" },
-		"its path":            func(r *plan.Role) { r.Observed.Path = "/x/" },
-		"its description":     func(r *plan.Role) { r.Observed.Description = "other" },
-		"its sessions":        func(r *plan.Role) { r.Observed.MaxSessionDuration = 7200 },
-		"its boundary":        func(r *plan.Role) { r.Observed.PermissionsBoundary = "arn:other" },
-		"its trust":           func(r *plan.Role) { r.Observed.Trust += " " },
-		"a policy":            func(r *plan.Role) { r.Observed.Policies["mine"] += " " },
-		"another policy":      func(r *plan.Role) { r.Observed.Policies["more"] = document("s3:*").JSON() },
-		"a managed policy":    func(r *plan.Role) { r.Observed.Attached = nil },
-		"a tag":               func(r *plan.Role) { r.Observed.Tags = map[string]string{"k": "v"} },
-		"desired description": func(r *plan.Role) { r.Desired.Description = "other" },
-		"desired sessions":    func(r *plan.Role) { r.Desired.MaxSessionDuration = 7200 },
+		"its id":                         func(r *plan.Role) { r.Observed.ID = "AROA-other" },
+		"its path":                       func(r *plan.Role) { r.Observed.Path = "/x/" },
+		"its description":                func(r *plan.Role) { r.Observed.Description = "other" },
+		"its sessions":                   func(r *plan.Role) { r.Observed.MaxSessionDuration = 7200 },
+		"its boundary":                   func(r *plan.Role) { r.Observed.PermissionsBoundary = "arn:other" },
+		"its trust":                      func(r *plan.Role) { r.Observed.Trust += " " },
+		"a policy":                       func(r *plan.Role) { r.Observed.Policies["mine"] += " " },
+		"another policy":                 func(r *plan.Role) { r.Observed.Policies["more"] = document("s3:*").JSON() },
+		"a managed policy":               func(r *plan.Role) { r.Observed.Attached = nil },
+		"what a managed policy grants":   func(r *plan.Role) { r.Managed[attached] = document("s3:List*").JSON() },
+		"what the boundary lets through": func(r *plan.Role) { r.Managed["arn:boundary"] = document("sqs:*").JSON() },
+		"a tag":                          func(r *plan.Role) { r.Observed.Tags = map[string]string{"k": "v"} },
+		"desired description":            func(r *plan.Role) { r.Desired.Description = "other" },
+		"desired sessions":               func(r *plan.Role) { r.Desired.MaxSessionDuration = 7200 },
 		"desired boundary": func(r *plan.Role) {
 			r.Desired.PermissionsBoundary, r.Managed["arn:new"] = "arn:new", r.Managed["arn:boundary"]
 		},

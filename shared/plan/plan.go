@@ -62,9 +62,12 @@ type Step struct {
 	Desired *model.Role `json:"desired,omitempty"` // what the role should be
 
 	Observed *model.ObservedRole `json:"observed,omitempty"` // ArchiveRole: the role as it is
-	Service  string              `json:"service,omitempty"`  // CreateServiceLinkedRole: service principal
-	Claim    string              `json:"claim,omitempty"`    // ReserveCreation, RecordRoles, FinishAdoption: key of the claim
-	Kinds    []model.RoleKind    `json:"kinds,omitempty"`    // ReserveCreation: roles to be made under the claim
+	// ArchiveRole before a role is taken over: the documents of the managed policies
+	// that this was judged by, JSON by ARN.
+	Managed map[string]string `json:"managed,omitempty"`
+	Service string            `json:"service,omitempty"` // CreateServiceLinkedRole: service principal
+	Claim   string            `json:"claim,omitempty"`   // ReserveCreation, RecordRoles, FinishAdoption: key of the claim
+	Kinds   []model.RoleKind  `json:"kinds,omitempty"`   // ReserveCreation: roles to be made under the claim
 	// ReserveCreation, RecordRoles: unique ids of half-made roles and of those
 	// that are taken over. They are recorded before another role is tried, which
 	// may fail many times.
@@ -458,7 +461,14 @@ func missingOr(missing bool) FindingKind {
 
 func archiveRole(r Role, reason Reason) Step {
 	d := &r.Desired
-	return Step{Op: ArchiveRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: reason, Desired: d, Observed: r.Observed}
+	s := Step{Op: ArchiveRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: reason, Desired: d, Observed: r.Observed}
+	if reason == Adopt {
+		s.Managed = map[string]string{}
+		for _, arn := range append(slices.Clone(r.Observed.Attached), d.PermissionsBoundary) {
+			s.Managed[arn] = r.Managed[arn]
+		}
+	}
+	return s
 }
 
 func putPolicy(d *model.Role, name string, reason Reason) Step {

@@ -160,6 +160,15 @@ func TestARequestIsCarriedOutOnlyAsItWasMeant(t *testing.T) {
 			w.admin().putPolicy(runtimeRole("my_agent"), "orders", ordersPolicy)
 			w.write(naming.RequestKey(key, "1"), r)
 		}, "not what the operator was shown", 0},
+		"for a role with a managed policy that was changed since": {func(w *world, r model.Request) {
+			const arn = "arn:aws:iam::123456789012:policy/shared"
+			w.cloud.AddPolicy(arn, ordersPolicy)
+			a, name := w.admin(), runtimeRole("my_agent")
+			a.must(a.AttachRolePolicy(context.Background(), &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: aws.String(arn)}))
+			r.Plans = w.preview().Adoptable
+			w.cloud.AddPolicy(arn, strings.ReplaceAll(ordersPolicy, "GetItem", "*"))
+			w.write(naming.RequestKey(key, "1"), r)
+		}, "not what the operator was shown", 0},
 		"for an agent that is not there": {func(w *world, r model.Request) {
 			r.Plans = map[string]string{"other": fmt.Sprintf("%064d", 1)}
 			w.write(naming.RequestKey(key, "1"), r)
