@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"rolekeeper/shared/aws/configstore"
 )
 
 // connect finds out the account by the credentials that the SDK finds, as the
@@ -33,10 +35,7 @@ func connect(ctx context.Context, region string) (account, error) {
 	if err != nil {
 		return account{}, fmt.Errorf("find out the AWS account: %w", err)
 	}
-	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
-		// Otherwise the SDK writes a line for every status without a checksum.
-		o.DisableLogOutputChecksumValidationSkipped = true
-	})
+	objects := s3.NewFromConfig(ac, configstore.Quiet)
 	roles := iam.NewFromConfig(ac)
 	return account{
 		id: aws.ToString(who.Account), region: ac.Region, caller: aws.ToString(who.Arn),

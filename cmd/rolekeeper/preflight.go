@@ -59,12 +59,16 @@ is, or would be unsafe; 1 something could not be read, so nobody knows.`,
 // stackName is CloudFormation's rule (API reference, CreateStack).
 var stackName = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9-]{0,127}\z`)
 
+func checkStack(name string) error {
+	if !stackName.MatchString(name) {
+		return fmt.Errorf("--stack: %q is not the name of a stack", name)
+	}
+	return nil
+}
+
 // check says what is wrong with the flags, all at once.
 func (f preflightFlags) check() error {
-	var faults []error
-	if !stackName.MatchString(f.stack) {
-		faults = append(faults, fmt.Errorf("--stack: %q is not the name of a stack", f.stack))
-	}
+	faults := []error{checkStack(f.stack)}
 	for _, c := range []struct {
 		flag string
 		err  error
@@ -175,7 +179,7 @@ func (f finding) fixed(fix string, commands ...string) finding {
 
 // notRead is the finding of what could not be read.
 func notRead(check, subject string, err error) finding {
-	f := found(check, subject, levelUnknown, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	f := found(check, subject, levelUnknown, "%s", oneLine(err))
 	var u *unread
 	if errors.As(err, &u) && fault.Of(err) != fault.Retry {
 		return f.fixed("run preflight as somebody who is allowed " + u.action)

@@ -11,6 +11,7 @@ import (
 	cloudtrailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/naming"
 )
 
@@ -151,28 +152,27 @@ func (i *inspection) quotas(ctx context.Context) []finding {
 	}
 }
 
-// serviceLinkedRoles looks for the two that runtimes need (AgentCore developer
-// guide, "Using service-linked roles").
+// serviceLinkedRoles looks for the two that runtimes need.
 func (i *inspection) serviceLinkedRoles() []finding {
 	var all []finding
-	for _, r := range []struct{ name, service, without string }{
-		{"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "runtime-identity.bedrock-agentcore.amazonaws.com", "agents"},
-		{"AWSServiceRoleForBedrockAgentCoreNetwork", "network.bedrock-agentcore.amazonaws.com", "agents in a VPC"},
-	} {
+	for _, r := range []struct {
+		desired.ServiceLinkedRole
+		without string
+	}{{desired.RuntimeIdentity(), "agents"}, {desired.Network(), "agents in a VPC"}} {
 		const check = "service-linked-role"
 		switch {
 		case i.rolesErr != nil:
-			all = append(all, notRead(check, r.name, i.rolesErr))
-		case i.role(r.name) != nil:
-			all = append(all, found(check, r.name, levelOK, "there"))
+			all = append(all, notRead(check, r.Name, i.rolesErr))
+		case i.role(r.Name) != nil:
+			all = append(all, found(check, r.Name, levelOK, "there"))
 		default:
-			f := found(check, r.name, levelOK, "not there; Rolekeeper makes it for the first agent that needs it, with EnsureServiceLinkedRoles=false this command does")
+			f := found(check, r.Name, levelOK, "not there; Rolekeeper makes it for the first agent that needs it, with EnsureServiceLinkedRoles=false this command does")
 			if i.settingsErr != nil {
-				f = notRead(check, r.name, i.settingsErr)
+				f = notRead(check, r.Name, i.settingsErr)
 			} else if i.linkedRolesByHand {
-				f = found(check, r.name, levelWarning, "not there, and EnsureServiceLinkedRoles is false: %s cannot be deployed", r.without).fixed("make it")
+				f = found(check, r.Name, levelWarning, "not there, and EnsureServiceLinkedRoles is false: %s cannot be deployed", r.without).fixed("make it")
 			}
-			f.Commands = []string{i.command("iam", "create-service-linked-role", "--aws-service-name", r.service)}
+			f.Commands = []string{i.command("iam", "create-service-linked-role", "--aws-service-name", r.Service)}
 			all = append(all, f)
 		}
 	}

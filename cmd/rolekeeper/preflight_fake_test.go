@@ -88,7 +88,7 @@ func trail(name, home string, everywhere bool) siteTrail {
 // deployed puts the stack there, with all of its names.
 func (s *site) deployed() *site {
 	i := inspection{account: account{id: s.id, region: s.region}, flags: preflightFlags{stack: "rolekeeper"}}
-	s.names[i.parameterName()] = true
+	s.names[naming.SettingsParameter(i.flags.stack)] = true
 	for _, name := range stackQueues() {
 		s.names[name] = true
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
-	"rolekeeper/shared/agent"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 	"rolekeeper/shared/settings"
@@ -26,8 +25,6 @@ const (
 )
 
 // The names that template.yaml gives, beside those in package naming.
-
-func (i *inspection) parameterName() string { return "/rolekeeper/" + i.flags.stack + "/settings" }
 
 func stackRoles(region string) []string {
 	return []string{"rolekeeper-intake-" + region, "rolekeeper-reconcile-" + region}
@@ -65,7 +62,7 @@ func stackOf(r *iamtypes.RoleDetail) string {
 // stackAndParameter finds out whether the stack is deployed, and its settings:
 // only it makes its parameter, and its first versions made none but the roles.
 func (i *inspection) stackAndParameter(ctx context.Context) []finding {
-	value, there, err := i.parameter(ctx, i.parameterName())
+	value, there, err := i.parameter(ctx, naming.SettingsParameter(i.flags.stack))
 	var makers []string
 	for _, n := range stackRoles(i.region) {
 		if r := i.role(n); r != nil {
@@ -80,7 +77,7 @@ func (i *inspection) stackAndParameter(ctx context.Context) []finding {
 // over to the flags that were not given.
 func (i *inspection) parameterFinding(value string, there bool, err error) finding {
 	const check = "parameter"
-	name := i.parameterName()
+	name := naming.SettingsParameter(i.flags.stack)
 	f := i.taken(check, name, there, err, "delete it")
 	if err != nil && i.deployed != notDeployed {
 		i.settingsErr = err
@@ -88,8 +85,7 @@ func (i *inspection) parameterFinding(value string, there bool, err error) findi
 	if !there {
 		return f
 	}
-	place := agent.Place{Partition: naming.Partition(i.region), Region: i.region, Account: i.id}
-	p, err := settings.ParseStored([]byte(value), place)
+	p, err := settings.ParseStored([]byte(value), i.place())
 	if err != nil {
 		i.settingsErr = errors.New("the stack's parameter is malformed, so its settings are not known until it is mended")
 		f = found(check, name, levelBad, "malformed: the stack's functions refuse to work with it").
@@ -98,7 +94,7 @@ func (i *inspection) parameterFinding(value string, there bool, err error) findi
 		return f
 	}
 	// The parameter has the names of what the stack made itself, too.
-	own := env(settings.Parameters{}, place)
+	own := env(settings.Parameters{}, i.place())
 	for _, s := range []struct {
 		flag, parameter, value, own string
 		to                          *string

@@ -228,7 +228,7 @@ func (p program) nothing(ctx context.Context, s stack, now planned, name string)
 	if err != nil {
 		return err
 	}
-	config, _ := agent.Examine(object.Body, s.place()) // its problems were told with the plan
+	config, _ := agent.Examine(object.Body, s.account.place()) // its problems were told with the plan
 	of := now.look.viewer.Env
 	of.ConfigKey = now.Key
 	want, _ := desired.Compute(config, of)

@@ -40,15 +40,15 @@ type stack struct {
 
 // stack connects to a stack and reads its settings.
 func (p program) stack(ctx context.Context, f stackFlags) (stack, error) {
-	if !stackName.MatchString(f.stack) {
-		return stack{}, fmt.Errorf("--stack: %q is not the name of a stack", f.stack)
+	if err := checkStack(f.stack); err != nil {
+		return stack{}, err
 	}
 	a, err := p.connect(ctx, f.region)
 	if err != nil {
 		return stack{}, err
 	}
 	s := stack{account: a, bucket: a.bucket(f.bucket)}
-	name := "/rolekeeper/" + f.stack + "/settings"
+	name := naming.SettingsParameter(f.stack)
 	value, err := parameter.Read(ctx, a.parameters, name)
 	if errors.Is(err, fault.ErrNotFound) {
 		return stack{}, fmt.Errorf("there is no parameter %s in %s: is the stack deployed there, under that name? Pass --stack or --region", name, s.bucket.place)
@@ -56,7 +56,7 @@ func (p program) stack(ctx context.Context, f stackFlags) (stack, error) {
 	if err != nil {
 		return stack{}, s.unreadable(err)
 	}
-	if s.settings, err = settings.ParseStored([]byte(value), s.place()); err != nil {
+	if s.settings, err = settings.ParseStored([]byte(value), s.account.place()); err != nil {
 		return stack{}, fmt.Errorf("parameter %s: %w", name, err)
 	}
 	return s, nil
@@ -68,8 +68,8 @@ func (s stack) unreadable(err error) error {
 		err, s.bucket.place, s.account.region)
 }
 
-func (s stack) place() agent.Place {
-	return agent.Place{Partition: naming.Partition(s.account.region), Account: s.account.id, Region: s.account.region}
+func (a account) place() agent.Place {
+	return agent.Place{Partition: naming.Partition(a.region), Account: a.id, Region: a.region}
 }
 
 // env gives what shapes the roles of a stack's configs beside them. What the
@@ -105,7 +105,7 @@ func (s stack) look(key string) look {
 		key: key, name: key, seen: seen,
 		viewer: reconcile.Viewer{
 			Settings: reconcile.Settings{
-				Env: env(s.settings, s.place()), Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
+				Env: env(s.settings, s.account.place()), Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
 				EnsureServiceLinkedRoles: s.settings.EnsureServiceLinkedRoles,
 			},
 			Objects: seen, Roles: seen, ServiceLinkedRoles: seen,

@@ -39,13 +39,9 @@ func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 		return sqsbatch.Batch{}, err
 	}
 	client := sqs.NewFromConfig(ac)
-	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
-		// One line for every object that its writer gave no checksum is noise.
-		o.DisableLogOutputChecksumValidationSkipped = true
-	})
 	pipeline := intake.Intake{
 		Here:    event.Here{Account: s.Account, Region: s.Region, ConfigBucket: s.ConfigBucket},
-		Objects: configstore.NewReader(objects, s.ConfigBucket, s.Account),
+		Objects: configstore.NewReader(s3.NewFromConfig(ac, configstore.Quiet), s.ConfigBucket, s.Account),
 		Work:    workqueue.New(client, s.WorkURL),
 	}
 	return sqsbatch.Batch{

@@ -66,10 +66,7 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 		return nil, err
 	}
 	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
-	objects := s3.NewFromConfig(ac, func(o *s3.Options) {
-		// One line for every object that its uploader gave no checksum is noise.
-		o.DisableLogOutputChecksumValidationSkipped = true
-	})
+	objects := s3.NewFromConfig(ac, configstore.Quiet)
 	pipeline := &reconcile.Reconciler{
 		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
 		SettingsHash:       hash,

@@ -69,7 +69,7 @@ func layers() map[string]layer {
 		"the core has no SDK, no environment, no log and knows nothing above it": {
 			packages: []string{
 				"shared/agent", "shared/naming", "shared/policy", "shared/model", "shared/desired",
-				"shared/plan", "shared/event", "shared/status", "shared/fault",
+				"shared/plan", "shared/event", "shared/status", "shared/fault", "shared/expression",
 			},
 			never: []string{
 				"os", "os/", "log", "log/", "net", "net/http", "math/rand", "math/rand/", "crypto/rand", "github.com/aws/",

@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 	"strings"
+
+	"rolekeeper/shared/expression"
 )
 
 // arn is an ARN in its parts: arn:partition:service:region:account:resource.
@@ -17,8 +19,8 @@ func splitARN(s string) (arn, bool) {
 }
 
 var (
-	accountID = expression(`\A[0-9]{12}\z`)
-	regionID  = expression(`\A[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}\z`)
+	accountID = expression.Lazy(`\A[0-9]{12}\z`)
+	regionID  = expression.Lazy(`\A[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}\z`)
 )
 
 // foreign says in what an ARN is not of p, "" when it is. Services without

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"rolekeeper/shared/expression"
 	"rolekeeper/shared/naming"
 )
 
@@ -77,7 +78,7 @@ func (e *entry) name() string {
 	return name
 }
 
-var notInNames = expression(`[^a-zA-Z0-9_]+`)
+var notInNames = expression.Lazy(`[^a-zA-Z0-9_]+`)
 
 const maxName = 48
 
@@ -153,7 +154,7 @@ func (e *entry) account(aws field) {
 // Source: IAM API reference, CreateRole (RoleName, Path). Lengths are compared,
 // here and below: a counted repetition is as many copies of what it repeats,
 // made whenever a function starts.
-var roleResource = expression(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]+)\z`)
+var roleResource = expression.Lazy(`\Arole/((?:[A-Za-z0-9+=,.@_-]+/)*)([A-Za-z0-9+=,.@_-]+)\z`)
 
 const (
 	maxRoleName = 64
@@ -201,9 +202,9 @@ func (e *entry) role(f field) RoleRef {
 }
 
 var (
-	repositoryURI  = expression(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
-	repositoryTag  = expression(`(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@sha256:([0-9a-f]+))?\z`)
-	repositoryName = expression(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
+	repositoryURI  = expression.Lazy(`\A[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/`)
+	repositoryTag  = expression.Lazy(`(?::([A-Za-z0-9_][A-Za-z0-9._-]*))?(?:@sha256:([0-9a-f]+))?\z`)
+	repositoryName = expression.Lazy(`\A(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*\z`)
 )
 
 // Lengths of what may follow a repository's name. In the expression they would
@@ -301,7 +302,7 @@ func (e *entry) a2a(f field) bool {
 // memoryID is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, MemoryId).
 func memoryID(id string) bool { return len(id) <= 100+11 && memoryPattern().MatchString(id) }
 
-var memoryPattern = expression(`\A[a-zA-Z][a-zA-Z0-9_-]*-[a-zA-Z0-9]{10}\z`)
+var memoryPattern = expression.Lazy(`\A[a-zA-Z][a-zA-Z0-9_-]*-[a-zA-Z0-9]{10}\z`)
 
 // memory gives the memory's id. The ARN beside it drives nothing, but one that
 // disagrees leaves open which memory is meant.
@@ -341,7 +342,7 @@ func (e *entry) memory(memory field) string {
 // providerName is AgentCore's pattern (service model bedrock-agentcore-control 2023-06-05, CredentialProviderName).
 func providerName(name string) bool { return len(name) <= 128 && providerPattern().MatchString(name) }
 
-var providerPattern = expression(`\A[a-zA-Z0-9_-]+\z`)
+var providerPattern = expression.Lazy(`\A[a-zA-Z0-9_-]+\z`)
 
 const providerNameFix = "write the provider's name as AgentCore shows it: letters, digits, hyphens and underscores, at most 128"
 
@@ -437,7 +438,7 @@ func splitProviderARN(s string) (a arn, p CredentialProvider, ok bool) {
 	return a, p, (p.Kind == OAuth2Provider || p.Kind == APIKeyProvider) && providerName(p.Name)
 }
 
-var wholeNumber = expression(`\A[0-9]{1,9}\z`)
+var wholeNumber = expression.Lazy(`\A[0-9]{1,9}\z`)
 
 // jwt reads aws_jwt, of which nothing counts unless it is enabled.
 func (e *entry) jwt(section field) *JWT {

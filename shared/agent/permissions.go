@@ -3,6 +3,8 @@ package agent
 import (
 	"slices"
 	"strings"
+
+	"rolekeeper/shared/expression"
 )
 
 // capabilities are all that a permissions block may have. The list is closed:
@@ -58,8 +60,8 @@ func (e *entry) unknownCapability(f field, key string) {
 // digits (zai.glm-4.7), so that an unknown geography is not read as a provider.
 // Geographies: Bedrock user guide, supported Regions and models for inference profiles.
 var (
-	modelPattern = expression(`\A[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*(?:\.[0-9][a-z0-9-]*){0,2}(?::[a-z0-9][a-z0-9-]*){0,2}\z`)
-	geography    = expression(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
+	modelPattern = expression.Lazy(`\A[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*(?:\.[0-9][a-z0-9-]*){0,2}(?::[a-z0-9][a-z0-9-]*){0,2}\z`)
+	geography    = expression.Lazy(`\A(?:us|us-gov|eu|apac|jp|au|ca|global)\.`)
 )
 
 func foundationModel(id string) bool {

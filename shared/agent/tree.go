@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"rolekeeper/shared/expression"
 )
 
 // Bounds on a file, checked before anything of it is used. A deployed agent with
@@ -54,8 +56,8 @@ func readTree(data []byte) (root *yaml.Node, err error) {
 }
 
 var (
-	yamlLine = expression(`\A(?:yaml: )?(?:line \d+: )?`)
-	jsonFile = expression(`\A\s*\{\s*["}]`)
+	yamlLine = expression.Lazy(`\A(?:yaml: )?(?:line \d+: )?`)
+	jsonFile = expression.Lazy(`\A\s*\{\s*["}]`)
 )
 
 // complaint gives the library's message without the line, which for half of its

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -284,20 +285,21 @@ func (c *computation) quoted(agents []int) string {
 	return strings.Join(names, ", ")
 }
 
-// serviceLinkedRoles gives those that AgentCore's runtimes need: RuntimeIdentity
-// for every runtime since 13 October 2025, Network for those in a VPC (AgentCore
-// developer guide, "Using service-linked roles").
+// RuntimeIdentity is what every runtime needs since 13 October 2025 (AgentCore
+// developer guide, "Using service-linked roles", also for Network).
+func RuntimeIdentity() ServiceLinkedRole {
+	return ServiceLinkedRole{Name: "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", Service: "runtime-identity.bedrock-agentcore.amazonaws.com"}
+}
+
+// Network is what runtimes in a VPC need.
+func Network() ServiceLinkedRole {
+	return ServiceLinkedRole{Name: "AWSServiceRoleForBedrockAgentCoreNetwork", Service: "network.bedrock-agentcore.amazonaws.com"}
+}
+
+// serviceLinkedRoles gives those that the config's runtimes need.
 func serviceLinkedRoles(cfg agent.Config) []ServiceLinkedRole {
-	var roles []ServiceLinkedRole
-	for _, a := range cfg.Agents {
-		if a.VPC {
-			roles = append(roles, ServiceLinkedRole{
-				Name: "AWSServiceRoleForBedrockAgentCoreNetwork", Service: "network.bedrock-agentcore.amazonaws.com",
-			})
-			break
-		}
+	if slices.ContainsFunc(cfg.Agents, func(a agent.Agent) bool { return a.VPC }) {
+		return []ServiceLinkedRole{Network(), RuntimeIdentity()}
 	}
-	return append(roles, ServiceLinkedRole{
-		Name: "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", Service: "runtime-identity.bedrock-agentcore.amazonaws.com",
-	})
+	return []ServiceLinkedRole{RuntimeIdentity()}
 }

@@ -27,16 +27,16 @@ const TemplateVersion = 1
 
 // Role is a role as it should be.
 type Role struct {
-	Kind                RoleKind
-	Agent               string // whose deterministic name it bears
-	Name                string
-	ARN                 string
-	Description         string
-	MaxSessionDuration  int32  // seconds
-	PermissionsBoundary string // ARN of a managed policy
-	Trust               policy.Document
-	Policies            map[string]policy.Document // inline policies by name
-	Tags                map[string]string
+	Kind                RoleKind                   `json:"kind"`
+	Agent               string                     `json:"agent"` // whose deterministic name it bears
+	Name                string                     `json:"name"`
+	ARN                 string                     `json:"arn"`
+	Description         string                     `json:"description"`
+	MaxSessionDuration  int32                      `json:"maxSessionDuration"`  // seconds
+	PermissionsBoundary string                     `json:"permissionsBoundary"` // ARN of a managed policy
+	Trust               policy.Document            `json:"trust"`
+	Policies            map[string]policy.Document `json:"policies"` // inline policies by name
+	Tags                map[string]string          `json:"tags"`
 }
 
 // ObservedRole is a role as it was read. Documents are JSON text as IAM holds

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"rolekeeper/shared/expression"
 )
 
 // Prefixes of the roles that belong to agents. IAM permissions of the stack are
@@ -18,7 +20,7 @@ const (
 
 const maxAgentName = 48
 
-var agentName = expression(`\A[a-zA-Z][a-zA-Z0-9_]*\z`)
+var agentName = expression.Lazy(`\A[a-zA-Z][a-zA-Z0-9_]*\z`)
 
 // ValidAgent reports whether name is what AgentCore accepts as agentRuntimeName
 // (service model bedrock-agentcore-control 2023-06-05), anchored at both ends.
@@ -40,7 +42,7 @@ func BuildRole(region, agent string) string {
 	return BuildRolePrefix + region + "-" + Hash(agent)
 }
 
-var roleName = expression(`\AAmazonBedrockAgentCoreSDK(?:Runtime|CodeBuild)-([a-z0-9-]+)-([0-9a-f]{10})\z`)
+var roleName = expression.Lazy(`\AAmazonBedrockAgentCoreSDK(?:Runtime|CodeBuild)-([a-z0-9-]+)-([0-9a-f]{10})\z`)
 
 // RoleHash gives the hash in a role name of ours for the region, and whether
 // the name is one.
@@ -63,8 +65,8 @@ const (
 )
 
 var (
-	unsafeChars = expression(`[^a-z0-9_\-/]`)
-	runs        = expression(`[-_]{2,}`)
+	unsafeChars = expression.Lazy(`[^a-z0-9_\-/]`)
+	runs        = expression.Lazy(`[-_]{2,}`)
 )
 
 // Sanitise gives the agent's name in the form the toolkit uses for ECR
@@ -98,6 +100,12 @@ func Project(agent string) string { return "bedrock-agentcore-" + Sanitise(agent
 func SourceBucket(account, region string) string {
 	return "bedrock-agentcore-codebuild-sources-" + account + "-" + region
 }
+
+// SettingsParameter gives the name of a stack's parameter of Systems Manager.
+func SettingsParameter(stack string) string { return "/rolekeeper/" + stack + "/settings" }
+
+// RoleOf gives the name of the role that an ARN is of.
+func RoleOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 // ConfigBucket gives the name of the bucket that configs are uploaded to.
 func ConfigBucket(account, region string) string {

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,13 +52,12 @@ const (
 // Step is one write. Its JSON is the same for equal steps, and tells everything
 // that decides the write and the role it is about.
 type Step struct {
-	Op      Op          `json:"op"`
-	Agent   string      `json:"agent,omitempty"`
-	Role    string      `json:"role,omitempty"`    // name of the role, or of the service-linked role
-	Element string      `json:"element,omitempty"` // element of the agent's digests that is written
-	Policy  string      `json:"policy,omitempty"`  // name of the inline policy
-	Reason  Reason      `json:"reason"`
-	Desired *model.Role `json:"desired,omitempty"` // what the role should be
+	Op      Op     `json:"op"`
+	Agent   string `json:"agent,omitempty"`
+	Role    string `json:"role,omitempty"`    // name of the role, or of the service-linked role
+	Element string `json:"element,omitempty"` // element of the agent's digests that is written
+	Policy  string `json:"policy,omitempty"`  // name of the inline policy
+	Reason  Reason `json:"reason"`
 
 	Observed *model.ObservedRole `json:"observed,omitempty"` // ArchiveRole: the role as it is
 	// ArchiveRole before a role is taken over: the documents of the managed policies
@@ -78,29 +76,8 @@ type Step struct {
 	// RecordRoles: the nonces stay in the claim, since a role that is refused may
 	// yet prove to be one of ours.
 	KeepNonces bool `json:"keepNonces,omitempty"`
-}
 
-// desiredRole is model.Role with names for its JSON.
-type desiredRole struct {
-	Kind                model.RoleKind             `json:"kind"`
-	Agent               string                     `json:"agent"`
-	Name                string                     `json:"name"`
-	ARN                 string                     `json:"arn"`
-	Description         string                     `json:"description"`
-	MaxSessionDuration  int32                      `json:"maxSessionDuration"`
-	PermissionsBoundary string                     `json:"permissionsBoundary"`
-	Trust               policy.Document            `json:"trust"`
-	Policies            map[string]policy.Document `json:"policies"`
-	Tags                map[string]string          `json:"tags"`
-}
-
-// MarshalJSON gives the step in the names of its tags, the desired role included.
-func (s Step) MarshalJSON() ([]byte, error) {
-	type plain Step
-	return json.Marshal(struct {
-		plain
-		Desired *desiredRole `json:"desired,omitempty"`
-	}{plain(s), (*desiredRole)(s.Desired)})
+	Desired *model.Role `json:"desired,omitempty"` // what the role should be
 }
 
 // Finding is one difference between a role and what was last applied to it.

@@ -3,16 +3,14 @@ package policy
 import (
 	"cmp"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
+
+	"rolekeeper/shared/expression"
 )
 
 // accountRoot is how IAM spells an account named by its number in a principal.
-var accountRoot = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::([0-9]{12}):root\z`)
-})
+var accountRoot = expression.Lazy(`\Aarn:aws[a-z-]*:iam::([0-9]{12}):root\z`)
 
 // canonical gives one text for all documents of one meaning.
 func (d Document) canonical() string {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"rolekeeper/shared/agent"
@@ -66,7 +65,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 	s.Name, s.Phase = a.Name, status.PhaseActive
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
-		if p.Stranger((*arn)[strings.LastIndexByte(*arn, '/')+1:]) || r.unusable[*arn] {
+		if p.Stranger(naming.RoleOf(*arn)) || r.unusable[*arn] {
 			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there
 		}
 	}

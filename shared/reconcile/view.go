@@ -353,14 +353,14 @@ func (v *view) observe(ctx context.Context, want desired.State) (seen, error) {
 // adopted: the documents of the managed policies it has and of the boundary it
 // is to get.
 func (v *view) managed(ctx context.Context, s seen) error {
-	recorded := func(r plan.Role) bool { return r.Observed == nil || r.Observed.ID == r.Claim.RoleID(r.Desired.Kind) }
-	if v.from.Existing == plan.RefuseExisting || !slices.ContainsFunc(s.roles, func(r plan.Role) bool { return !recorded(r) }) {
+	unrecorded := func(r plan.Role) bool { return r.Observed != nil && r.Observed.ID != r.Claim.RoleID(r.Desired.Kind) }
+	if v.from.Existing == plan.RefuseExisting || !slices.ContainsFunc(s.roles, unrecorded) {
 		return nil
 	}
 	documents := map[string]string{}
 	p := s.plan(nobody)
 	for i, r := range s.roles {
-		if r.Observed == nil || !p.Stranger(r.Desired.Name) {
+		if !p.Stranger(r.Desired.Name) {
 			continue
 		}
 		s.roles[i].Managed = documents

@@ -5,15 +5,15 @@ package report
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"rolekeeper/shared/event"
+	"rolekeeper/shared/expression"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/status"
 )
@@ -224,9 +224,7 @@ func FailedProblem(cause error) fault.Problem {
 
 // volatile matches what changes in the text of one error from time to time: ids
 // of requests, and the ends of connections.
-var volatile = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
-})
+var volatile = expression.Lazy(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
 
 // plain gives an error as a status shows it: equal failures with equal text.
 func plain(err error) string {
@@ -322,5 +320,5 @@ func finding(a status.Agent, d status.Drift) event.DriftFinding {
 	if plan.KindOf(d.Element) == model.BuildRole {
 		arn = a.BuildRoleARN
 	}
-	return event.DriftFinding{Role: arn[strings.LastIndexByte(arn, '/')+1:], Element: d.Element, Kind: d.Kind}
+	return event.DriftFinding{Role: naming.RoleOf(arn), Element: d.Element, Kind: d.Kind}
 }

@@ -133,7 +133,7 @@ func (w *watcher) tellRoles(ctx context.Context, p *printer, s status.Status) er
 			if arn == "" {
 				continue
 			}
-			o, err := w.roles.Read(ctx, arn[strings.LastIndexByte(arn, '/')+1:])
+			o, err := w.roles.Read(ctx, naming.RoleOf(arn))
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,10 @@ type ReadAPI interface {
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
+// Quiet keeps the SDK from writing a line for every object that its writer gave
+// no checksum.
+func Quiet(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true }
+
 // Reader lists and reads objects of one bucket.
 type Reader struct {
 	api    ReadAPI
