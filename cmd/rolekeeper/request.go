@@ -17,9 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
-	"rolekeeper/shared/agent"
 	"rolekeeper/shared/aws/awserr"
-	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -125,7 +123,7 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	if err != nil {
 		return s.unreadable(err)
 	}
-	plans, err := p.waiting(ctx, s, now, agent)
+	plans, err := p.waiting(s, now, agent)
 	if err != nil || len(plans) == 0 {
 		return err
 	}
@@ -178,7 +176,7 @@ func (p program) show(ctx context.Context, s stack, now planned, agent string, a
 // waiting gives what a request for an agent, or for all of them, has to say: the
 // digests of plans by agent. When there are none, or nothing can be asked for,
 // it says why.
-func (p program) waiting(ctx context.Context, s stack, now planned, name string) (map[string]string, error) {
+func (p program) waiting(s stack, now planned, name string) (map[string]string, error) {
 	switch {
 	case now.Gone:
 		return nil, fmt.Errorf("there is no config %s in %s", now.Key, s.bucket.name)
@@ -194,7 +192,7 @@ func (p program) waiting(ctx context.Context, s stack, now planned, name string)
 	}
 	left := now.strangers(name)
 	if len(left) == 0 {
-		return nil, p.nothing(ctx, s, now, name)
+		return nil, p.nothing(now, name)
 	}
 	var agents []string
 	for _, f := range left {
@@ -213,7 +211,7 @@ const byItself = "the stack's parameter ExistingRoles is adopt: the next look do
 
 // nothing says why nothing is to be asked for, for an agent or, when none is
 // named, for any. It is an error that the config lacks the agent.
-func (p program) nothing(ctx context.Context, s stack, now planned, name string) error {
+func (p program) nothing(now planned, name string) error {
 	switch {
 	case name == "" && len(now.Adoptable) > 0:
 		now.only(slices.Collect(maps.Keys(now.Adoptable))...).text(p.stdout)
@@ -224,22 +222,14 @@ func (p program) nothing(ctx context.Context, s stack, now planned, name string)
 		p.stdout.line("%s: nothing waits for an operator", now.Key)
 		return nil
 	}
-	object, err := now.look.seen.Get(ctx, now.Key)
-	if err != nil {
-		return err
-	}
-	config, _ := agent.Examine(object.Body, s.account.place()) // its problems were told with the plan
-	of := now.look.viewer.Env
-	of.ConfigKey = now.Key
-	want, _ := desired.Compute(config, of)
 	var names []string
-	for _, a := range want.Agents {
+	for _, a := range now.Desired.Agents {
 		names = append(names, a.Name)
 	}
 	switch {
 	case !slices.Contains(names, name):
 		return fmt.Errorf("%s has no agent %q; it has %s", now.Key, name, strings.Join(names, ", "))
-	case len(want.Agent(name).Roles()) == 0:
+	case len(now.Desired.Agent(name).Roles()) == 0:
 		p.stdout.line("%s: nothing to adopt: agent %s has no role of its own, but those that the config brings for it or another agent has", now.Key, name)
 	default:
 		p.stdout.line("%s: nothing to adopt: the roles of agent %s are Rolekeeper's, or are not there yet", now.Key, name)

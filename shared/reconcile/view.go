@@ -64,8 +64,9 @@ type Preview struct {
 	VersionID string // of the uploaded config; empty when it is gone, or the config is a file
 	Gone      bool   // there is no config: its roles are kept
 	Problems  []fault.Problem
-	Plan      plan.Plan // empty when a problem blocks
-	Removed   []string  // agents that have roles and that the config no longer has, sorted
+	Desired   desired.State // what the account should hold; empty when a problem blocks
+	Plan      plan.Plan     // likewise
+	Removed   []string      // agents that have roles and that the config no longer has, sorted
 
 	// Adoptable are the agents with roles that somebody else made and an operator
 	// can have adopted: what a request for them has to say.
@@ -123,6 +124,7 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 		return err
 	}
 	out.Problems = append(out.Problems, warnings...)
+	out.Desired = want
 	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(want)
 	out.Adoptable = map[string]string{}
 	for _, a := range want.Agents {
