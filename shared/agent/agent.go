@@ -16,6 +16,16 @@ type Place struct {
 	Account   string // 12 digits
 }
 
+// Registry gives the host of the place's ECR registry (ECR user guide, "Amazon
+// ECR registries").
+func (p Place) Registry() string {
+	domain := "amazonaws.com"
+	if p.Partition == "aws-cn" {
+		domain += ".cn"
+	}
+	return p.Account + ".dkr.ecr." + p.Region + "." + domain
+}
+
 // Config is an accepted config.
 type Config struct {
 	Agents []Agent // in the file's order; at least one

@@ -231,12 +231,7 @@ func (e *entry) repository(f field) (name string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	ours := e.file.place
-	domain := "amazonaws.com"
-	if ours.Partition == "aws-cn" {
-		domain += ".cn"
-	}
-	registry := fmt.Sprintf("%s.dkr.ecr.%s.%s", ours.Account, ours.Region, domain)
+	registry := e.file.place.Registry()
 	rest := s
 	host, below, isPath := strings.Cut(s, "/")
 	// A name may begin with a host's name, but who writes it means a registry: public.ecr.aws/...

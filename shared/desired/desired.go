@@ -25,6 +25,8 @@ type Env struct {
 	SourceBucket        string // name of the bucket that agents' sources are in
 	ConfigKey           string // S3 key of the config, for tags and for its team
 	TeamTag             string // principal tag that names the uploader's team; empty: there are no teams
+	BuildImage          string // CodeBuild image that builds run in
+	LogRetentionDays    int32  // of the logs of builds
 }
 
 // team gives the team whose the config is, empty where there are no teams.
@@ -54,6 +56,11 @@ type Agent struct {
 	BuildRole         *model.Role
 	SharedBuildRole   string
 	ExternalBuildRole *ExternalRole
+
+	// Repository and Project are of container agents. There is no project for one
+	// whose build role is somebody else's.
+	Repository *model.Repository
+	Project    *model.Project
 
 	Notes []string // what a developer should know, a sentence each
 }

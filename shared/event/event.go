@@ -19,12 +19,13 @@ type Here struct {
 	Account      string // 12 digits
 	Region       string
 	ConfigBucket string
+	SourceBucket string
 }
 
 // Hint is evidence that came with an event: to be recorded, never to be obeyed.
 type Hint struct {
-	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, request-written, wake
-	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key
+	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, source-uploaded, build-ended, request-written, wake
+	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key; of a build its own
 	Time  time.Time `json:"time,omitzero"`   // of the event
 	Actor string    `json:"actor,omitempty"` // who did it, as the event says
 }
@@ -33,8 +34,12 @@ type Hint struct {
 type Look struct {
 	Key string
 	// Request is the key of an operator's request, which names the config: then
-	// Key is not known yet.
+	// Key is not known yet. Likewise the agent whose source, and the CodeBuild
+	// project whose build, the event tells of: their claims lead to the config.
 	Request string
+	Agent   string
+	Team    string // folder that the source is in; empty when it is in none
+	Project string
 	Hint    Hint
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 )
 
 // Outgoing is an event that Rolekeeper sends to the default bus.
@@ -54,7 +55,7 @@ func (ConfigRejected) DetailType() string { return "Agent Config Rejected" }
 
 // DriftFinding is one element of a role that was not as Rolekeeper left it.
 type DriftFinding struct {
-	Role    string `json:"role"`
+	Role    string `json:"role"` // name of the role, the project or the repository
 	Element string `json:"element"`
 	Kind    string `json:"kind"` // edited, missing, extra, role-missing
 }
@@ -76,6 +77,40 @@ type DriftRepaired struct {
 
 // DetailType implements Outgoing.
 func (DriftRepaired) DetailType() string { return "Role Drift Repaired" }
+
+// BuildStarted says that an image of an agent is being built.
+type BuildStarted struct {
+	Transition
+	Build         string `json:"build"` // CodeBuild's id
+	SourceVersion string `json:"sourceVersion"`
+}
+
+// DetailType implements Outgoing.
+func (BuildStarted) DetailType() string { return "Agent Build Started" }
+
+// BuildSucceeded says that there is a new image of an agent.
+type BuildSucceeded struct {
+	Transition
+	Build         string `json:"build"`
+	SourceVersion string `json:"sourceVersion"`
+	Image         string `json:"image"` // URI with digest
+}
+
+// DetailType implements Outgoing.
+func (BuildSucceeded) DetailType() string { return "Agent Build Succeeded" }
+
+// BuildFailed says that a build ended without an image.
+type BuildFailed struct {
+	Transition
+	Build         string           `json:"build"`
+	SourceVersion string           `json:"sourceVersion"`
+	State         model.BuildState `json:"state"`
+	Message       string           `json:"message"`
+	LogURL        string           `json:"logUrl,omitempty"`
+}
+
+// DetailType implements Outgoing.
+func (BuildFailed) DetailType() string { return "Agent Build Failed" }
 
 // Detail gives the JSON of an outgoing event.
 func Detail(e Outgoing) (string, error) { return encode(e.DetailType(), e) }

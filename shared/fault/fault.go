@@ -110,4 +110,6 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict says that a condition on a write did not hold: somebody else wrote first.
 	ErrConflict = errors.New("changed meanwhile")
+	// ErrLimit says that a limit of the account keeps a call from being carried out for now.
+	ErrLimit = errors.New("the account's limit is reached")
 )

@@ -21,11 +21,15 @@ type Claim struct {
 	Agent         string   `json:"agent"`                   // agent of that config
 	RuntimeRoleID string   `json:"runtimeRoleId,omitempty"` // unique id of the role when we made or adopted it; role claims only
 	BuildRoleID   string   `json:"buildRoleId,omitempty"`
-	Creating      []string `json:"creating,omitempty"` // hex SHA-256 of the nonces of roles being made
+	Creating      []string `json:"creating,omitempty"` // hex SHA-256 of the nonces of what is being made
 	// Adopting are roles that were taken over and are not yet as they should be.
 	Adopting []RoleKind `json:"adopting,omitempty"`
 	Deleting string     `json:"deleting,omitempty"` // id of a retirement under way; nobody takes the claim over meanwhile
 	Waiting  []string   `json:"waiting,omitempty"`  // keys of configs to wake when the name is free, sorted
+	// When what we made was created, by AWS's clock: what tells it from another of
+	// its name. Project claims only.
+	RepositoryCreated time.Time `json:"repositoryCreated,omitzero"`
+	ProjectCreated    time.Time `json:"projectCreated,omitzero"`
 }
 
 // MaxCreating bounds Claim.Creating: only the newest attempts can still be half-made.
@@ -45,6 +49,24 @@ func (c Claim) WithRoleID(kind RoleKind, id string) Claim {
 		c.BuildRoleID = id
 	} else {
 		c.RuntimeRoleID = id
+	}
+	return c
+}
+
+// Created gives when one of an agent's parts was made, zero when it was not.
+func (c Claim) Created(part Part) time.Time {
+	if part == ProjectPart {
+		return c.ProjectCreated
+	}
+	return c.RepositoryCreated
+}
+
+// WithCreated gives the claim with the time recorded when a part was made.
+func (c Claim) WithCreated(part Part, at time.Time) Claim {
+	if part == ProjectPart {
+		c.ProjectCreated = at.UTC()
+	} else {
+		c.RepositoryCreated = at.UTC()
 	}
 	return c
 }
@@ -86,18 +108,24 @@ func (c Claim) WithWaiting(key string) Claim {
 }
 
 // Made reports whether the nonce is one of a role of the kind that is being made under the claim.
-func (c Claim) Made(kind RoleKind, nonce string) bool {
-	return strings.HasPrefix(nonce, string(kind)+"-") && slices.Contains(c.Creating, HashNonce(nonce))
+func (c Claim) Made(kind RoleKind, nonce string) bool { return c.made(string(kind), nonce) }
+
+// MadePart reports the same of a part.
+func (c Claim) MadePart(part Part, nonce string) bool { return c.made(string(part), nonce) }
+
+func (c Claim) made(kind, nonce string) bool {
+	return strings.HasPrefix(nonce, kind+"-") && slices.Contains(c.Creating, HashNonce(nonce))
 }
 
-// Nonce makes the nonce of a role to be made. It names the kind, since anybody
-// who may read an agent's one role could copy its nonce to a role he makes
-// under the other's name.
-func Nonce(kind RoleKind, random string) string { return string(kind) + "-" + random }
+// Nonce makes the nonce of a role or part to be made. It names the kind, since
+// anybody who may read an agent's one role could copy its nonce to a role he
+// makes under the other's name.
+func Nonce[K RoleKind | Part](kind K, random string) string { return string(kind) + "-" + random }
 
 // Unused reports whether nothing was made or is being made or deleted under the claim.
 func (c Claim) Unused() bool {
-	return c.RuntimeRoleID == "" && c.BuildRoleID == "" && len(c.Creating) == 0 && c.Deleting == ""
+	return c.RuntimeRoleID == "" && c.BuildRoleID == "" && len(c.Creating) == 0 && c.Deleting == "" &&
+		c.RepositoryCreated.IsZero() && c.ProjectCreated.IsZero()
 }
 
 // HashNonce gives what a claim keeps of a nonce.

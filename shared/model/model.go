@@ -23,7 +23,7 @@ const (
 )
 
 // TemplateVersion counts the versions of the policy templates in package desired.
-const TemplateVersion = 1
+const TemplateVersion = 2
 
 // Role is a role as it should be.
 type Role struct {

@@ -96,6 +96,17 @@ func ProjectClaimKey(agent string) string { return projectClaimKey(Sanitise(agen
 
 func projectClaimKey(sanitised string) string { return ClaimPrefix + "projects/" + sanitised + ".json" }
 
+// ProjectClaimKeyOf gives the key of the claim on a CodeBuild project, and
+// whether its name is one that agents' projects have.
+func ProjectClaimKeyOf(project string) (key string, ok bool) {
+	sanitised, prefixed := strings.CutPrefix(project, repositoryPrefix)
+	sanitised, ok = strings.CutSuffix(sanitised, projectSuffix)
+	if !prefixed || !ok || sanitised == "" || sanitised != Sanitise(sanitised) {
+		return "", false
+	}
+	return projectClaimKey(sanitised), true
+}
+
 const repositoryPrefix = "bedrock-agentcore-"
 
 // RepositoryClaimKey gives the key of the claim whose agent has the ECR

@@ -94,7 +94,13 @@ func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <=
 func Repository(agent string) string { return repositoryPrefix + Sanitise(agent) }
 
 // Project gives the name of the agent's CodeBuild project.
-func Project(agent string) string { return "bedrock-agentcore-" + Sanitise(agent) + "-builder" }
+func Project(agent string) string { return repositoryPrefix + Sanitise(agent) + projectSuffix }
+
+const projectSuffix = "-builder"
+
+// LogGroup gives the name of the log group of a CodeBuild project, which is
+// CodeBuild's own for it.
+func LogGroup(project string) string { return "/aws/codebuild/" + project }
 
 // SourceBucket gives the toolkit's name for the account's source bucket.
 func SourceBucket(account, region string) string {
@@ -120,6 +126,22 @@ func SourceKey(team, agent string) string {
 		key = team + "/" + key
 	}
 	return key
+}
+
+// SplitSourceKey gives the agent whose source a key is of, and the folder of its
+// team when it is in one.
+func SplitSourceKey(key string) (team, agent string, ok bool) {
+	rest, ok := strings.CutSuffix(key, "/source.zip")
+	if !ok {
+		return "", "", false
+	}
+	if i := strings.LastIndexByte(rest, '/'); i >= 0 {
+		team, rest = rest[:i], rest[i+1:]
+		if team == "" || strings.Contains(team, "/") {
+			return "", "", false
+		}
+	}
+	return team, rest, ValidAgent(rest)
 }
 
 // Partition gives the partition that a region belongs to. Source: the prefixes

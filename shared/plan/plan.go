@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"rolekeeper/shared/model"
@@ -36,6 +37,16 @@ const (
 	DeletePolicy            Op = "delete-policy"
 	UpdateSettings          Op = "update-settings"
 	FinishAdoption          Op = "finish-adoption" // the claim forgets that roles are being taken over
+
+	CreateRepository Op = "create-repository"
+	CreateProject    Op = "create-project"
+	RecordParts      Op = "record-parts" // when repositories and projects were made goes into the claim
+	ScanOnPush       Op = "scan-on-push"
+	TagRepository    Op = "tag-repository"
+	UpdateProject    Op = "update-project" // its tags, too
+	CreateLogGroup   Op = "create-log-group"
+	RetainLogs       Op = "retain-logs"
+	StartBuild       Op = "start-build"
 )
 
 // Reason says why a write is made.
@@ -54,7 +65,7 @@ const (
 type Step struct {
 	Op      Op     `json:"op"`
 	Agent   string `json:"agent,omitempty"`
-	Role    string `json:"role,omitempty"`    // name of the role, or of the service-linked role
+	Role    string `json:"role,omitempty"`    // name of the role, service-linked role, repository or project
 	Element string `json:"element,omitempty"` // element of the agent's digests that is written
 	Policy  string `json:"policy,omitempty"`  // name of the inline policy
 	Reason  Reason `json:"reason"`
@@ -78,6 +89,12 @@ type Step struct {
 	KeepNonces bool `json:"keepNonces,omitempty"`
 
 	Desired *model.Role `json:"desired,omitempty"` // what the role should be
+
+	Parts      []model.Part             `json:"parts,omitempty"`   // ReserveCreation: to be made under the project claim
+	Created    map[model.Part]time.Time `json:"created,omitempty"` // RecordParts: those that are half-made
+	Repository *model.Repository        `json:"repository,omitempty"`
+	Project    *model.Project           `json:"project,omitempty"`
+	Build      *model.BuildOrder        `json:"build,omitempty"`
 }
 
 // Finding is one difference between a role and what was last applied to it.
@@ -121,6 +138,10 @@ const (
 	Hostile      RefusalKind = "role-hostile" // somebody else made it, and it is never adopted
 	TagsFull     RefusalKind = "role-tags-full"
 	PoliciesFull RefusalKind = "role-policies-full"
+
+	RepositoryNotOurs RefusalKind = "repository-not-ours"
+	RepositoryMissing RefusalKind = "repository-missing" // the config names it
+	ProjectNotOurs    RefusalKind = "project-not-ours"
 )
 
 // Role is one role to compare.
@@ -148,6 +169,20 @@ const (
 	AdoptExisting  Existing = "adopt"  // taken over, unless hostile or made in the place of one of ours
 	RefuseExisting Existing = "refuse" // left alone, also when an operator asks
 )
+
+// Image is what the image of one container agent is made with, to compare.
+type Image struct {
+	Repository         model.Repository
+	ObservedRepository *model.ObservedRepository // nil: positively absent
+	Project            *model.Project            // nil: the agent has none
+	ObservedProject    *model.ObservedProject
+	BuildRole          string            // name of the role that the project builds with
+	Claim              model.Claim       // on the project, held by the config in hand
+	Applied            map[string]string // digests last applied to the agent; nil when none are known
+
+	Order  *model.BuildOrder // of the newest source; nil when none can be built
+	Builds []model.Build     // what is known of the project's builds, newest first
+}
 
 // ServiceLinkedRole is one service-linked role to compare.
 type ServiceLinkedRole struct {
@@ -178,7 +213,7 @@ func (p Plan) Stranger(role string) bool {
 
 // Compute compares roles and service-linked roles in the order given. Roles of
 // one agent must follow each other.
-func Compute(roles []Role, linked []ServiceLinkedRole) Plan {
+func Compute(roles []Role, linked []ServiceLinkedRole, images ...Image) Plan {
 	var p Plan
 	for _, l := range linked {
 		if !l.Present {
@@ -192,6 +227,9 @@ func Compute(roles []Role, linked []ServiceLinkedRole) Plan {
 		}
 		p.agent(roles[first:end])
 		first = end
+	}
+	for _, i := range images {
+		p.image(i)
 	}
 	return p
 }

@@ -64,6 +64,56 @@ type ServiceLinkedRoles interface {
 	Create(ctx context.Context, name, service string) error
 }
 
+// SourceReader is what is read of the source bucket.
+type SourceReader interface {
+	// Source gives the newest version of an object. Of one that was deleted or has
+	// expired it gives the version that is known, if that is still there; known may
+	// be empty. It answers fault.ErrNotFound for absence only.
+	Source(ctx context.Context, key, known string) (model.Source, error)
+	// Notifies reports whether the bucket sends events to EventBridge.
+	Notifies(ctx context.Context) (bool, error)
+}
+
+// RepositoryReader is what is read of ECR's repositories. Head leaves out tags.
+// All answer fault.ErrNotFound for absence only.
+type RepositoryReader interface {
+	Head(ctx context.Context, name string) (model.ObservedRepository, error)
+	Read(ctx context.Context, name string) (model.ObservedRepository, error)
+	Digest(ctx context.Context, name, tag string) (digest string, err error) // of an image: sha256:…
+}
+
+// Repositories is what is needed of ECR's repositories. Create answers
+// fault.ErrExists for a taken name.
+type Repositories interface {
+	RepositoryReader
+	Create(ctx context.Context, r model.Repository, nonce string) (created time.Time, err error)
+	ScanOnPush(ctx context.Context, r model.Repository) error
+	Tag(ctx context.Context, r model.Repository) error
+}
+
+// ProjectReader is what is read of CodeBuild's projects and builds.
+type ProjectReader interface {
+	Read(ctx context.Context, names []string) (map[string]model.ObservedProject, error) // those that exist, by name
+	Builds(ctx context.Context, project string) ([]model.Build, error)                  // the newest 100, newest first
+	Refresh(ctx context.Context, ids []string) ([]model.Build, error)                   // those that exist, in any order
+}
+
+// Projects is what is needed of CodeBuild. Create answers fault.ErrExists for a
+// taken name, Start fault.ErrLimit when there is no room for another build.
+type Projects interface {
+	ProjectReader
+	Create(ctx context.Context, p model.Project, nonce string) (created time.Time, err error)
+	Update(ctx context.Context, p model.Project) error
+	Start(ctx context.Context, o model.BuildOrder) (model.Build, error)
+}
+
+// LogGroups is what is needed of CloudWatch Logs. A log group that exists
+// already is not an error of Create.
+type LogGroups interface {
+	Create(ctx context.Context, name string, tags map[string]string) error
+	Retain(ctx context.Context, name string, days int32) error
+}
+
 // Queue is what is needed of the inbox queue, for wake-ups.
 type Queue interface {
 	Send(ctx context.Context, m event.Message) error
@@ -83,6 +133,10 @@ type Reconciler struct {
 	Store              Store
 	Roles              Roles
 	ServiceLinkedRoles ServiceLinkedRoles
+	Sources            SourceReader
+	Repositories       Repositories
+	Projects           Projects
+	LogGroups          LogGroups
 	Inbox              Queue
 	Bus                Bus
 
@@ -165,7 +219,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) 
 
 // begin makes a run that knows nothing yet.
 func (r *Reconciler) begin(key string) *run {
-	return &run{view: Viewer{r.Settings, r.Store, r.Roles, r.ServiceLinkedRoles}.view(key), Reconciler: r, now: r.Now().UTC()}
+	return &run{view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC()}
+}
+
+func (r *Reconciler) viewer() Viewer {
+	return Viewer{r.Settings, r.Store, r.Roles, r.ServiceLinkedRoles, r.Sources, r.Repositories, r.Projects}
 }
 
 // run is one look at one config, and what is done about it.

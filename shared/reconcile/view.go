@@ -32,6 +32,9 @@ type Viewer struct {
 	Objects            Objects
 	Roles              RoleReader
 	ServiceLinkedRoles ServiceLinkedRoleReader
+	Sources            SourceReader
+	Repositories       RepositoryReader
+	Projects           ProjectReader
 }
 
 // view is what a look at one config has seen.

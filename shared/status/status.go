@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 )
 
@@ -113,13 +114,18 @@ type Agent struct {
 
 // Build is the newest build of an agent's image.
 type Build struct {
-	ID            string `json:"id"`
-	State         string `json:"state"`
-	SourceVersion string `json:"sourceVersion,omitempty"`
-	Image         string `json:"image,omitempty"`
-	LogURL        string `json:"logUrl,omitempty"`
-	Message       string `json:"message,omitempty"`
+	ID            string           `json:"id,omitempty"` // CodeBuild's; empty while it waits to be started
+	State         model.BuildState `json:"state"`
+	Identity      string           `json:"identity"` // of all that decides the image
+	SourceVersion string           `json:"sourceVersion"`
+	Image         string           `json:"image,omitempty"` // URI with digest
+	LogURL        string           `json:"logUrl,omitempty"`
+	Message       string           `json:"message,omitempty"` // what failed, or what is waited for
+	Since         time.Time        `json:"since"`             // when it was first seen in this state
 }
+
+// BuildWaiting is the state of a build that CodeBuild has no room for yet.
+const BuildWaiting model.BuildState = "waiting"
 
 // Runtime is an AgentCore runtime that the agent has had.
 type Runtime struct {
