@@ -34,13 +34,16 @@ type Cloud struct {
 	buckets  map[string]*bucket
 	queues   map[string]*queue
 	events   []Event
+	builds   *codeBuild
+	registry *registry
+	logs     *logGroups
 }
 
 // Call is one call of a service.
 type Call struct {
 	N         int // counted from 1
 	Caller    string
-	Service   string // iam, s3, sqs, events
+	Service   string // iam, s3, sqs, events, codebuild, ecr, logs
 	Operation string
 	Resource  string // role name, bucket/key, queue URL
 }
@@ -59,6 +62,9 @@ func New() *Cloud {
 		policies: map[string]string{},
 		buckets:  map[string]*bucket{},
 		queues:   map[string]*queue{},
+		builds:   newCodeBuild(),
+		registry: newRegistry(),
+		logs:     newLogGroups(),
 	}
 }
 
@@ -70,6 +76,7 @@ func (c *Cloud) Clone() *Cloud {
 		Account: c.Account, Partition: c.Partition, Region: c.Region, now: c.now, serial: c.serial,
 		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies),
 		roles: map[string]*role{}, buckets: map[string]*bucket{}, queues: map[string]*queue{},
+		builds: c.builds.clone(), registry: c.registry.clone(), logs: c.logs.clone(),
 	}
 	for name, r := range c.roles {
 		r := *r
