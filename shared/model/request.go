@@ -18,6 +18,9 @@ const (
 	Adopt RequestAction = "adopt"
 	// Approve lets everything go that a config's plan leaves to an operator.
 	Approve RequestAction = "approve"
+	// BuildImage has the image of an agent's newest source made, though a build of
+	// it was started before.
+	BuildImage RequestAction = "build"
 )
 
 // Request is what an operator asks Rolekeeper to do for one config: an object of
@@ -27,7 +30,7 @@ type Request struct {
 	ID      string            `json:"id"`
 	Action  RequestAction     `json:"action"`
 	Config  string            `json:"config"` // S3 key of the config
-	Plans   map[string]string `json:"plans"`  // by agent: plan.AdoptionHash of what the operator was shown
+	Plans   map[string]string `json:"plans"`  // by agent: plan.AdoptionHash, to build BuildOrder.Identity, of what the operator was shown
 	Expires time.Time         `json:"expires"`
 	By      string            `json:"by"` // who the request says it is from; proves nothing
 }
@@ -48,12 +51,12 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errVersion
 	case !isRequestID(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
-	case r.Action != Adopt && r.Action != Approve:
+	case r.Action != Adopt && r.Action != Approve && r.Action != BuildImage:
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
 	case len(r.Plans) == 0:
 		wrong = errors.New("it names no plan")
-	case r.Action == Adopt && len(r.Plans) > 1:
-		wrong = fmt.Errorf("%d agents cannot be adopted by one request", len(r.Plans))
+	case r.Action != Approve && len(r.Plans) > 1:
+		wrong = fmt.Errorf("it is to %s for one agent, and names %d", r.Action, len(r.Plans))
 	case r.Expires.IsZero():
 		wrong = errors.New("no expiry")
 	}

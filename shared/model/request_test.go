@@ -25,7 +25,6 @@ func TestARequestIsReadStrictly(t *testing.T) {
 		"without an id":           {`20261122T120000Z-4f1d`, ``},
 		"without a plan":          {`{"my_agent":"` + strings.Repeat("0", 64) + `"}`, `{}`},
 		"with a short plan":       {strings.Repeat("0", 64), "0"},
-		"with plans of two":       {`{"my_agent"`, `{"other":"` + strings.Repeat("1", 64) + `","my_agent"`},
 		"that never expires":      {`"expires":"2026-11-22T13:00:00Z",`, ``},
 		"that is not JSON at all": {`{`, ``},
 	} {
@@ -38,11 +37,25 @@ func TestARequestIsReadStrictly(t *testing.T) {
 	}
 }
 
+func TestOnlyAnApprovalIsForSeveralAgents(t *testing.T) {
+	two := strings.Replace(goodRequest, `{"my_agent"`, `{"other":"`+strings.Repeat("1", 64)+`","my_agent"`, 1)
+	for action, several := range map[model.RequestAction]bool{model.Adopt: false, model.Approve: true, model.BuildImage: false} {
+		of := func(request string) string { return strings.Replace(request, "adopt", string(action), 1) }
+		if r, err := model.ParseRequest([]byte(of(goodRequest))); err != nil || r.Action != action {
+			t.Errorf("%s of one: %+v, %v", action, r, err)
+		}
+		if r, err := model.ParseRequest([]byte(of(two))); (err == nil) != several {
+			t.Errorf("%s of two: %+v, %v", action, r, err)
+		}
+	}
+}
+
 // What is read as a request is one that can be answered: it has an id to answer
 // to, and says what for.
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(goodRequest))
 	f.Add([]byte(strings.Replace(goodRequest, "adopt", "approve", 1)))
+	f.Add([]byte(strings.Replace(goodRequest, "adopt", "build", 1)))
 	f.Add([]byte(`{"v":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := model.ParseRequest(data)
@@ -51,6 +64,9 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		if r.ID == "" || len(r.Plans) == 0 || r.Expires.IsZero() || strings.ContainsAny(r.ID, "/.") {
 			t.Errorf("%+v", r)
+		}
+		if r.Action != model.Approve && len(r.Plans) != 1 {
+			t.Errorf("%d agents for what is done for one: %+v", len(r.Plans), r)
 		}
 		again, err := json.Marshal(r)
 		if err != nil {
