@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/status"
 )
@@ -79,6 +81,10 @@ func fullStatus() status.Status {
 		Agents: []status.Agent{{
 			Name: "full", Phase: status.PhaseActive, Applied: map[string]string{"runtime/trust": digest("1"), "build/trust": digest("2")},
 			RuntimeRoleARN: "arn:runtime", BuildRoleARN: "arn:build", Repository: "images", Project: "builder",
+			Build: &status.Build{
+				ID: "builder:0123", State: model.BuildFailed, Identity: digest("3"), SourceVersion: "source-v7", Image: "images@sha256:4567",
+				LogURL: "https://logs", Message: "BUILD: COMMAND_EXECUTION_ERROR: exit status 1", Since: at(10),
+			},
 			Drift:     []status.Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
 			BlockedBy: []status.Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
 			Notes:     []string{"a note"},
@@ -112,11 +118,18 @@ func TestStatus(t *testing.T) {
 	w.put(t, "configs/team/full.yaml", "agents: {}")
 	w.put(t, "status/no status", "{")
 	w.put(t, "status/of a key that no config has.json", "{")
+	building := ready("configs/building.yaml", "one", "two")
+	building.Outcome, building.Summary = status.Building, "Images are being built."
+	building.Agents[0].Build = &status.Build{ID: "one:1", State: model.BuildInProgress, Identity: digest("1"), SourceVersion: "v1", Since: at(10)}
+	building.Agents[1].Build = &status.Build{State: status.BuildWaiting, Identity: digest("2"), SourceVersion: "v2", Message: "5 builds are queued already", Since: at(11)}
+	w.answer(t, building)
 	for name, args := range map[string][]string{
 		"status-table.txt": {"status"},
 		"status-full.txt":  {"status", "team/full.yaml"},
 		"status-full.json": {"status", "configs/team/full.yaml", "-o=json"},
 		"status-alone.txt": {"status", "alone.yaml"},
+
+		"status-building.txt": {"status", "building.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := w.run(t, args...)
@@ -139,12 +152,14 @@ func TestTheFullTextLeavesOutOnlyTheDigests(t *testing.T) {
 	s := fullStatus()
 	w.answer(t, s)
 	text := w.run(t, "status", "team/full.yaml").stdout
-	for element, digest := range s.Agents[0].Applied {
+	digests := maps.Clone(s.Agents[0].Applied)
+	digests["build"] = s.Agents[0].Build.Identity
+	for element, digest := range digests {
 		if strings.Contains(text, digest) {
 			t.Errorf("the text has the digest of %s:\n%s", element, text)
 		}
 	}
-	s.Agents[0].Applied = nil
+	s.Agents[0].Applied, s.Agents[0].Build.Identity = nil, ""
 	body, err := s.JSON()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"rolekeeper/shared/status"
@@ -41,6 +42,9 @@ func agentText(t *terminal, a status.Agent) {
 	t.field("  build role", a.BuildRoleARN)
 	t.field("  repository", a.Repository)
 	t.field("  project", a.Project)
+	if a.Build != nil {
+		buildText(t, *a.Build)
+	}
 	for _, b := range a.BlockedBy {
 		t.line("  blocked by %s (%s); %s", b.ARN, b.Kind, b.Fix)
 	}
@@ -54,6 +58,19 @@ func agentText(t *terminal, a status.Agent) {
 	for _, n := range a.Notes {
 		t.line("  note: %s", n)
 	}
+}
+
+// buildText writes where the newest build of an agent's image stands.
+func buildText(t *terminal, b status.Build) {
+	state := string(b.State)
+	if b.State == status.BuildWaiting {
+		state += " for room in CodeBuild"
+	}
+	t.line("  %s: %s, since %s", strings.TrimSpace("build "+b.ID), state, moment(b.Since))
+	t.field("    source version", b.SourceVersion)
+	t.field("    image", b.Image)
+	t.field("    message", b.Message)
+	t.field("    log", b.LogURL)
 }
 
 // field writes a named value, unless it is empty.
