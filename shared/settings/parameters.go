@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -27,6 +28,8 @@ type Parameters struct {
 	SourceBucketName         string
 	EnsureServiceLinkedRoles bool
 	ExistingRoles            plan.Existing
+	BuildImage               string
+	LogRetentionDays         int32 // of the logs of functions and builds
 	TeamTag                  string
 	Allowed                  agent.Allowed
 	OperatorPrincipalArns    []string // of IAM users and roles; * stands for any characters
@@ -70,14 +73,14 @@ func parseParameters(data []byte, place agent.Place, strict bool) (Parameters, e
 		SourceBucketName:         r.text("SourceBucketName", Bucket),
 		EnsureServiceLinkedRoles: r.text("EnsureServiceLinkedRoles", flag) != "false",
 		ExistingRoles:            plan.Existing(cmp.Or(r.text("ExistingRoles", asText(Existing)), string(plan.ReportExisting))),
+		BuildImage:               cmp.Or(r.text("BuildImage", BuildImage), DefaultBuildImage),
+		LogRetentionDays:         r.days("LogRetentionDays"),
 		TeamTag:                  r.text("TeamTag", TeamTag),
 		Allowed:                  r.allowed(place),
 		OperatorPrincipalArns:    r.operators(place),
 		given:                    r.given,
 	}
-	for _, name := range []string{"MaximumConcurrency", "LogRetentionDays"} {
-		r.text(name, func(string) error { return nil }) // the stack's own
-	}
+	r.text("MaximumConcurrency", func(string) error { return nil }) // the stack's own
 	for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
 		if strict && !slices.Contains(r.known, name) {
 			r.fail(r.nodes[name].Line, fmt.Errorf("the stack has no parameter %.100q", name))
@@ -158,6 +161,23 @@ func (r *parameterReader) text(name string, check func(string) error) string {
 		return ""
 	}
 	return n.Value
+}
+
+// days gives a number of days that logs are kept.
+func (r *parameterReader) days(name string) int32 {
+	days := int32(DefaultLogRetentionDays)
+	r.text(name, func(s string) error {
+		if s == "" {
+			return nil
+		}
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%q is not a number of days", s)
+		}
+		days = int32(n)
+		return RetentionDays(days)
+	})
+	return days
 }
 
 // list gives the entries of a list with their lines. What is no text is

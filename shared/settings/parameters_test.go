@@ -21,12 +21,13 @@ var place = agent.Place{Partition: "aws", Region: "eu-west-1", Account: "1234567
 // stackValue is what the stack writes into its parameter of Systems Manager
 // when it is deployed with its defaults.
 const stackValue = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1",` +
-	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","TeamTag":"",` +
+	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","BuildImage":"aws/codebuild/amazonlinux-aarch64-standard:4.0","LogRetentionDays":"30","TeamTag":"",` +
 	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
 
 func defaults() Parameters {
 	return Parameters{
 		PermissionProfile: desired.Scoped, EnsureServiceLinkedRoles: true, ExistingRoles: plan.ReportExisting,
+		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
 		Allowed: agent.Allowed{Models: []string{"*"}, Repositories: []string{"bedrock-agentcore-*"}},
 	}
 }
@@ -39,7 +40,7 @@ func TestParametersAreRead(t *testing.T) {
 	byStack.SourceBucketName = "bedrock-agentcore-codebuild-sources-123456789012-eu-west-1"
 	everything := Parameters{
 		PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/B", SourceBucketName: "sources",
-		ExistingRoles: plan.AdoptExisting, TeamTag: "team",
+		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, TeamTag: "team",
 		Allowed: agent.Allowed{
 			Models: []string{"anthropic.*", "foundation-model/amazon.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-*"},
 			CredentialProviders: []string{"crm", "oauth2credentialprovider/x"}, Audiences: []string{"https://a.example.com", "b"},
@@ -57,8 +58,8 @@ func TestParametersAreRead(t *testing.T) {
 		"comments":           {"# nothing\n", defaults(), nil},
 		"an empty map":       {"{}", defaults(), nil},
 		"what the stack has": {stackValue, byStack, []string{"AllowedModels", "AllowedAudiences", "TeamTag"}},
-		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\n", defaults(), nil},
-		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\n", defaults(), []string{"TeamTag"}},
+		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\n", defaults(), nil},
+		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\n", defaults(), []string{"TeamTag"}},
 		"empty lists":        {"AllowedModels: ''\nAllowedRepositories: []\n", nothingAllowed, []string{"AllowedModels", "AllowedRepositories"}},
 		"everything, in lists": {`
 PermissionProfile: toolkit
@@ -68,7 +69,8 @@ EnsureServiceLinkedRoles: false
 ExistingRoles: adopt
 TeamTag: team
 MaximumConcurrency: 7
-LogRetentionDays: 30
+BuildImage: aws/codebuild/amazonlinux2-aarch64-standard:3.0
+LogRetentionDays: 365
 AllowedModels: [anthropic.*, "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"]
 AllowedRepositories:
   - team/*
@@ -83,6 +85,7 @@ OperatorPrincipalArns:
 `, everything, []string{"AllowedMemories", "LogRetentionDays", "OperatorPrincipalArns"}},
 		"everything, with commas": {`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/B", "SourceBucketName": "sources",
  "EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "team",
+ "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365",
  "AllowedModels": "anthropic.*,foundation-model/amazon.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-*",
  "AllowedCredentialProviders": "crm, oauth2credentialprovider/x", "AllowedAudiences": " https://a.example.com , b,",
  "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op"}`, everything, nil},
@@ -125,6 +128,8 @@ AllowedMemories: {a: b}
 AllowedRepositories: team/*, arn:aws:ecr:*:*:repository/a
 AllowedAudiences: [`+strings.Repeat("a,", 200)+`a]
 MaximumConcurrency: [1]
+BuildImage: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1
+LogRetentionDays: 31
 `), place)
 	if err == nil {
 		t.Fatal("they were taken")
@@ -146,10 +151,21 @@ MaximumConcurrency: [1]
 		`line 15: AllowedRepositories: "arn:aws:ecr:*:*:repository/a" has the region "*"`,
 		`line 16: AllowedAudiences: the list has 201 entries`,
 		`line 17: MaximumConcurrency: not a single value`,
+		`line 18: BuildImage: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1" is`,
+		`line 19: LogRetentionDays: logs cannot be kept for 31 days`,
 	}
 	for i := range max(len(want), len(told)) {
 		if i >= len(told) || i >= len(want) || !strings.HasPrefix(told[i], want[i]) {
 			t.Fatalf("fault %d:\n%s\nwant\n%s", i, strings.Join(told, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+func TestDaysAreANumberThatCloudWatchLogsKnows(t *testing.T) {
+	for text, want := range map[string]int32{"30": 30, `"7"`: 7, "": 30, "0": 0, "-30": 0, "30.0": 0, "0x1e": 0, "4294967326": 0, "a month": 0, "[30]": 0} {
+		got, err := ParseParameters([]byte("LogRetentionDays: "+text), place)
+		if got.LogRetentionDays != want || (err == nil) != (want != 0) {
+			t.Errorf("%s: %d, %v", text, got.LogRetentionDays, err)
 		}
 	}
 }
@@ -217,6 +233,7 @@ func asStack(p Parameters) string {
 	text, err := json.Marshal(map[string]any{
 		"PermissionProfile": p.PermissionProfile, "PermissionsBoundaryArn": p.PermissionsBoundaryArn, "SourceBucketName": p.SourceBucketName,
 		"EnsureServiceLinkedRoles": fmt.Sprint(p.EnsureServiceLinkedRoles), "ExistingRoles": p.ExistingRoles, "TeamTag": p.TeamTag,
+		"BuildImage": p.BuildImage, "LogRetentionDays": fmt.Sprint(p.LogRetentionDays),
 		"AllowedModels": list(p.Allowed.Models), "AllowedRepositories": list(p.Allowed.Repositories), "AllowedMemories": list(p.Allowed.Memories),
 		"AllowedCredentialProviders": list(p.Allowed.CredentialProviders), "AllowedAudiences": list(p.Allowed.Audiences),
 		"OperatorPrincipalArns": list(p.OperatorPrincipalArns),
@@ -235,6 +252,7 @@ func FuzzParameters(f *testing.F) {
 	for _, text := range []string{
 		"", stackValue, "AllowedModels: a,b\nOperatorPrincipalArns: [arn:aws:iam::123456789012:role/*]", "TeamTag: &a x\nSourceBucketName: *a", "<<: {TeamTag: a}",
 		"? [a]\n: b", "AllowedAudiences: [!!binary a, 1, 2020-01-01, \"\\u00e9\"]", "PermissionProfile: |\n  scoped", "a: b\n---\nc", "EnsureServiceLinkedRoles: true",
+		"BuildImage: aws/codebuild/amazonlinux-aarch64-standard:4.0-1\nLogRetentionDays: 0x1e", "LogRetentionDays: 30.0", "LogRetentionDays: 4294967326",
 	} {
 		f.Add([]byte(text))
 	}
@@ -250,8 +268,9 @@ func FuzzParameters(f *testing.F) {
 		if diff := cmp.Diff(p, again, ignoreGiven, cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%v (-first +again)\n%s", err, diff)
 		}
-		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag))
-		if p.PermissionProfile == "" || p.ExistingRoles == "" || err != nil {
+		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag),
+			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays))
+		if p.BuildImage == "" || p.PermissionProfile == "" || p.ExistingRoles == "" || err != nil {
 			t.Errorf("%+v: %v", p, err)
 		}
 		for _, entry := range slices.Concat(p.Allowed.Models, p.Allowed.Repositories, p.Allowed.Memories, p.Allowed.CredentialProviders, p.Allowed.Audiences, p.OperatorPrincipalArns) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -23,6 +24,7 @@ type Intake struct {
 	Account      string `env:"ACCOUNT_ID,required,notEmpty"`
 	Region       string `env:"AWS_REGION,required,notEmpty"`
 	ConfigBucket string `env:"CONFIG_BUCKET,required,notEmpty"`
+	SourceBucket string `env:"SOURCE_BUCKET,required,notEmpty"`
 	InboxURL     string `env:"INBOX_QUEUE_URL,required,notEmpty"`
 	InboxDeadURL string `env:"INBOX_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
 	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
@@ -42,6 +44,8 @@ type Reconcile struct {
 	PermissionsBoundary      string          `env:"PERMISSIONS_BOUNDARY_ARN,required,notEmpty"`
 	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required,notEmpty"`
 	ExistingRoles            plan.Existing   `env:"EXISTING_ROLES,required,notEmpty"`
+	BuildImage               string          `env:"BUILD_IMAGE,required,notEmpty"`
+	LogRetentionDays         int32           `env:"LOG_RETENTION_DAYS,required,notEmpty"` // of the logs of builds
 	TeamTag                  string          `env:"TEAM_TAG"`                             // empty: there are no teams
 	SettingsParameter        string          `env:"SETTINGS_PARAMETER,required,notEmpty"` // name of the parameter of Systems Manager that ParseParameters reads
 }
@@ -49,7 +53,7 @@ type Reconcile struct {
 // LoadIntake reads the settings of functions/intake from the environment given.
 func LoadIntake(environ map[string]string) (Intake, error) {
 	s, err := env.ParseAsWithOptions[Intake](env.Options{Environment: environ})
-	err = errors.Join(err, account(s.Account), queueURL("INBOX_QUEUE_URL", s.InboxURL),
+	err = errors.Join(err, account(s.Account), named("SOURCE_BUCKET", Bucket(s.SourceBucket)), queueURL("INBOX_QUEUE_URL", s.InboxURL),
 		queueURL("INBOX_DEAD_LETTER_QUEUE_URL", s.InboxDeadURL), queueURL("WORK_QUEUE_URL", s.WorkURL))
 	if err != nil {
 		return Intake{}, fmt.Errorf("settings: %w", err)
@@ -63,6 +67,7 @@ func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	err = errors.Join(err, account(s.Account), named("PERMISSION_PROFILE", Profile(s.Profile)),
 		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("SOURCE_BUCKET", Bucket(s.SourceBucket)),
 		named("EXISTING_ROLES", Existing(s.ExistingRoles)), named("TEAM_TAG", TeamTag(s.TeamTag)),
+		named("BUILD_IMAGE", BuildImage(s.BuildImage)), named("LOG_RETENTION_DAYS", RetentionDays(s.LogRetentionDays)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
 		return Reconcile{}, fmt.Errorf("settings: %w", err)
@@ -70,7 +75,7 @@ func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	return s, nil
 }
 
-// Env gives what shapes roles beside a config.
+// Env gives what shapes roles, repositories and projects beside a config.
 func (s Reconcile) Env() desired.Env {
 	return desired.Env{
 		Place:               agent.Place{Partition: s.Partition, Region: s.Region, Account: s.Account},
@@ -78,11 +83,14 @@ func (s Reconcile) Env() desired.Env {
 		PermissionsBoundary: s.PermissionsBoundary,
 		SourceBucket:        s.SourceBucket,
 		TeamTag:             s.TeamTag,
+		BuildImage:          s.BuildImage,
+		LogRetentionDays:    s.LogRetentionDays,
 	}
 }
 
-// Hash gives a digest of the settings that shape roles: when it differs from a
-// status' own, the roles were made under other settings.
+// Hash gives a digest of the settings that shape roles, repositories and
+// projects: when it differs from a status' own, they were made under other
+// settings.
 func (s Reconcile) Hash() (string, error) {
 	shape, err := json.Marshal(struct {
 		Env      desired.Env
@@ -98,6 +106,7 @@ func (s Reconcile) Hash() (string, error) {
 var (
 	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
 	boundaryARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([\w+=,.@/-]+)\z`)
+	buildImage  = regexp.MustCompile(`\Aaws/codebuild/[a-z0-9]+-aarch64-standard:[0-9][0-9A-Za-z._-]*\z`)
 )
 
 // bucketName is that of the template's SourceBucketName, whose length Bucket
@@ -151,6 +160,34 @@ func Bucket(name string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not the name of a bucket", name)
+}
+
+// maxBuildImage bounds the name of an image for the reason of maxPolicyPath.
+const maxBuildImage = 100
+
+// BuildImage says what is wrong with the name of the image that builds run in;
+// empty is not wrong. It is one of CodeBuild's own for builds with Docker on ARM.
+func BuildImage(name string) error {
+	if name == "" || len(name) <= maxBuildImage && buildImage.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("%.200q is not an image of CodeBuild's own for ARM, such as %s", name, DefaultBuildImage)
+}
+
+// The template's defaults.
+const (
+	DefaultBuildImage       = "aws/codebuild/amazonlinux-aarch64-standard:4.0"
+	DefaultLogRetentionDays = 30
+)
+
+// RetentionDays says what is wrong with a number of days that logs are kept
+// (CloudWatch Logs API reference, PutRetentionPolicy).
+func RetentionDays(days int32) error {
+	allowed := []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+	if slices.Contains(allowed, days) {
+		return nil
+	}
+	return fmt.Errorf("logs cannot be kept for %d days: CloudWatch Logs knows %v", days, allowed)
 }
 
 // Existing says what is wrong with a way with existing roles; empty is not wrong.

@@ -19,6 +19,7 @@ func intakeEnv() map[string]string {
 		"ACCOUNT_ID":                  "123456789012",
 		"AWS_REGION":                  "eu-west-1",
 		"CONFIG_BUCKET":               "configs",
+		"SOURCE_BUCKET":               "sources",
 		"INBOX_QUEUE_URL":             queues + "inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead",
 		"WORK_QUEUE_URL":              queues + "work.fifo",
@@ -39,6 +40,8 @@ func reconcileEnv() map[string]string {
 		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:policy/Boundary",
 		"ENSURE_SERVICE_LINKED_ROLES": "true",
 		"EXISTING_ROLES":              "adopt",
+		"BUILD_IMAGE":                 "aws/codebuild/amazonlinux-aarch64-standard:3.0",
+		"LOG_RETENTION_DAYS":          "14",
 		"TEAM_TAG":                    "team",
 		"SETTINGS_PARAMETER":          "/rolekeeper/stack/settings",
 	}
@@ -70,7 +73,7 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(Intake{
-		Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs",
+		Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
 		InboxURL: queues + "inbox", InboxDeadURL: queues + "inbox-dead", WorkURL: queues + "work.fifo",
 	}, intake); diff != "" {
 		t.Errorf("intake (-want +got)\n%s", diff)
@@ -83,15 +86,17 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 		Account: "123456789012", Partition: "aws", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
 		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
 		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", EnsureServiceLinkedRoles: true,
-		ExistingRoles: plan.AdoptExisting, TeamTag: "team", SettingsParameter: "/rolekeeper/stack/settings",
+		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
+		TeamTag: "team", SettingsParameter: "/rolekeeper/stack/settings",
 	}, reconcile); diff != "" {
 		t.Errorf("reconcile (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(desired.Env{
 		Place:   agent.Place{Partition: "aws", Region: "eu-west-1", Account: "123456789012"},
 		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", SourceBucket: "sources", TeamTag: "team",
+		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
 	}, reconcile.Env()); diff != "" {
-		t.Errorf("what shapes roles (-want +got)\n%s", diff)
+		t.Errorf("what shapes them (-want +got)\n%s", diff)
 	}
 }
 
@@ -132,6 +137,8 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"SOURCE_BUCKET":               "sources*",
 		"ENSURE_SERVICE_LINKED_ROLES": "perhaps",
 		"EXISTING_ROLES":              "ignore",
+		"BUILD_IMAGE":                 "123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1",
+		"LOG_RETENTION_DAYS":          "31",
 		"TEAM_TAG":                    "aws:team",
 		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
@@ -207,6 +214,22 @@ func TestSingleValues(t *testing.T) {
 			t.Errorf("Existing(%q) = %v", existing, err)
 		}
 	}
+	for image, good := range map[string]bool{
+		"": true, DefaultBuildImage: true, "aws/codebuild/amazonlinux2-aarch64-standard:3.0-24.10.29": true, "aws/codebuild/amazonlinux-aarch64-standard:4": true,
+		"aws/codebuild/amazonlinux-aarch64-standard:" + strings.Repeat("4", 57): true, "aws/codebuild/amazonlinux-aarch64-standard:" + strings.Repeat("4", 58): false,
+		"aws/codebuild/amazonlinux-x86_64-standard:5.0": false, "aws/codebuild/standard:7.0": false, "aws/codebuild/amazonlinux-aarch64-lambda-standard:go1.24": false,
+		"aws/codebuild/amazonlinux-aarch64-standard": false, "aws/codebuild/amazonlinux-aarch64-standard:": false, "aws/codebuild/amazonlinux-aarch64-standard:latest": false,
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/aws/codebuild/a-aarch64-standard:4.0": false, "docker:latest": false, DefaultBuildImage + "\n": false, DefaultBuildImage + "$(x)": false,
+	} {
+		if err := BuildImage(image); (err == nil) != good {
+			t.Errorf("BuildImage(%q) = %v", image, err)
+		}
+	}
+	for days, good := range map[int32]bool{1: true, DefaultLogRetentionDays: true, 3653: true, 0: false, -1: false, 2: false, 31: false, 3654: false} {
+		if err := RetentionDays(days); (err == nil) != good {
+			t.Errorf("RetentionDays(%d) = %v", days, err)
+		}
+	}
 	for profile, good := range map[desired.Profile]bool{
 		"": true, desired.Scoped: true, desired.Toolkit: true, "Scoped": false, "scoped ": false,
 	} {
@@ -222,7 +245,7 @@ func TestTheLocalAWSIsAnAllowedQueue(t *testing.T) {
 	}
 }
 
-func TestTheHashChangesWithWhatShapesRolesAndOnlyWithThat(t *testing.T) {
+func TestTheHashChangesWithWhatShapesTheAccountAndOnlyWithThat(t *testing.T) {
 	hash := func(environ map[string]string) string {
 		t.Helper()
 		s, err := LoadReconcile(environ)
@@ -251,6 +274,8 @@ func TestTheHashChangesWithWhatShapesRolesAndOnlyWithThat(t *testing.T) {
 		"PERMISSIONS_BOUNDARY_ARN":    {"arn:aws:iam::123456789012:policy/Other", true},
 		"ENSURE_SERVICE_LINKED_ROLES": {"false", true},
 		"TEAM_TAG":                    {"department", true},
+		"BUILD_IMAGE":                 {DefaultBuildImage, true},
+		"LOG_RETENTION_DAYS":          {"1", true},
 		"EXISTING_ROLES":              {"refuse", false},
 		"SETTINGS_PARAMETER":          {"/rolekeeper/other/settings", false},
 		"CONFIG_BUCKET":               {"other-configs", false},
@@ -262,12 +287,12 @@ func TestTheHashChangesWithWhatShapesRolesAndOnlyWithThat(t *testing.T) {
 	for variable := range reconcileEnv() {
 		c, ok := changes[variable]
 		if !ok {
-			t.Errorf("%s: the test does not say whether it shapes roles", variable)
+			t.Errorf("%s: the test does not say whether it shapes anything", variable)
 			continue
 		}
 		h := hash(with(reconcileEnv(), variable, c.value))
 		if (h != base) != c.shapes {
-			t.Errorf("%s: hash differs: %v, shapes roles: %v", variable, h != base, c.shapes)
+			t.Errorf("%s: hash differs: %v, shapes the account: %v", variable, h != base, c.shapes)
 		}
 		if other, taken := seen[h]; taken && c.shapes {
 			t.Errorf("%s has the hash of %s", variable, other)
