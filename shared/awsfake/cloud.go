@@ -84,9 +84,7 @@ func (c *Cloud) Clone() *Cloud {
 		out.roles[name] = &r
 	}
 	for name, b := range c.buckets {
-		b := *b
-		b.objects, b.notify, b.noList = maps.Clone(b.objects), slices.Clone(b.notify), maps.Clone(b.noList)
-		out.buckets[name] = &b
+		out.buckets[name] = b.clone()
 	}
 	for url, q := range c.queues {
 		q := *q
