@@ -101,11 +101,11 @@ func (c *Cloud) Now() time.Time {
 	return c.now
 }
 
-// Advance lets time pass.
+// Advance lets time pass; builds whose time is over end meanwhile.
 func (c *Cloud) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.pass(c.now.Add(d))
 }
 
 // Calls gives the calls so far.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -25,6 +26,7 @@ type role struct {
 	policies                    map[string]string
 	attached                    []string
 	hidden                      int // reads for which the role is not to be seen yet
+	created                     time.Time
 }
 
 // IAM is the client of one caller.
@@ -86,7 +88,7 @@ func (c *Cloud) describe(r *role) *types.Role {
 	out := &types.Role{
 		RoleName: aws.String(r.name), RoleId: aws.String(r.id), Path: aws.String(r.path), Arn: aws.String(c.roleARN(r)),
 		AssumeRolePolicyDocument: aws.String(encode(r.trust)), MaxSessionDuration: aws.Int32(r.session),
-		CreateDate: aws.Time(c.now),
+		CreateDate: aws.Time(r.created),
 	}
 	if r.description != "" {
 		out.Description = aws.String(r.description)
@@ -211,7 +213,7 @@ func (i *IAM) CreateRole(_ context.Context, in *iam.CreateRoleInput, _ ...func(*
 		}
 		r := &role{
 			name: name, path: "/", id: fmt.Sprintf("AROA%017d", c.next()), description: aws.ToString(in.Description),
-			trust: *in.AssumeRolePolicyDocument, session: 3600, tags: map[string]string{}, policies: map[string]string{},
+			trust: *in.AssumeRolePolicyDocument, session: 3600, tags: map[string]string{}, policies: map[string]string{}, created: c.now,
 		}
 		if in.MaxSessionDuration != nil {
 			r.session = *in.MaxSessionDuration
@@ -506,7 +508,7 @@ func (i *IAM) CreateServiceLinkedRole(_ context.Context, in *iam.CreateServiceLi
 		r := &role{
 			name: name, path: "/aws-service-role/" + *in.AWSServiceName + "/", id: fmt.Sprintf("AROA%017d", c.next()), session: 3600,
 			trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + *in.AWSServiceName + `"},"Action":"sts:AssumeRole"}]}`,
-			tags:  map[string]string{}, policies: map[string]string{},
+			tags:  map[string]string{}, policies: map[string]string{}, created: c.now,
 		}
 		c.roles[strings.ToLower(name)] = r
 		out.Role = c.describe(r)
