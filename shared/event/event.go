@@ -66,9 +66,10 @@ const WakeDetailType = "Wake"
 // decoders is the list of events that lead to a config.
 func decoders() map[Kind]func(envelope, Here) (Look, error) {
 	return map[Kind]func(envelope, Here) (Look, error){
-		{"aws.s3", "Object Created"}: s3Object("config-uploaded"),
-		{"aws.s3", "Object Deleted"}: s3Object("config-deleted"),
-		{Source, WakeDetailType}:     wake,
+		{"aws.s3", "Object Created"}:                      s3Object,
+		{"aws.s3", "Object Deleted"}:                      s3Object,
+		{"aws.codebuild", "CodeBuild Build State Change"}: build,
+		{Source, WakeDetailType}:                          wake,
 	}
 }
 
@@ -112,41 +113,109 @@ type s3Detail struct {
 	Requester string `json:"requester"`
 }
 
-func s3Object(kind string) func(envelope, Here) (Look, error) {
-	return func(e envelope, here Here) (Look, error) {
-		if e.Account != here.Account || e.Region != here.Region {
-			return Look{}, fault.Errorf(fault.Poison, "S3 event of account %.20q in %.30q; this is %s in %s", e.Account, e.Region, here.Account, here.Region)
-		}
-		var d s3Detail
-		if err := json.Unmarshal(e.Detail, &d); err != nil {
-			return Look{}, fault.Errorf(fault.Poison, "detail of S3 event: %w", err)
-		}
-		if d.Bucket.Name != here.ConfigBucket {
-			return Look{}, fault.Errorf(fault.Poison, "S3 event of bucket %.70q; configs are in %s", d.Bucket.Name, here.ConfigBucket)
-		}
-		if strings.HasPrefix(d.Object.Key, naming.RequestPrefix) {
-			return request(d.Object.Key, e)
-		}
-		if strings.HasSuffix(d.Object.Key, "/") {
-			return Look{}, fault.Errorf(fault.Ignored, "%.220q is a folder of the S3 console", d.Object.Key)
-		}
-		if err := naming.CheckConfigKey(d.Object.Key); err != nil {
-			return Look{}, fault.Errorf(fault.Poison, "S3 event: %w", err)
-		}
-		return Look{Key: d.Object.Key, Hint: Hint{Kind: kind, ID: d.Object.VersionID, Time: e.Time, Actor: d.Requester}}, nil
+func s3Object(e envelope, here Here) (Look, error) {
+	if err := here.has(e); err != nil {
+		return Look{}, err
 	}
+	var d s3Detail
+	if err := json.Unmarshal(e.Detail, &d); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "detail of S3 event: %w", err)
+	}
+	created := e.DetailType == "Object Created"
+	switch d.Bucket.Name {
+	case here.ConfigBucket:
+		return config(e, d, created)
+	case here.SourceBucket:
+		return source(e, d, created)
+	}
+	return Look{}, fault.Errorf(fault.Poison, "S3 event of bucket %.70q; configs are in %s, sources in %s", d.Bucket.Name, here.ConfigBucket, here.SourceBucket)
+}
+
+// has says what is wrong with an event that comes from elsewhere.
+func (h Here) has(e envelope) error {
+	if e.Account == h.Account && e.Region == h.Region {
+		return nil
+	}
+	return fault.Errorf(fault.Poison, "event %s/%s of account %.20q in %.30q; this is %s in %s", e.Source, e.DetailType, e.Account, e.Region, h.Account, h.Region)
+}
+
+// config is the event of an object in the config bucket.
+func config(e envelope, d s3Detail, created bool) (Look, error) {
+	if strings.HasPrefix(d.Object.Key, naming.RequestPrefix) {
+		return request(e, d, created)
+	}
+	if strings.HasSuffix(d.Object.Key, "/") {
+		return Look{}, fault.Errorf(fault.Ignored, "%.220q is a folder of the S3 console", d.Object.Key)
+	}
+	if err := naming.CheckConfigKey(d.Object.Key); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "S3 event: %w", err)
+	}
+	kind := "config-deleted"
+	if created {
+		kind = "config-uploaded"
+	}
+	return Look{Key: d.Object.Key, Hint: d.hint(e, kind)}, nil
+}
+
+func (d s3Detail) hint(e envelope, kind string) Hint {
+	return Hint{Kind: kind, ID: d.Object.VersionID, Time: e.Time, Actor: d.Requester}
 }
 
 // request is the event of an operator's request. Its key tells of the config no
 // more than the ConfigID.
-func request(key string, e envelope) (Look, error) {
-	if e.DetailType != "Object Created" {
+func request(e envelope, d s3Detail, created bool) (Look, error) {
+	key := d.Object.Key
+	if !created {
 		return Look{}, fault.Errorf(fault.Ignored, "request %.220q was deleted", key)
 	}
 	if _, _, ok := naming.SplitRequestKey(key); !ok {
 		return Look{}, fault.Errorf(fault.Poison, "S3 event: %.220q is not the key of a request for a config", key)
 	}
 	return Look{Request: key, Hint: Hint{Kind: "request-written", ID: key, Time: e.Time}}, nil
+}
+
+// source is the event of an object in the source bucket, which others use, too.
+// Sources expire by the bucket's lifecycle rule: one that is gone asks for nothing.
+func source(e envelope, d s3Detail, created bool) (Look, error) {
+	team, agent, ok := naming.SplitSourceKey(d.Object.Key)
+	if !ok {
+		return Look{}, fault.Errorf(fault.Ignored, "%.220q is the source of no agent", d.Object.Key)
+	}
+	if !created {
+		return Look{}, fault.Errorf(fault.Ignored, "source %.220q was deleted or has expired; what was built of it stays", d.Object.Key)
+	}
+	return Look{Agent: agent, Team: team, Hint: d.hint(e, "source-uploaded")}, nil
+}
+
+// buildDetail is the detail of CodeBuild's events about builds (CodeBuild user
+// guide, "Build notifications input format reference").
+type buildDetail struct {
+	Status  string `json:"build-status"`
+	Project string `json:"project-name"`
+	Build   string `json:"build-id"` // ARN
+}
+
+func build(e envelope, here Here) (Look, error) {
+	if err := here.has(e); err != nil {
+		return Look{}, err
+	}
+	var d buildDetail
+	if err := json.Unmarshal(e.Detail, &d); err != nil {
+		return Look{}, fault.Errorf(fault.Poison, "detail of CodeBuild event: %w", err)
+	}
+	if _, ok := naming.ProjectClaimKeyOf(d.Project); !ok && d.Project != "" {
+		return Look{}, fault.Errorf(fault.Ignored, "CodeBuild project %.220q is that of no agent", d.Project)
+	}
+	builds := fmt.Sprintf("arn:%s:codebuild:%s:%s:build/", naming.Partition(here.Region), here.Region, here.Account)
+	id := strings.TrimPrefix(d.Build, builds)
+	if run, ok := strings.CutPrefix(d.Build, builds+d.Project+":"); !ok || run == "" || d.Project == "" || d.Status == "" {
+		return Look{}, fault.Errorf(fault.Poison, "CodeBuild event: status %.30q of build %.300q of project %.220q", d.Status, d.Build, d.Project)
+	}
+	switch d.Status {
+	case "SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED":
+		return Look{Project: d.Project, Hint: Hint{Kind: "build-ended", ID: id, Time: e.Time}}, nil
+	}
+	return Look{}, fault.Errorf(fault.Ignored, "build %.220q is %.30q and has not ended", id, d.Status)
 }
 
 type wakeDetail struct {
@@ -211,7 +280,8 @@ type Message struct {
 	Delay      time.Duration     // standard queues: whole seconds, at most MaxDelay
 }
 
-// Message gives the work message for a look that came with the inbox message of the id.
+// Message gives the work message for a look that came with the inbox message of
+// the id. The look's Key must be known by now.
 func (l Look) Message(inboxID string) (Message, error) {
 	body, err := encode("work message", Work{V: 1, Key: l.Key, Hints: []Hint{l.Hint}})
 	if err != nil {

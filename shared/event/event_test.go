@@ -8,14 +8,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 )
 
-var here = event.Here{Account: "123456789012", Region: "us-east-1", ConfigBucket: "bedrock-agentcore-configs-123456789012-us-east-1"}
+var here = event.Here{
+	Account: "123456789012", Region: "us-east-1",
+	ConfigBucket: naming.ConfigBucket("123456789012", "us-east-1"), SourceBucket: naming.SourceBucket("123456789012", "us-east-1"),
+}
 
 const samples = "../../events"
 
@@ -76,6 +81,155 @@ func TestARequestLeadsToItsObject(t *testing.T) {
 				t.Errorf("error %v of class %s, want %s", err, fault.Of(err), c.want)
 			}
 		})
+	}
+}
+
+// changed gives a sample with one text of it replaced.
+func changed(t *testing.T, name, old, text string) string {
+	t.Helper()
+	body := sample(t, name)
+	if !strings.Contains(body, old) {
+		t.Fatalf("%s has no %q", name, old)
+	}
+	return strings.ReplaceAll(body, old, text)
+}
+
+// refused reports what class an event is refused with.
+func refused(t *testing.T, body string, want fault.Class) {
+	t.Helper()
+	look, err := event.Decode(body, here)
+	if err == nil || fault.Of(err) != want {
+		t.Errorf("look %+v, error %v of class %s, want %s", look, err, fault.Of(err), want)
+	}
+	if diff := cmp.Diff(event.Look{}, look); diff != "" {
+		t.Errorf("refused, yet something came of it:\n%s", diff)
+	}
+}
+
+func TestASourceLeadsToItsAgent(t *testing.T) {
+	at := time.Date(2026, 11, 22, 9, 20, 41, 0, time.UTC)
+	want := event.Look{Agent: "my_agent", Hint: event.Hint{
+		Kind: "source-uploaded", ID: "hT3mJxQ0cVbW8dNfYz5kRsL1pGuA7eoX", Time: at, Actor: "123456789012",
+	}}
+	for name, c := range map[string]struct{ key, team string }{
+		"where there are no teams": {"my_agent/source.zip", ""},
+		"in the folder of a team":  {"payments/my_agent/source.zip", "payments"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			look, err := event.Decode(changed(t, "s3-source-uploaded.json", "my_agent/source.zip", c.key), here)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Team = c.team
+			if diff := cmp.Diff(want, look); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOtherEventsOfTheSourceBucketAreIgnored(t *testing.T) {
+	for name, key := range map[string]string{
+		"another object of the agent":     "my_agent/deployment.zip",
+		"a source in no agent's folder":   "source.zip",
+		"a source two folders deep":       "a/b/my_agent/source.zip",
+		"a name that no agent has":        "my-agent/source.zip",
+		"a name that is too long":         strings.Repeat("a", 49) + "/source.zip",
+		"a folder of the S3 console":      "my_agent/",
+		"what would be a config":          "configs/team/agent.yaml",
+		"what would be an agent's folder": "my_agent/source.zip/",
+		"a key with nothing in front":     "/my_agent/source.zip",
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused(t, changed(t, "s3-source-uploaded.json", "my_agent/source.zip", key), fault.Ignored)
+		})
+	}
+	for name, body := range map[string]string{
+		"a source that expired":     sample(t, "s3-source-expired.json"),
+		"a source that was deleted": changed(t, "s3-source-uploaded.json", "Object Created", "Object Deleted"),
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, body, fault.Ignored) })
+	}
+}
+
+func TestEventsOfOtherPlacesArePoison(t *testing.T) {
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"} {
+		for what, c := range map[string][2]string{
+			"another account": {`"account": "` + here.Account, `"account": "999999999999`},
+			"another Region":  {`"region": "` + here.Region, `"region": "eu-west-1`},
+			"no account":      {`"account": "` + here.Account, `"account": "`},
+		} {
+			t.Run(name+" of "+what, func(t *testing.T) { refused(t, changed(t, name, c[0], c[1]), fault.Poison) })
+		}
+	}
+	t.Run("another bucket", func(t *testing.T) {
+		refused(t, changed(t, "s3-source-uploaded.json", "bedrock-agentcore-codebuild-sources-", "somebodys-sources-"), fault.Poison)
+	})
+}
+
+func TestABuildThatEndedLeadsToItsProject(t *testing.T) {
+	const project = "bedrock-agentcore-my_agent-builder"
+	at := time.Date(2026, 11, 22, 9, 22, 35, 0, time.UTC)
+	want := event.Look{Project: project, Hint: event.Hint{Kind: "build-ended", ID: project + ":8745a7a9-c340-456a-9166-edf953571b3c", Time: at}}
+	for _, status := range []string{"SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"} {
+		t.Run(status, func(t *testing.T) {
+			look, err := event.Decode(changed(t, "codebuild-build-ended.json", `"build-status": "SUCCEEDED"`, `"build-status": "`+status+`"`), here)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, look); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	look, err := event.Decode(sample(t, "codebuild-build-failed.json"), here)
+	if err != nil || look.Project != project || look.Hint.ID != project+":1c9e5d02-7b36-48f1-a0d4-2f6b8e3c9a57" {
+		t.Errorf("a failed one: %+v, %v", look, err)
+	}
+}
+
+func TestOtherBuildEventsAreRefused(t *testing.T) {
+	const project = "bedrock-agentcore-my_agent-builder"
+	for name, c := range map[string]struct {
+		old, text string
+		want      fault.Class
+	}{
+		"a build that runs":                   {`"build-status": "SUCCEEDED"`, `"build-status": "IN_PROGRESS"`, fault.Ignored},
+		"a status that is not known":          {`"build-status": "SUCCEEDED"`, `"build-status": "PAUSED"`, fault.Ignored},
+		"no status":                           {`"build-status": "SUCCEEDED"`, `"build-status": ""`, fault.Poison},
+		"another's project":                   {project, "payroll", fault.Ignored},
+		"a project that is only named so":     {project, "bedrock-agentcore-my_agent", fault.Ignored},
+		"a project that no name leads to":     {project, "bedrock-agentcore-My--Agent-builder", fault.Ignored},
+		"no project":                          {`"project-name": "` + project, `"project-name": "`, fault.Poison},
+		"a build of another project":          {`"project-name": "` + project, `"project-name": "bedrock-agentcore-other-builder`, fault.Poison},
+		"a build id that is no ARN":           {`"build-id": "arn:aws:codebuild:us-east-1:123456789012:build/`, `"build-id": "`, fault.Poison},
+		"a build of another account":          {`"build-id": "arn:aws:codebuild:us-east-1:123456789012`, `"build-id": "arn:aws:codebuild:us-east-1:999999999999`, fault.Poison},
+		"a build without an id of its own":    {":8745a7a9-c340-456a-9166-edf953571b3c", ":", fault.Poison},
+		"a project that is not text":          {`"project-name": "` + project + `"`, `"project-name": 1`, fault.Poison},
+		"a phase that ended":                  {"Build State Change", "Build Phase Change", fault.Poison},
+		"an event without detail to speak of": {`"detail":`, `"other":`, fault.Poison},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, changed(t, "codebuild-build-ended.json", c.old, c.text), c.want) })
+	}
+}
+
+// The library that other functions read events with must read ours, too: what
+// it cannot read is not of AWS's shape.
+func TestSamplesOfBuildsAreOfCodeBuildsShape(t *testing.T) {
+	for _, name := range []string{"codebuild-build-ended.json", "codebuild-build-failed.json"} {
+		var e events.CodeBuildEvent
+		if err := json.Unmarshal([]byte(sample(t, name)), &e); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		more := e.Detail.AdditionalInformation
+		if e.DetailType != events.CodeBuildStateChangeDetailType || len(more.Phases) != 11 || len(more.Environment.EnvironmentVariables) != 5 || !more.BuildComplete {
+			t.Errorf("%s: %+v", name, e)
+		}
+		for _, v := range more.Environment.EnvironmentVariables {
+			if v.Name == "IMAGE_TAG" && v.Value != model.ImageTag(more.SourceVersion) {
+				t.Errorf("%s: version %s has tag %s", name, more.SourceVersion, v.Value)
+			}
+		}
 	}
 }
 
@@ -160,6 +314,7 @@ func TestEveryOutgoingEventIsAsItsSample(t *testing.T) {
 	tr := func(agent, to string) event.Transition {
 		return event.NewTransition("configs/team/agent.yaml", "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY", agent, to)
 	}
+	project := naming.Project("my_agent")
 	all := map[string]event.Outgoing{
 		"agent-roles-ready.json": event.RolesReady{
 			Transition:     tr("my_agent", "ready"),
@@ -181,6 +336,19 @@ func TestEveryOutgoingEventIsAsItsSample(t *testing.T) {
 		"role-drift-repaired.json": event.DriftRepaired{
 			Transition: tr("my_agent", "repaired"),
 			Findings:   []event.DriftFinding{{Role: naming.RuntimeRole("us-east-1", "my_agent"), Element: "runtime/trust", Kind: "edited"}},
+		},
+		"agent-build-started.json": event.BuildStarted{
+			Transition: tr("my_agent", "started"), Build: project + ":8745a7a9-c340-456a-9166-edf953571b3c", SourceVersion: "hT3mJxQ0cVbW8dNfYz5kRsL1pGuA7eoX",
+		},
+		"agent-build-succeeded.json": event.BuildSucceeded{
+			Transition: tr("my_agent", "succeeded"), Build: project + ":8745a7a9-c340-456a-9166-edf953571b3c", SourceVersion: "hT3mJxQ0cVbW8dNfYz5kRsL1pGuA7eoX",
+			Image: "123456789012.dkr.ecr.us-east-1.amazonaws.com/" + naming.Repository("my_agent") + "@sha256:02d6f1f144d1f5d65b002ef9345b956f9bcbee7e7022246c5d6aec3236fd14a1",
+		},
+		"agent-build-failed.json": event.BuildFailed{
+			Transition: tr("my_agent", "failed"), Build: project + ":1c9e5d02-7b36-48f1-a0d4-2f6b8e3c9a57", SourceVersion: "pB6nUe2qWk9sFa4yTz7vDj0rMxC1gHiL",
+			State:   model.BuildFailed,
+			Message: `BUILD: COMMAND_EXECUTION_ERROR: Error while executing command: docker build --platform linux/arm64 --tag "$REPOSITORY_URI:$IMAGE_TAG" .. Reason: exit status 1`,
+			LogURL:  "https://console.aws.amazon.com/cloudwatch/home?region=us-east-1#logEvent:group=" + naming.LogGroup(project) + ";stream=1c9e5d02-7b36-48f1-a0d4-2f6b8e3c9a57",
 		},
 	}
 	files, err := filepath.Glob(filepath.Join(samples, "outgoing", "*.json"))
@@ -230,8 +398,29 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if look.Request != "" {
-			if _, _, ok := naming.SplitRequestKey(look.Request); !ok || look.Key != "" {
+		ways := 0
+		for _, way := range []string{look.Key, look.Request, look.Agent, look.Project} {
+			if way != "" {
+				ways++
+			}
+		}
+		if ways != 1 || look.Team != "" && look.Agent == "" || look.Hint.Kind == "" {
+			t.Fatalf("it leads nowhere, or not to one config: %+v", look)
+		}
+		switch {
+		case look.Request != "":
+			if _, _, ok := naming.SplitRequestKey(look.Request); !ok {
+				t.Fatalf("%+v", look)
+			}
+			return
+		case look.Agent != "":
+			team, agent, ok := naming.SplitSourceKey(naming.SourceKey(look.Team, look.Agent))
+			if !ok || team != look.Team || agent != look.Agent {
+				t.Fatalf("%+v", look)
+			}
+			return
+		case look.Project != "":
+			if _, ok := naming.ProjectClaimKeyOf(look.Project); !ok || len(look.Hint.ID) <= len(look.Project)+1 || !strings.HasPrefix(look.Hint.ID, look.Project+":") {
 				t.Fatalf("%+v", look)
 			}
 			return

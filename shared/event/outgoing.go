@@ -93,7 +93,9 @@ type BuildSucceeded struct {
 	Transition
 	Build         string `json:"build"`
 	SourceVersion string `json:"sourceVersion"`
-	Image         string `json:"image"` // URI with digest
+	// Image is the URI with digest; empty when the repository did not have it when
+	// the build was looked at.
+	Image string `json:"image,omitempty"`
 }
 
 // DetailType implements Outgoing.

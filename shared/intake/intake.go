@@ -38,8 +38,8 @@ func (i Intake) Handle(ctx context.Context, id, body string) error {
 	if err != nil {
 		return err
 	}
-	if look.Request != "" {
-		if look.Key, err = i.requested(ctx, look.Request); err != nil {
+	if look.Key == "" {
+		if look.Key, err = i.config(ctx, look); err != nil {
 			return err
 		}
 	}
@@ -48,6 +48,68 @@ func (i Intake) Handle(ctx context.Context, id, body string) error {
 		return err
 	}
 	return i.Work.Send(ctx, m)
+}
+
+// config gives the key of the config that an event leads to which does not name
+// it: one object of the config bucket does.
+func (i Intake) config(ctx context.Context, look event.Look) (string, error) {
+	switch {
+	case look.Request != "":
+		return i.requested(ctx, look.Request)
+	case look.Agent != "":
+		return i.sourceOf(ctx, look)
+	}
+	return i.buildOf(ctx, look)
+}
+
+// sourceOf gives the key of the config that has the agent whose source came. The
+// source of a team is the agent's only when the config is of that team: another
+// may have an agent of the name.
+func (i Intake) sourceOf(ctx context.Context, look event.Look) (string, error) {
+	key := naming.RoleClaimKey(look.Agent)
+	claim, err := i.claim(ctx, key)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("source of agent %s: %w", look.Agent, err)
+	case claim.Agent != look.Agent: // their names have one hash
+		return "", fault.Errorf(fault.Ignored, "source of agent %s: %s is on agent %s", look.Agent, key, claim.Agent)
+	case look.Team != "" && look.Team != naming.Team(claim.Config):
+		return "", fault.Errorf(fault.Ignored, "source of agent %s: it is in folder %.220q, and the agent is of %s", look.Agent, look.Team, claim.Config)
+	}
+	return claim.Config, nil
+}
+
+// buildOf gives the key of the config whose agent has the project that built.
+func (i Intake) buildOf(ctx context.Context, look event.Look) (string, error) {
+	key, _ := naming.ProjectClaimKeyOf(look.Project)
+	claim, err := i.claim(ctx, key)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("build of project %s: %w", look.Project, err)
+	case naming.Project(claim.Agent) != look.Project:
+		return "", fault.Errorf(fault.Ignored, "build of project %s: %s is on agent %s", look.Project, key, claim.Agent)
+	}
+	return claim.Config, nil
+}
+
+// claim reads a claim. The error is of class Ignored when there is none: the
+// config that will take it looks for the source and the builds by itself.
+func (i Intake) claim(ctx context.Context, key string) (model.Claim, error) {
+	object, err := i.Objects.Get(ctx, key)
+	if errors.Is(err, fault.ErrNotFound) {
+		return model.Claim{}, fault.Errorf(fault.Ignored, "no config has %s: %w", key, err)
+	}
+	if err != nil {
+		return model.Claim{}, err
+	}
+	claim, err := model.ParseClaim(object.Body)
+	if err == nil {
+		err = naming.CheckConfigKey(claim.Config)
+	}
+	if err != nil {
+		return model.Claim{}, fmt.Errorf("%s: %w", key, err)
+	}
+	return claim, nil
 }
 
 // requested gives the key of the config that an operator's request is for. Its

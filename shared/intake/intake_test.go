@@ -18,7 +18,10 @@ import (
 	"rolekeeper/shared/naming"
 )
 
-var here = event.Here{Account: "123456789012", Region: "us-east-1", ConfigBucket: "bedrock-agentcore-configs-123456789012-us-east-1"}
+var here = event.Here{
+	Account: "123456789012", Region: "us-east-1",
+	ConfigBucket: naming.ConfigBucket("123456789012", "us-east-1"), SourceBucket: naming.SourceBucket("123456789012", "us-east-1"),
+}
 
 type queue struct {
 	sent []event.Message
@@ -87,7 +90,9 @@ func (o objects) Get(_ context.Context, key string) (model.Object, error) {
 	case !ok:
 		return model.Object{}, fault.ErrNotFound
 	case body == "denied":
-		return model.Object{}, errors.New("AccessDenied")
+		return model.Object{}, errors.New("get " + key + ": AccessDenied")
+	case body == "slow":
+		return model.Object{}, fault.Errorf(fault.Retry, "get %s: SlowDown", key)
 	}
 	return model.Object{Body: []byte(body)}, nil
 }
@@ -133,22 +138,122 @@ func TestARequestLeadsToTheConfigThatItNames(t *testing.T) {
 	}
 }
 
+// once counts reads: no event is worth more than one.
+type once struct {
+	objects
+	reads []string
+}
+
+func (o *once) Get(ctx context.Context, key string) (model.Object, error) {
+	o.reads = append(o.reads, key)
+	return o.objects.Get(ctx, key)
+}
+
+func claim(config, agent string) string {
+	return fmt.Sprintf(`{"v":1,"config":%q,"agent":%q}`, config, agent)
+}
+
+func TestSourcesAndBuildsLeadToTheConfigThatHoldsTheClaim(t *testing.T) {
+	const config = "configs/team/agent.yaml"
+	role, project := naming.RoleClaimKey("my_agent"), naming.ProjectClaimKey("my_agent")
+	uploaded, built := sample(t, "s3-source-uploaded.json"), sample(t, "codebuild-build-ended.json")
+	of := func(team string) string {
+		return strings.ReplaceAll(uploaded, "my_agent/source.zip", team+"/my_agent/source.zip")
+	}
+	for name, c := range map[string]struct {
+		body, claim, text string      // of the claim; none when empty
+		want              fault.Class // empty: it leads to the config
+	}{
+		"a source":                             {uploaded, role, claim(config, "my_agent"), ""},
+		"a source of the config's team":        {of("team"), role, claim(config, "my_agent"), ""},
+		"a source of another team":             {of("teams"), role, claim(config, "my_agent"), fault.Ignored},
+		"a team's source, a config of none":    {of("team"), role, claim("configs/agent.yaml", "my_agent"), fault.Ignored},
+		"a source of no config's agent":        {uploaded, role, "", fault.Ignored},
+		"a source with the claim on a build":   {uploaded, project, claim(config, "my_agent"), fault.Ignored},
+		"a source of an agent with a twin":     {uploaded, role, claim(config, "your_agent"), fault.Ignored},
+		"a source with a claim not read now":   {uploaded, role, "denied", fault.Unknown},
+		"a source with a claim that throttled": {uploaded, role, "slow", fault.Retry},
+		"a source with a damaged claim":        {uploaded, role, "{", fault.Unknown},
+		"a source with an empty claim":         {uploaded, role, "{}", fault.Unknown},
+		"a source with a claim of no config":   {uploaded, role, claim("status/team/agent.yaml", "my_agent"), fault.Unknown},
+		"a build":                              {built, project, claim(config, "my_agent"), ""},
+		"a build of an agent named alike":      {built, project, claim(config, "My_Agent"), ""},
+		"a build that failed":                  {sample(t, "codebuild-build-failed.json"), project, claim(config, "my_agent"), ""},
+		"a build of no config's agent":         {built, project, "", fault.Ignored},
+		"a build with a claim on another":      {built, project, claim(config, "your_agent"), fault.Ignored},
+		"a build with a claim not read now":    {built, project, "denied", fault.Unknown},
+		"a build with a claim that throttled":  {built, project, "slow", fault.Retry},
+		"a build with a damaged claim":         {built, project, "[]", fault.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			there := &once{objects: objects{}}
+			if c.text != "" {
+				there.objects[c.claim] = c.text
+			}
+			var q queue
+			err := intake.Intake{Here: here, Objects: there, Work: &q}.Handle(t.Context(), "inbox-1", c.body)
+			if len(there.reads) != 1 {
+				t.Errorf("read %v", there.reads)
+			}
+			if c.want != "" {
+				if err == nil || fault.Of(err) != c.want || len(q.sent) > 0 {
+					t.Errorf("sent %v, error %v of class %s, want %s", q.sent, err, fault.Of(err), c.want)
+				}
+				if err != nil && !strings.Contains(err.Error(), "my_agent") {
+					t.Errorf("%v does not say whose it was", err)
+				}
+				return
+			}
+			if err != nil || len(q.sent) != 1 || q.sent[0].Group != naming.ConfigID(config) {
+				t.Fatalf("sent %+v, %v", q.sent, err)
+			}
+			look, err := event.Decode(c.body, here)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := event.Work{V: 1, Key: config, Hints: []event.Hint{look.Hint}}
+			w, err := event.DecodeWork(q.sent[0].Body)
+			if diff := cmp.Diff(want, w); err != nil || diff != "" {
+				t.Errorf("work (-want +got): %v\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestWhatConcernsNoConfigIsIgnoredWithoutARead(t *testing.T) {
+	for name, body := range map[string]string{
+		"a source that expired":    sample(t, "s3-source-expired.json"),
+		"another object":           strings.ReplaceAll(sample(t, "s3-source-uploaded.json"), "my_agent/source.zip", "my_agent/deployment.zip"),
+		"a build that runs":        strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), `"SUCCEEDED",`, `"IN_PROGRESS",`),
+		"a build of somebody else": strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), "bedrock-agentcore-my_agent-builder", "payroll"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := handle(t, "inbox-1", body); fault.Of(err) != fault.Ignored {
+				t.Errorf("class %q: %v", fault.Of(err), err)
+			}
+		})
+	}
+}
+
 func TestAnInboxMessageThatComesAgainLeadsToTheSameWorkMessage(t *testing.T) {
-	body := sample(t, "s3-config-uploaded.json")
-	first, err := handle(t, "inbox-1", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := handle(t, "inbox-1", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(first, again); diff != "" {
-		t.Errorf("again (-first +again):\n%s", diff)
-	}
-	other, err := handle(t, "inbox-2", body)
-	if err != nil || other.ID == first.ID || other.Group != first.Group {
-		t.Errorf("another delivery: %+v, %v", other, err)
+	const config = "configs/team/agent.yaml"
+	there := objects{naming.RoleClaimKey("my_agent"): claim(config, "my_agent"), naming.ProjectClaimKey("my_agent"): claim(config, "my_agent")}
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"} {
+		t.Run(name, func(t *testing.T) {
+			var q queue
+			for _, id := range []string{"inbox-1", "inbox-1", "inbox-2"} {
+				if err := (intake.Intake{Here: here, Objects: there, Work: &q}).Handle(t.Context(), id, sample(t, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			first, again, other := q.sent[0], q.sent[1], q.sent[2]
+			if diff := cmp.Diff(first, again); diff != "" {
+				t.Errorf("again (-first +again):\n%s", diff)
+			}
+			if other.ID == first.ID || other.Group != first.Group {
+				t.Errorf("another delivery: %+v", other)
+			}
+		})
 	}
 }
 
