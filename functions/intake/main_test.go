@@ -25,6 +25,7 @@ func environment() map[string]string {
 	return map[string]string{
 		"ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
 		"CONFIG_BUCKET":   "bedrock-agentcore-configs-123456789012-us-east-1",
+		"SOURCE_BUCKET":   "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
 		"INBOX_QUEUE_URL": queues + "inbox", "INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead", "WORK_QUEUE_URL": queues + "work.fifo",
 	}
 }

@@ -73,16 +73,16 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 	}{
 		"nothing": {nil, settings.Parameters{
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
-			ExistingRoles: plan.ReportExisting, Allowed: agent.DefaultAllowed(),
+			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, Allowed: agent.DefaultAllowed(),
 		}},
 		"everything": {map[string]string{
 			"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours", "SourceBucketName": "sources-of-ours",
-			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
+			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
 			"AllowedModels": "anthropic.*, us.anthropic.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-AbCdEf1234",
 			"AllowedCredentialProviders": "crm,erp", "AllowedAudiences": "https://example.com/*",
 		}, settings.Parameters{
 			PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/ours", SourceBucketName: "sources-of-ours",
-			ExistingRoles: plan.AdoptExisting, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
+			ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
 			Allowed: agent.Allowed{
 				Models: []string{"anthropic.*", "us.anthropic.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-AbCdEf1234"},
 				CredentialProviders: []string{"crm", "erp"}, Audiences: []string{"https://example.com/*"},
@@ -90,7 +90,7 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 		}},
 		"lists of nothing": {map[string]string{"AllowedModels": "", "AllowedRepositories": " , "}, settings.Parameters{
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
-			ExistingRoles: plan.ReportExisting,
+			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30,
 		}},
 	}
 	for name, test := range tests {
@@ -120,17 +120,44 @@ func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range s.parameters {
-		ofTheStack := slices.Contains([]string{"MaximumConcurrency", "LogRetentionDays"}, name)
-		if _, there := value[name]; there == ofTheStack {
+		if _, there := value[name]; there == (name == "MaximumConcurrency") {
 			t.Errorf("%s is in the settings: %v", name, there)
 		}
 	}
-	if got, want := len(value), len(s.parameters)-2; got != want {
+	if got, want := len(value), len(s.parameters)-1; got != want {
 		t.Errorf("%d settings, want %d", got, want)
 	}
 	variables := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables")
 	if got := at(variables, "SETTINGS_PARAMETER"); got != "/rolekeeper/rolekeeper/settings" || got != at(s.outputs, "SettingsParameter", "Value") {
 		t.Errorf("reconcile reads %v, the output is %v", got, at(s.outputs, "SettingsParameter", "Value"))
+	}
+}
+
+// What the template takes the functions take, and nothing else.
+func TestTheTemplateAndTheCodeTakeTheSameImagesAndDays(t *testing.T) {
+	parameters := load(t, home()).parameters
+	image := parameters["BuildImage"]
+	pattern := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(image, "AllowedPattern")) + `)\z`)
+	long := "aws/codebuild/amazonlinux-aarch64-standard:" + strings.Repeat("4", 57)
+	for name, want := range map[string]bool{
+		fmt.Sprint(at(image, "Default")): true, "aws/codebuild/amazonlinux2-aarch64-standard:3.0-24.10.29": true, long: true, long + "4": false,
+		"aws/codebuild/amazonlinux-x86_64-standard:5.0": false, "aws/codebuild/amazonlinux-aarch64-lambda-standard:go1.24": false,
+		"aws/codebuild/amazonlinux-aarch64-standard:": false, "aws/codebuild/amazonlinux-aarch64-standard:latest": false,
+		"123456789012.dkr.ecr.us-east-1.amazonaws.com/aws/codebuild/a-aarch64-standard:4.0": false,
+		"aws/codebuild/amazonlinux-aarch64-standard:4.0\n":                                  false, "aws/codebuild/amazonlinux-aarch64-standard:4.0\"": false,
+	} {
+		if got := pattern.MatchString(name) && len(name) <= at(image, "MaxLength").(int); got != want || want != (settings.BuildImage(name) == nil) {
+			t.Errorf("%q: the template takes it: %v, the code says %v; want %v", name, got, settings.BuildImage(name), want)
+		}
+	}
+	listed := texts(at(parameters["LogRetentionDays"], "AllowedValues"))
+	for days := range int32(4000) {
+		if got := slices.Contains(listed, fmt.Sprint(days)); got != (settings.RetentionDays(days) == nil) {
+			t.Errorf("%d days: the template takes them: %v, the code says %v", days, got, settings.RetentionDays(days))
+		}
+	}
+	if at(image, "Default") != settings.DefaultBuildImage || at(parameters["LogRetentionDays"], "Default") != settings.DefaultLogRetentionDays {
+		t.Error("the code has other defaults")
 	}
 }
 

@@ -97,6 +97,8 @@ func holds(t *testing.T, conditions any, r request) bool {
 				ok = fmt.Sprint(!there) == want
 			case "ArnNotEquals":
 				ok = value != want
+			case "ArnLike":
+				ok = there && arnLike(texts(want), value)
 			case "ArnNotLike":
 				ok = !arnLike(texts(want), value)
 			case "StringLike":
@@ -297,6 +299,41 @@ func TestTeamsWriteBelowTheirFolderOnly(t *testing.T) {
 	})
 }
 
+// A source decides what a build runs: nobody but uploaders writes one.
+func TestNeitherAgentsNorBuildsNorFunctionsWriteSources(t *testing.T) {
+	const object = sourcesARN + "/team/agent/source.zip"
+	role := func(name string) string { return "arn:aws:iam::123456789012:role/" + name }
+	tests := map[string]verdict{}
+	for who, c := range map[string]struct {
+		arn    string
+		denied bool
+	}{
+		"a build role":                    {role(naming.BuildRole("us-east-1", "agent")), true},
+		"a runtime role":                  {role(naming.RuntimeRole("us-east-1", "agent")), true},
+		"a build role of another Region":  {role(naming.BuildRole("us-west-2", "agent")), false},
+		"a role whose name only goes on":  {role(naming.BuildRole("us-east-1", "agent") + "-too"), false},
+		"a developer":                     {developerARN, false},
+		"a build role of another account": {strings.Replace(role(naming.BuildRole("us-east-1", "agent")), "123456789012", "210987654321", 1), false},
+	} {
+		for _, action := range []string{"s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ReplicateObject"} {
+			tests[who+" "+action] = verdict{request{principal: c.arn, action: action, resource: object, tags: map[string]string{"team": "team"}}, c.denied}
+		}
+		tests[who+" reads"] = verdict{request{principal: c.arn, action: "s3:GetObjectVersion", resource: object}, false}
+		tests[who+" lists"] = verdict{request{principal: c.arn, action: "s3:ListBucket", resource: sourcesARN}, false}
+	}
+	for name, parameters := range map[string]map[string]string{"by default": nil, "with teams": {"TeamTag": "team"}} {
+		t.Run(name, func(t *testing.T) { judge(t, given(parameters), "SourceBucketPolicy", tests) })
+	}
+	s := load(t, home())
+	for _, id := range s.of("AWS::IAM::Role") {
+		for _, action := range []string{"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutBucketNotification", "s3:PutBucketPolicy"} {
+			if allowed(inline(s, id), action, object) || allowed(inline(s, id), action, sourcesARN) {
+				t.Errorf("%s may %s where sources are", id, action)
+			}
+		}
+	}
+}
+
 func TestTheSourceBucketWantsTLS(t *testing.T) {
 	r := request{principal: developerARN, action: "s3:PutObject", resource: sourcesARN + "/team/agent/source.zip", tags: map[string]string{"team": "team"}, mayOverwrite: true}
 	plain := r
@@ -376,13 +413,17 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
 		},
 		"ReconcileRole": {
+			"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:ListBuildsForProject",
+			"codebuild:StartBuild", "codebuild:UpdateProject",
+			"ecr:CreateRepository", "ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:ListTagsForResource",
+			"ecr:PutImageScanningConfiguration", "ecr:TagResource",
 			"events:PutEvents",
 			"iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRolePolicy",
 			"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
-			"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
+			"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PassRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
 			"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-			"logs:CreateLogStream", "logs:PutLogEvents",
-			"s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
+			"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:PutRetentionPolicy", "logs:TagResource",
+			"s3:DeleteObject", "s3:GetBucketNotification", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject",
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
 			"ssm:GetParameter",
 		},
@@ -426,7 +467,7 @@ func boundaryKey() map[string]bool {
 	return map[string]bool{
 		"iam:CreateRole": true, "iam:PutRolePolicy": true, "iam:DeleteRolePolicy": true, "iam:PutRolePermissionsBoundary": true,
 		"iam:UpdateAssumeRolePolicy": true, "iam:UpdateRole": true,
-		"iam:TagRole": false, "iam:CreateServiceLinkedRole": false,
+		"iam:TagRole": false, "iam:CreateServiceLinkedRole": false, "iam:PassRole": false,
 	}
 }
 
@@ -504,7 +545,7 @@ func TestIAMIsUsedOnlyOnAgentsRoles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, st := range inline(s, "ReconcileRole") {
 				for _, action := range texts(st["Action"]) {
-					elsewhere := []string{"iam:GetRole", "iam:CreateServiceLinkedRole", "iam:GetPolicy", "iam:GetPolicyVersion"}
+					elsewhere := []string{"iam:GetRole", "iam:CreateServiceLinkedRole", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:PassRole"}
 					if st["Effect"] != "Allow" || !strings.HasPrefix(action, "iam:") || slices.Contains(elsewhere, action) {
 						continue
 					}
@@ -540,7 +581,16 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false},
 		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false},
 		{"s3:ListBucket", configsARN, true, true},
-		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, false},
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true},
+		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true},
+		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true},
+		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true},
+		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true},
+		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false},
+		{"s3:GetObjectVersion", configsARN + "/configs/a/source.zip", false, false},
+		{"s3:GetBucketNotification", sourcesARN, false, true},
+		{"s3:ListBucket", sourcesARN, false, true},
+		{"s3:GetBucketNotification", configsARN, false, false},
 		{"ssm:GetParameter", settings, false, true},
 		{"ssm:GetParameter", settings + "/more", false, false},
 		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false},
@@ -554,6 +604,106 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 				t.Errorf("%s: %s on %s: allowed %v, want %v", id, test.action, test.resource, got, want)
 			}
 		}
+	}
+}
+
+// only lists the statements that allow or deny one action.
+func only(list []map[string]any, effect, action string) []map[string]any {
+	return slices.DeleteFunc(slices.Clone(list), func(st map[string]any) bool {
+		return st["Effect"] != effect || !slices.Contains(texts(st["Action"]), action)
+	})
+}
+
+func TestReconcilePassesBuildRolesToCodeBuildAndNoOther(t *testing.T) {
+	list := inline(load(t, home()), "ReconcileRole")
+	role := func(name string) string { return "arn:aws:iam::123456789012:role/" + name }
+	pass, denied := only(list, "Allow", "iam:PassRole"), only(list, "Deny", "iam:PassRole")
+	if len(pass) != 1 || at(pass[0], "Condition", "StringEquals", "iam:PassedToService") != "codebuild.amazonaws.com" || len(pass[0]["Condition"].(map[string]any)) != 1 {
+		t.Fatalf("roles are passed by %v", pass)
+	}
+	if !slices.ContainsFunc(denied, func(st map[string]any) bool {
+		return st["Resource"] == "*" && at(st, "Condition", "StringNotEquals", "iam:PassedToService") == "codebuild.amazonaws.com"
+	}) {
+		t.Error("with a wider policy roles could be passed to another service")
+	}
+	for arn, want := range map[string]bool{
+		role(naming.BuildRole("us-east-1", "agent")):                               true,
+		role(naming.RuntimeRole("us-east-1", "agent")):                             false,
+		role(naming.BuildRole("us-west-2", "agent")):                               false,
+		"arn:aws:iam::210987654321:role/" + naming.BuildRole("us-east-1", "agent"): false,
+		role("path/" + naming.BuildRole("us-east-1", "agent")):                     false,
+		role(naming.BuildRole("us-east-1", "agent") + "-admin"):                    false,
+		role("admin"):                          false,
+		role("rolekeeper-reconcile-us-east-1"): false,
+	} {
+		if got := allowed(pass, "iam:PassRole", arn); got != want {
+			t.Errorf("passes %s: %v, want %v", arn, got, want)
+		}
+		held := slices.ContainsFunc(denied, func(st map[string]any) bool {
+			return st["Condition"] == nil && texts(st["NotResource"]) != nil && !like(texts(st["NotResource"]), arn)
+		})
+		if held == want {
+			t.Errorf("%s with a wider policy: denied %v, want %v", arn, held, !want)
+		}
+	}
+}
+
+func TestReconcileWritesAgentsRepositoriesProjectsAndLogsOnly(t *testing.T) {
+	list := inline(load(t, home()), "ReconcileRole")
+	const (
+		ecr       = "arn:aws:ecr:us-east-1:123456789012:repository/"
+		codebuild = "arn:aws:codebuild:us-east-1:123456789012:project/"
+		logs      = "arn:aws:logs:us-east-1:123456789012:log-group:"
+	)
+	own, project := naming.Repository("agent"), naming.Project("agent")
+	for request, want := range map[[2]string]bool{
+		{"ecr:CreateRepository", ecr + own}:                                                                  true,
+		{"ecr:CreateRepository", ecr + "production"}:                                                         false,
+		{"ecr:CreateRepository", strings.Replace(ecr, "us-east-1", "us-west-2", 1) + own}:                    false,
+		{"ecr:TagResource", ecr + own}:                                                                       true,
+		{"ecr:TagResource", ecr + "production"}:                                                              false,
+		{"ecr:PutImageScanningConfiguration", ecr + own}:                                                     true,
+		{"ecr:PutImageScanningConfiguration", ecr + "production"}:                                            false,
+		{"ecr:DescribeRepositories", ecr + "production"}:                                                     true,
+		{"ecr:DescribeImages", ecr + "team/production"}:                                                      true,
+		{"ecr:ListTagsForResource", ecr + "production"}:                                                      true,
+		{"ecr:DescribeRepositories", strings.Replace(ecr, "123456789012", "210987654321", 1) + "production"}: false,
+		{"codebuild:CreateProject", codebuild + project}:                                                     true,
+		{"codebuild:StartBuild", codebuild + project}:                                                        true,
+		{"codebuild:BatchGetBuilds", codebuild + project}:                                                    true,
+		{"codebuild:StartBuild", codebuild + "deploy-production"}:                                            false,
+		{"codebuild:UpdateProject", codebuild + "bedrock-agentcore-agent"}:                                   false,
+		{"codebuild:BatchGetProjects", codebuild + "deploy-production"}:                                      false,
+		{"logs:CreateLogGroup", logs + naming.LogGroup(project)}:                                             true,
+		{"logs:CreateLogGroup", logs + naming.LogGroup(project) + ":*"}:                                      true,
+		{"logs:PutRetentionPolicy", logs + naming.LogGroup(project)}:                                         true,
+		{"logs:PutRetentionPolicy", logs + naming.LogGroup(project) + ":*"}:                                  true,
+		{"logs:TagResource", logs + naming.LogGroup(project)}:                                                true,
+		{"logs:TagResource", logs + naming.LogGroup(project) + ":*"}:                                         true,
+		{"logs:PutRetentionPolicy", logs + "/aws/codebuild/deploy-production:*"}:                             false,
+		{"logs:PutRetentionPolicy", logs + "/aws/lambda/rolekeeper-intake:*"}:                                false,
+		{"logs:PutRetentionPolicy", logs + naming.LogGroup(project) + "-2:*"}:                                false,
+	} {
+		if got := allowed(list, request[0], request[1]); got != want {
+			t.Errorf("%s on %s: allowed %v, want %v", request[0], request[1], got, want)
+		}
+	}
+	for _, action := range []string{"ecr:CreateRepository", "ecr:TagResource", "logs:TagResource"} {
+		for _, st := range only(list, "Allow", action) {
+			if at(st, "Condition", "ForAllValues:StringLike", "aws:TagKeys") != "rolekeeper:*" {
+				t.Errorf("%s: tags under %v, want only ours", action, st["Condition"])
+			}
+		}
+	}
+	for _, action := range []string{"s3:GetObject", "s3:GetObjectVersion"} {
+		for _, st := range only(list, "Allow", action) {
+			if strings.HasPrefix(texts(st["Resource"])[0], sourcesARN) && at(st, "Condition", "StringEquals", "s3:ResourceAccount") != "123456789012" {
+				t.Errorf("%s: sources are read under %v", action, st["Condition"])
+			}
+		}
+	}
+	if !denies(list, "*", "codebuild:DeleteProject", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "ecr:SetRepositoryPolicy") {
+		t.Error("with a wider policy reconcile could take images away, or let others change them")
 	}
 }
 
@@ -706,13 +856,19 @@ func TestDevelopersReachTheirPrefixesOnly(t *testing.T) {
 func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 	list := statements(load(t, home()).resources["OperatorPolicy"].properties["PolicyDocument"])
 	want := []string{
+		"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:ListBuildsForProject",
+		"ecr:DescribeRepositories", "ecr:ListTagsForResource",
 		"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
-		"s3:GetObject", "s3:ListBucket", "s3:PutObject", "ssm:GetParameter",
+		"s3:GetBucketNotification", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject", "ssm:GetParameter",
 	}
 	if diff := cmp.Diff(want, allows(list)); diff != "" {
 		t.Errorf("actions (-want +template):\n%s", diff)
 	}
-	const ssm = "arn:aws:ssm:us-east-1:123456789012:parameter/"
+	const (
+		ssm       = "arn:aws:ssm:us-east-1:123456789012:parameter/"
+		ecr       = "arn:aws:ecr:us-east-1:123456789012:repository/"
+		codebuild = "arn:aws:codebuild:us-east-1:123456789012:project/"
+	)
 	role := func(name string) string { return "arn:aws:iam::123456789012:role/" + name }
 	for request, want := range map[[2]string]bool{
 		{"s3:PutObject", configsARN + "/requests/config/0/1.json"}:            true,
@@ -724,7 +880,16 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}:        true,
 		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 false,
 		{"s3:ListBucket", configsARN}:                                         true,
-		{"s3:GetObject", sourcesARN + "/agent/source.zip"}:                    false,
+		{"s3:GetObject", sourcesARN + "/agent/source.zip"}:                    true,
+		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip"}:        true,
+		{"s3:GetObject", sourcesARN + "/agent/deployment.zip"}:                false,
+		{"s3:PutObject", sourcesARN + "/agent/source.zip"}:                    false,
+		{"s3:GetObjectVersion", configsARN + "/configs/team/source.zip"}:      false,
+		{"s3:GetBucketNotification", sourcesARN}:                              true,
+		{"s3:ListBucket", sourcesARN}:                                         true,
+		{"ecr:DescribeRepositories", ecr + "production"}:                      true,
+		{"codebuild:BatchGetBuilds", codebuild + naming.Project("agent")}:     true,
+		{"codebuild:BatchGetProjects", codebuild + "deploy-production"}:       false,
 		{"ssm:GetParameter", ssm + "rolekeeper/rolekeeper/settings"}:          true,
 		{"ssm:GetParameter", ssm + "password"}:                                false,
 		{"iam:GetRolePolicy", role(naming.RuntimeRole("us-east-1", "agent"))}: true,
