@@ -59,11 +59,14 @@ type ProjectSettings struct {
 }
 
 // Same reports whether both build alike.
-func (s ProjectSettings) Same(other ProjectSettings) bool {
-	if len(s.Environment) == 0 && len(other.Environment) == 0 {
-		s.Environment, other.Environment = nil, nil
+func (s ProjectSettings) Same(other ProjectSettings) bool { return s.Digest() == other.Digest() }
+
+// Digest gives what tells the settings from others, hex.
+func (s ProjectSettings) Digest() string {
+	if len(s.Environment) == 0 {
+		s.Environment = nil
 	}
-	return digestJSON(s) == digestJSON(other)
+	return digestJSON(s)
 }
 
 // Project is a CodeBuild project as it should be.
@@ -107,12 +110,12 @@ type BuildOrder struct {
 
 // Order gives the build that makes an image of a version of the source. Its
 // identity covers the version and those of the project's settings that decide
-// what comes out: not its role, its logs or its timeouts.
+// what comes out: not its description, role, artifacts, logs or timeouts.
 func (p Project) Order(sourceVersion string, latest bool) BuildOrder {
 	return BuildOrder{
 		Agent: p.Agent, Project: p.Name, SourceVersion: sourceVersion, ImageTag: ImageTag(sourceVersion), Latest: latest,
 		Identity: digestJSON([]any{
-			sourceVersion, p.Source, p.Buildspec, p.EnvironmentType, p.Image, p.ComputeType, p.Environment,
+			sourceVersion, p.SourceType, p.Source, p.Buildspec, p.EnvironmentType, p.Image, p.ComputeType, p.Privileged, p.Environment,
 		}),
 	}
 }

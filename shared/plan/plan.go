@@ -26,7 +26,7 @@ type Op string
 // The operations. Each is one call of AWS.
 const (
 	CreateServiceLinkedRole Op = "create-service-linked-role"
-	ReserveCreation         Op = "reserve-creation" // the nonces of roles to be made go into the claim
+	ReserveCreation         Op = "reserve-creation" // the nonces of roles or parts to be made go into the claim
 	CreateRole              Op = "create-role"
 	RecordRoles             Op = "record-roles" // the unique ids of roles made go into the claim
 	PutBoundary             Op = "put-boundary"
@@ -54,7 +54,7 @@ type Reason string
 
 // The reasons.
 const (
-	Create Reason = "create" // the role is new, or was never finished
+	Create Reason = "create" // it is new, or was never finished
 	Change Reason = "change" // what is desired differs from what was last applied
 	Drift  Reason = "drift"  // what was last applied is no longer there
 	Adopt  Reason = "adopt"  // somebody else made the role, and it is taken over
@@ -75,7 +75,7 @@ type Step struct {
 	// that this was judged by, JSON by ARN.
 	Managed map[string]string `json:"managed,omitempty"`
 	Service string            `json:"service,omitempty"` // CreateServiceLinkedRole: service principal
-	Claim   string            `json:"claim,omitempty"`   // ReserveCreation, RecordRoles, FinishAdoption: key of the claim
+	Claim   string            `json:"claim,omitempty"`   // ReserveCreation, RecordRoles, RecordParts, FinishAdoption: key of the claim
 	Kinds   []model.RoleKind  `json:"kinds,omitempty"`   // ReserveCreation: roles to be made under the claim
 	// ReserveCreation, RecordRoles: unique ids of half-made roles and of those
 	// that are taken over. They are recorded before another role is tried, which
@@ -84,24 +84,29 @@ type Step struct {
 	// ReserveCreation, RecordRoles: roles that are taken over, to be noted in the
 	// claim beside those noted already. FinishAdoption: those to be struck out.
 	Adopting []model.RoleKind `json:"adopting,omitempty"`
-	// RecordRoles: the nonces stay in the claim, since a role that is refused may
-	// yet prove to be one of ours.
+	// RecordRoles, RecordParts: the nonces stay in the claim, since what is refused
+	// may yet prove to be ours.
 	KeepNonces bool `json:"keepNonces,omitempty"`
 
 	Desired *model.Role `json:"desired,omitempty"` // what the role should be
 
-	Parts      []model.Part             `json:"parts,omitempty"`   // ReserveCreation: to be made under the project claim
-	Created    map[model.Part]time.Time `json:"created,omitempty"` // RecordParts: those that are half-made
-	Repository *model.Repository        `json:"repository,omitempty"`
-	Project    *model.Project           `json:"project,omitempty"`
-	Build      *model.BuildOrder        `json:"build,omitempty"`
+	Parts []model.Part `json:"parts,omitempty"` // ReserveCreation: to be made under the project claim
+	// ReserveCreation, RecordParts: when half-made parts were made. They are recorded
+	// before another is tried, as roles are.
+	Created    map[model.Part]time.Time `json:"created,omitempty"`
+	Repository *model.Repository        `json:"repository,omitempty"` // CreateRepository, ScanOnPush, TagRepository: what it should be
+	// CreateProject, UpdateProject, CreateLogGroup, RetainLogs: what it should be.
+	// UpdateProject: with the tags of others, which CodeBuild would take away.
+	Project *model.Project    `json:"project,omitempty"`
+	Build   *model.BuildOrder `json:"build,omitempty"` // StartBuild
 }
 
-// Finding is one difference between a role and what was last applied to it.
+// Finding is one difference between a role, repository or project and what was
+// last applied to it.
 type Finding struct {
 	Agent    string      `json:"agent"`
-	Role     string      `json:"role"`
-	Element  string      `json:"element"`
+	Role     string      `json:"role"`    // name of the role, repository or project
+	Element  string      `json:"element"` // "repository" or "project" for one that is gone
 	Kind     FindingKind `json:"kind"`
 	Repaired bool        `json:"repaired"` // a step of the plan puts it back
 }
@@ -117,10 +122,10 @@ const (
 	RoleMissing FindingKind = "role-missing"
 )
 
-// Refusal is a role that is not written, and why.
+// Refusal is a role, repository or project that is not written, and why.
 type Refusal struct {
 	Agent   string      `json:"agent"`
-	Role    string      `json:"role"`
+	Role    string      `json:"role"` // name of the role, repository or project
 	ARN     string      `json:"arn"`
 	Kind    RefusalKind `json:"kind"`
 	Message string      `json:"message"`
@@ -143,6 +148,17 @@ const (
 	RepositoryMissing RefusalKind = "repository-missing" // the config names it
 	ProjectNotOurs    RefusalKind = "project-not-ours"
 )
+
+// part gives what a refusal is about that is not about a role.
+func (k RefusalKind) part() model.Part {
+	switch k {
+	case RepositoryNotOurs, RepositoryMissing:
+		return model.RepositoryPart
+	case ProjectNotOurs:
+		return model.ProjectPart
+	}
+	return ""
+}
 
 // Role is one role to compare.
 type Role struct {
@@ -198,9 +214,17 @@ type Plan struct {
 	Refusals []Refusal `json:"refusals"`
 }
 
-// Refused reports whether the role is left alone.
+// Refused reports whether the role is left alone. No repository or project has
+// the name of one of our roles: theirs begin with a lower-case letter or digit.
 func (p Plan) Refused(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role })
+}
+
+// RefusedPart reports whether the agent's repository or project is left alone.
+// It goes by the agent, since one agent's repository may have the name of
+// another's project.
+func (p Plan) RefusedPart(agent string, part model.Part) bool {
+	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Agent == agent && r.Kind.part() == part })
 }
 
 // Stranger reports whether the role was refused because somebody else made it,
@@ -211,8 +235,9 @@ func (p Plan) Stranger(role string) bool {
 	})
 }
 
-// Compute compares roles and service-linked roles in the order given. Roles of
-// one agent must follow each other.
+// Compute compares roles, service-linked roles and what images are made with in
+// the order given. Roles of one agent must follow each other. Images come after
+// all roles, and all builds last.
 func Compute(roles []Role, linked []ServiceLinkedRole, images ...Image) Plan {
 	var p Plan
 	for _, l := range linked {
@@ -228,9 +253,7 @@ func Compute(roles []Role, linked []ServiceLinkedRole, images ...Image) Plan {
 		p.agent(roles[first:end])
 		first = end
 	}
-	for _, i := range images {
-		p.image(i)
-	}
+	p.images(images)
 	return p
 }
 
@@ -376,7 +399,7 @@ func (p *Plan) existing(r Role, s standing) []Step {
 	}
 	if f, full := tagsFull(r); full {
 		p.Refusals = append(p.Refusals, f)
-	} else if !tagged(d, o) {
+	} else if !tagged(d.Tags, o.Tags) {
 		steps = append(steps, differs(Step{Op: TagRole, Element: element(d.Kind, partTags)}, Edited))
 	}
 	if !d.Trust.Same(o.Trust) {
@@ -490,10 +513,10 @@ func putPolicy(d *model.Role, name string, reason Reason) Step {
 	return Step{Op: PutPolicy, Agent: d.Agent, Role: d.Name, Element: element(d.Kind, partPolicy+name), Policy: name, Reason: reason, Desired: d}
 }
 
-// tagged reports whether the role has all our tags; others on it are not ours to judge.
-func tagged(d *model.Role, o *model.ObservedRole) bool {
-	for k, v := range d.Tags {
-		if got, there := o.Tags[k]; !there || got != v {
+// tagged reports whether all our tags are there; others are not ours to judge.
+func tagged(ours, observed map[string]string) bool {
+	for k, v := range ours {
+		if got, there := observed[k]; !there || got != v {
 			return false
 		}
 	}
@@ -575,15 +598,19 @@ func Digests(d model.Role) map[string]string {
 		element(d.Kind, partBoundary): digest(d.PermissionsBoundary),
 		element(d.Kind, partSettings): digest(d.Description, strconv.Itoa(int(d.MaxSessionDuration))),
 	}
-	var tags []string
-	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
-		tags = append(tags, k, d.Tags[k])
-	}
-	digests[element(d.Kind, partTags)] = digest(tags...)
+	digests[element(d.Kind, partTags)] = digestTags(d.Tags)
 	for name, doc := range d.Policies {
 		digests[element(d.Kind, partPolicy+name)] = doc.Digest()
 	}
 	return digests
+}
+
+func digestTags(tags map[string]string) string {
+	var all []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		all = append(all, k, tags[k])
+	}
+	return digest(all...)
 }
 
 func digest(parts ...string) string {
