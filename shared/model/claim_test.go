@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -77,7 +78,50 @@ func TestANonceCountsForItsKindAlone(t *testing.T) {
 	}
 }
 
+func TestANonceCountsForItsPartAlone(t *testing.T) {
+	nonce := model.Nonce(model.ProjectPart, "random")
+	c := model.Claim{}.WithCreating(model.HashNonce(nonce)).WithCreating(model.HashNonce("random"))
+	if !c.MadePart(model.ProjectPart, nonce) {
+		t.Error("the project it was made for is not known by it")
+	}
+	for _, other := range []string{"project-other", "random", "", "project-"} {
+		if c.MadePart(model.ProjectPart, other) {
+			t.Errorf("a project is taken for ours by %q", other)
+		}
+	}
+	if c.MadePart(model.RepositoryPart, nonce) || c.Made(model.BuildRole, nonce) {
+		t.Error("it counts for something else, too")
+	}
+}
+
+func TestAClaimRemembersWhenEachPartWasMade(t *testing.T) {
+	at := time.Date(2026, 11, 22, 13, 0, 0, 123456789, time.FixedZone("here", 3600))
+	for part, other := range map[model.Part]model.Part{model.ProjectPart: model.RepositoryPart, model.RepositoryPart: model.ProjectPart} {
+		c := model.Claim{V: 1, Config: "configs/a", Agent: "a"}
+		if !c.Unused() || !c.Created(part).IsZero() {
+			t.Errorf("%s: a new claim has one", part)
+		}
+		c = c.WithCreated(part, at)
+		if !c.Created(part).Equal(at) || !c.Created(other).IsZero() || c.Unused() {
+			t.Errorf("%s: %+v", part, c)
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := model.ParseClaim(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, read); diff != "" {
+			t.Errorf("%s: (-written +read)\n%s", part, diff)
+		}
+	}
+}
+
 func FuzzParseClaim(f *testing.F) {
+	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","creating":["x"],"repositoryCreated":"2026-11-22T12:00:00.123Z","projectCreated":"2026-11-22T13:00:00+01:00"}`))
+	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","repositoryCreated":"0001-01-01T01:00:00+01:00","projectCreated":null}`))
 	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a","runtimeRoleId":"AROA1","creating":["x"],"adopting":["runtime"],"waiting":["configs/b"]}`))
 	f.Add([]byte(`{"v":1,"config":"configs/a","agent":"a"} `))
 	f.Fuzz(func(t *testing.T, data []byte) {
