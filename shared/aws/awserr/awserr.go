@@ -36,6 +36,7 @@ func codes() map[string]meaning {
 
 		// S3 API reference, "List of error codes"; user guide, "Conditional writes".
 		"NoSuchKey":                  {fault.Unknown, fault.ErrNotFound},
+		"NoSuchVersion":              {fault.Unknown, fault.ErrNotFound}, // of an object, where one is named
 		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
 		"ConditionalRequestConflict": {fault.Retry, nil}, // 409: somebody is writing just now; whether they do is not said
 		"OperationAborted":           {fault.Retry, nil}, // 409: another operation on the object is under way
@@ -45,6 +46,21 @@ func codes() map[string]meaning {
 
 		// Systems Manager API reference, "GetParameter".
 		"ParameterNotFound": {fault.Unknown, fault.ErrNotFound},
+
+		// ECR API reference, "Errors" of the operations used.
+		"RepositoryNotFoundException":      {fault.Unknown, fault.ErrNotFound},
+		"ImageNotFoundException":           {fault.Unknown, fault.ErrNotFound},
+		"RepositoryAlreadyExistsException": {fault.Retry, fault.ErrExists}, // as EntityAlreadyExists
+		"ServerException":                  {fault.Retry, nil},
+
+		// ECR, CloudWatch Logs: a quota of the account. The SDK takes it for throttling.
+		"LimitExceededException": {fault.Retry, fault.ErrLimit},
+
+		// CloudWatch Logs API reference, "Errors" of the operations used.
+		"ResourceAlreadyExistsException": {fault.Retry, fault.ErrExists},
+		"ResourceNotFoundException":      {fault.Unknown, fault.ErrNotFound},
+		"OperationAbortedException":      {fault.Retry, nil}, // somebody changes the same log group just now
+		"ServiceUnavailableException":    {fault.Retry, nil},
 
 		// EventBridge and SQS API references, "Common errors".
 		"InternalException":    {fault.Retry, nil},
@@ -67,6 +83,13 @@ func Wrap(err error, format string, args ...any) error {
 		return fault.Errorf(m.class, "%s: %w: %w", doing, m.is, err)
 	}
 	return fault.Errorf(m.class, "%s: %w", doing, err)
+}
+
+// OutOfRange reports whether S3 says that an object has no byte in the range
+// that was asked for (S3 API reference, "List of error codes": InvalidRange).
+func OutOfRange(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "InvalidRange"
 }
 
 func of(err error) meaning {

@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,7 +40,7 @@ func check(t *testing.T, err error, class fault.Class, is error) {
 		if fault.Of(got) != class {
 			t.Errorf("class %q, want %q: %v", fault.Of(got), class, got)
 		}
-		for _, sentinel := range []error{fault.ErrNotFound, fault.ErrExists, fault.ErrConflict} {
+		for _, sentinel := range []error{fault.ErrNotFound, fault.ErrExists, fault.ErrConflict, fault.ErrLimit} {
 			if errors.Is(got, sentinel) != errors.Is(is, sentinel) {
 				t.Errorf("is %q: %v, want %v alone: %v", sentinel, errors.Is(got, sentinel), is, got)
 			}
@@ -77,11 +79,21 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"RequestTimeout":             {fault.Retry, nil},
 		"KmsThrottled":               {fault.Retry, nil},
 		"OverLimit":                  {fault.Retry, nil},
+		"NoSuchVersion":              {fault.Unknown, fault.ErrNotFound},
+
+		"RepositoryNotFoundException":      {fault.Unknown, fault.ErrNotFound},
+		"ImageNotFoundException":           {fault.Unknown, fault.ErrNotFound},
+		"RepositoryAlreadyExistsException": {fault.Retry, fault.ErrExists},
+		"ServerException":                  {fault.Retry, nil},
+		"ResourceAlreadyExistsException":   {fault.Retry, fault.ErrExists},
+		"ResourceNotFoundException":        {fault.Unknown, fault.ErrNotFound},
+		"OperationAbortedException":        {fault.Retry, nil},
+		"ServiceUnavailableException":      {fault.Retry, nil},
 
 		// What only looks like absence or like throttling.
 		"NoSuchBucket":      {fault.Unknown, nil},
 		"NotFound":          {fault.Unknown, nil}, // any HEAD that ends in 404
-		"NoSuchVersion":     {fault.Unknown, nil},
+		"InvalidRange":      {fault.Unknown, nil},
 		"QueueDoesNotExist": {fault.Unknown, nil},
 		"AWS.SimpleQueueService.NonExistentQueue": {fault.Unknown, nil},
 		"LimitExceeded":           {fault.Unknown, nil}, // a quota of IAM, which time does not mend
@@ -100,6 +112,9 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 			is    error
 		}{fault.Retry, nil}
 	}
+	limit := cases["LimitExceededException"] // of ECR and CloudWatch Logs; the SDK takes it for throttling
+	limit.is = fault.ErrLimit
+	cases["LimitExceededException"] = limit
 	for code, want := range cases {
 		t.Run(code, func(t *testing.T) {
 			api := &smithy.GenericAPIError{Code: code, Message: "m"}
@@ -118,6 +133,32 @@ func TestTypedErrorsOfTheSDKHaveTheirCodes(t *testing.T) {
 	check(t, &s3types.NoSuchKey{}, fault.Unknown, fault.ErrNotFound)
 	check(t, &s3types.NoSuchBucket{}, fault.Unknown, nil)
 	check(t, &s3types.NotFound{}, fault.Unknown, nil)
+	check(t, &ecrtypes.RepositoryNotFoundException{}, fault.Unknown, fault.ErrNotFound)
+	check(t, &ecrtypes.ImageNotFoundException{}, fault.Unknown, fault.ErrNotFound)
+	check(t, &ecrtypes.RepositoryAlreadyExistsException{}, fault.Retry, fault.ErrExists)
+	check(t, &ecrtypes.LimitExceededException{}, fault.Retry, fault.ErrLimit)
+	check(t, &ecrtypes.ServerException{}, fault.Retry, nil)
+	check(t, &ecrtypes.RepositoryPolicyNotFoundException{}, fault.Unknown, nil)
+	check(t, &ecrtypes.TooManyTagsException{}, fault.Unknown, nil)
+	check(t, &logstypes.ResourceAlreadyExistsException{}, fault.Retry, fault.ErrExists)
+	check(t, &logstypes.ResourceNotFoundException{}, fault.Unknown, fault.ErrNotFound)
+	check(t, &logstypes.OperationAbortedException{}, fault.Retry, nil)
+	check(t, &logstypes.LimitExceededException{}, fault.Retry, fault.ErrLimit)
+	check(t, &logstypes.ServiceUnavailableException{}, fault.Retry, nil)
+}
+
+func TestARangeWithoutAByteIsTold(t *testing.T) {
+	outOfRange := &smithy.GenericAPIError{Code: "InvalidRange"}
+	for _, err := range []error{outOfRange, status(http.StatusRequestedRangeNotSatisfiable, outOfRange)} {
+		if !awserr.OutOfRange(err) {
+			t.Errorf("not told: %v", err)
+		}
+	}
+	for _, err := range []error{nil, io.EOF, &s3types.NoSuchKey{}, status(http.StatusRequestedRangeNotSatisfiable, errors.New("of a proxy"))} {
+		if awserr.OutOfRange(err) {
+			t.Errorf("told of %v", err)
+		}
+	}
 }
 
 func TestAStatusWithoutAKnownCodeIsRetriedOnlyWhenTimeMendsIt(t *testing.T) {
