@@ -2,6 +2,7 @@ package desired
 
 import (
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 )
 
@@ -30,6 +31,9 @@ func (a at) awsOwned(resource string) string {
 func (a at) role(name string) string {
 	return "arn:" + a.Partition + ":iam::" + a.Account + ":role/" + name
 }
+
+// project gives the ARN of a CodeBuild project.
+func (a at) project(name string) string { return a.arn("codebuild", "project/"+name) }
 
 // bucket gives the ARN of a bucket.
 func (a at) bucket(name string) string { return "arn:" + a.Partition + ":s3:::" + name }
@@ -82,6 +86,12 @@ func logDelivery() []string {
 		"logs:CreateLogGroup", "logs:PutDeliverySource", "logs:PutDeliveryDestination", "logs:CreateDelivery",
 		"logs:GetDeliverySource", "logs:DeleteDeliverySource", "logs:DeleteDeliveryDestination",
 	}
+}
+
+// source grants an agent's source, in the version that a build is started with.
+func source(sid string, actions []string, a agent.Agent, env Env) policy.Statement {
+	return allow(sid, actions, at{env.Place}.bucket(env.SourceBucket)+"/"+naming.SourceKey(env.team(), a.Name)).
+		With("StringEquals", "s3:ResourceAccount", env.Account)
 }
 
 func writeLogs() []string { return []string{"logs:CreateLogStream", "logs:PutLogEvents"} }

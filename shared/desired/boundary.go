@@ -10,10 +10,8 @@ import (
 // Boundary gives the permissions boundary of every role: the union of what both
 // profiles and the build role can grant to any agent, cut to the place's account
 // and region, foundation models and the tools that AWS owns excepted. It grants
-// neither iam:* nor sts:AssumeRole. s3:GetObjectVersion goes beyond that union:
-// no profile grants it yet, builds that are pinned to an object version will need
-// it. Place and bucket may hold CloudFormation's pseudo parameters: they only
-// become parts of ARNs and condition values.
+// neither iam:* nor sts:AssumeRole. Place and bucket may hold CloudFormation's
+// pseudo parameters: they only become parts of ARNs and condition values.
 func Boundary(place agent.Place, sourceBucket string) policy.Document {
 	in := at{place}
 	return policy.New(

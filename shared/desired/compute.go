@@ -45,6 +45,12 @@ func Compute(cfg agent.Config, env Env) (State, []fault.Problem) {
 		default:
 			out.BuildRole = c.build(i, users(build, i))
 		}
+		if a.Deployment == agent.Container {
+			out.Repository = c.repository(a)
+		}
+		if owner := build[i].owner; owner != nobody {
+			out.Project = c.project(a, out.Repository, naming.BuildRole(env.Region, cfg.Agents[owner].Name))
+		}
 		out.Notes = c.notes(i, runtime, build)
 		state.Agents = append(state.Agents, out)
 	}
@@ -179,22 +185,25 @@ func (c *computation) runtime(i int, users []int) *model.Role {
 	}, grants)
 }
 
-// build gives the build role of agent i.
+// build gives the build role of agent i, for the projects of all its users.
 func (c *computation) build(i int, users []int) *model.Role {
 	a := c.cfg.Agents[i]
 	grants := map[string][]policy.Statement{}
+	var projects []string // that alone may use the role, where it is bound to any
 	for _, u := range users {
-		statements := scopedBuild
-		if c.env.Profile == Toolkit {
-			statements = toolkitBuild
+		user := c.cfg.Agents[u]
+		statements := toolkitBuild
+		if c.env.Profile != Toolkit {
+			statements = scopedBuild
+			projects = append(projects, at{c.env.Place}.project(naming.Project(user.Name)))
 		}
-		grants[naming.BuildPolicy] = append(grants[naming.BuildPolicy], statements(c.cfg.Agents[u], c.env)...)
+		grants[naming.BuildPolicy] = append(grants[naming.BuildPolicy], statements(user, c.env)...)
 	}
 	return c.role(a, buildRole.field, model.Role{
 		Kind:        model.BuildRole,
 		Name:        naming.BuildRole(c.env.Region, a.Name),
 		Description: "CodeBuild execution role for Bedrock AgentCore ARM64 builds",
-		Trust:       buildTrust(c.env.Place),
+		Trust:       buildTrust(c.env.Place, projects),
 	}, grants)
 }
 
@@ -204,17 +213,22 @@ func (c *computation) role(a agent.Agent, field string, r model.Role, grants map
 	r.ARN = at{c.env.Place}.role(r.Name)
 	r.MaxSessionDuration = maxSession
 	r.PermissionsBoundary = c.env.PermissionsBoundary
-	r.Tags = map[string]string{
-		model.TagConfig:   c.env.ConfigKey,
-		model.TagAgent:    a.Name,
-		model.TagTemplate: strconv.Itoa(model.TemplateVersion),
-	}
+	r.Tags = c.tags(a)
 	r.Policies = make(map[string]policy.Document, len(grants))
 	for name, statements := range grants {
 		r.Policies[name] = policy.New(policy.Merge(statements)...)
 	}
 	c.problems = append(c.problems, limits(a, field, r)...)
 	return &r
+}
+
+// tags gives the tags of what is made for an agent.
+func (c *computation) tags(a agent.Agent) map[string]string {
+	return map[string]string{
+		model.TagConfig:   c.env.ConfigKey,
+		model.TagAgent:    a.Name,
+		model.TagTemplate: strconv.Itoa(model.TemplateVersion),
+	}
 }
 
 // others gives the names of the other agents of the config.
@@ -248,6 +262,10 @@ func (c *computation) notes(i int, runtime, build []assignment) []string {
 				note("The %s role is shared with %s: each of them may do what any of them needs.", k.word, c.quoted(sharers))
 			}
 		}
+	}
+	if build[i].external != nil {
+		note("No CodeBuild project is made and no build is started for this agent, since Rolekeeper hands CodeBuild no role but those it keeps: "+
+			"leave %s empty to have images built, or push them to the repository yourself.", buildRole.field)
 	}
 	if runtime[i].external == nil {
 		notes = append(notes, c.grantNotes(a)...)

@@ -224,7 +224,10 @@ func TestASharedBuildRoleBuildsForAll(t *testing.T) {
 	b := agent.Agent{Name: "b", Deployment: agent.Container, BuildRole: ref(buildARN("a"))}
 	out := compute(t, environment(desired.Scoped, place), a, b).Agents
 	document := out[0].BuildRole.Policies[naming.BuildPolicy].JSON()
-	for _, want := range []string{"/a/source.zip", "/b/source.zip", "repository/bedrock-agentcore-a-agent", "repository/bedrock-agentcore-b-agent"} {
+	for _, want := range []string{
+		"/a/source.zip", "/b/source.zip", "repository/bedrock-agentcore-a-agent", "repository/bedrock-agentcore-b-agent",
+		"log-group:/aws/codebuild/bedrock-agentcore-a-agent-builder", "log-group:/aws/codebuild/bedrock-agentcore-b-agent-builder",
+	} {
 		if !strings.Contains(document, want) {
 			t.Errorf("lacks %s", want)
 		}
@@ -333,7 +336,7 @@ func TestNotesTellWhatADeveloperShouldKnow(t *testing.T) {
 		"permissions with the toolkit": {desired.Toolkit, []agent.Agent{{Name: "a", Deployment: agent.DirectCode, Permissions: agent.Permissions{Browser: true}}}, [][]string{{"no effect"}}},
 		"external roles": {desired.Scoped, []agent.Agent{{
 			Name: "a", Deployment: agent.Container, RuntimeRole: ref("arn:aws:iam::123456789012:role/x"), BuildRole: ref("arn:aws:iam::123456789012:role/y"),
-		}}, [][]string{{"role/x", "role/y"}}},
+		}}, [][]string{{"role/x", "role/y", "No CodeBuild project"}}},
 		"shared roles": {desired.Scoped, []agent.Agent{quiet, {
 			Name: "b", Deployment: agent.Container, RuntimeRole: ref(runtimeARN("a")), BuildRole: ref(buildARN("a")), Permissions: model,
 		}}, [][]string{{`runtime role is shared with "b"`, `build role is shared with "b"`}, {`that of agent "a"`, `that of agent "a"`}}},

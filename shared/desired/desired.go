@@ -17,7 +17,7 @@ const (
 	Toolkit Profile = "toolkit" // the starter toolkit 0.3.10, statement for statement
 )
 
-// Env is what shapes roles beside the config.
+// Env is what shapes roles, repositories and projects beside the config.
 type Env struct {
 	agent.Place
 	Profile             Profile

@@ -38,7 +38,7 @@ func limits(a agent.Agent, field string, r model.Role) []fault.Problem {
 			"its description has %d characters, IAM allows %d", n, policy.MaxDescription)
 	}
 	if n := r.Trust.Size(); n > policy.MaxTrust {
-		problem("trust-too-large", field, "bring a role of your own in "+field,
+		problem("trust-too-large", field, "let agents that share this role have roles of their own", // it names the project of each
 			"its trust policy has %d characters, IAM allows %d", n, policy.MaxTrust)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Policies)) {

@@ -10,6 +10,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 )
 
@@ -124,6 +125,35 @@ func TestAPolicyThatIsTooLargeNamesWhatMakesItSo(t *testing.T) {
 			t.Errorf("problems %v", problems)
 		}
 	})
+}
+
+// A trust names the project of every agent that shares the role.
+func TestABuildRoleThatTooManyShareIsAProblemOfItsOwner(t *testing.T) {
+	place := agent.Place{Partition: "aws", Region: "us-west-2", Account: "123456789012"}
+	shared := func(agents int, profile Profile) []fault.Problem {
+		var cfg agent.Config
+		for n := range agents {
+			a := agent.Agent{Name: fmt.Sprintf("agent%043d", n), Deployment: agent.Container}
+			if n > 0 {
+				name := naming.BuildRole(place.Region, cfg.Agents[0].Name)
+				a.BuildRole = agent.RoleRef{ARN: at{place}.role(name), Name: name}
+			}
+			cfg.Agents = append(cfg.Agents, a)
+		}
+		_, problems := Compute(cfg, Env{Place: place, Profile: profile, SourceBucket: "b", ConfigKey: "configs/a"})
+		return problems
+	}
+	if problems := shared(12, Scoped); len(problems) > 0 {
+		t.Errorf("problems %v, want none of 12 agents", problems)
+	}
+	problems := shared(16, Scoped)
+	if len(problems) != 1 || problems[0].Code != "trust-too-large" || problems[0].Agent != fmt.Sprintf("agent%043d", 0) ||
+		problems[0].Field != "codebuild.execution_role" || !strings.Contains(problems[0].Fix, "roles of their own") {
+		t.Errorf("problems %v, want one of a trust that is too large", problems)
+	}
+	if problems := shared(16, Toolkit); len(problems) > 0 {
+		t.Errorf("problems %v, want none: the toolkit's trust names no project", problems)
+	}
 }
 
 func TestALongRegionLeavesNoRoomForARoleName(t *testing.T) {

@@ -148,7 +148,7 @@ func tokenBounds(s policy.Statement, jwt agent.JWT) policy.Statement {
 
 func scopedBuild(a agent.Agent, env Env) []policy.Statement {
 	in := at{env.Place}
-	logs := in.arn("logs", buildLogs+naming.Project(a.Name))
+	logs := in.arn("logs", "log-group:"+naming.LogGroup(naming.Project(a.Name)))
 	s := []policy.Statement{
 		allow("RegistryToken", registryToken(), "*"),
 		allow("ImagePush", push(), in.arn("ecr", "repository/"+repository(a))),
@@ -162,7 +162,6 @@ func scopedBuild(a agent.Agent, env Env) []policy.Statement {
 	}
 	return append(s,
 		allow("BuildLogs", append([]string{"logs:CreateLogGroup"}, writeLogs()...), logs, logs+":*"),
-		allow("Source", []string{"s3:GetObject"}, in.bucket(env.SourceBucket)+"/"+naming.SourceKey(env.team(), a.Name)).
-			With("StringEquals", "s3:ResourceAccount", env.Account),
+		source("Source", []string{"s3:GetObject", "s3:GetObjectVersion"}, a, env),
 	)
 }

@@ -268,7 +268,8 @@ logs:PutLogEvents arn:aws:logs:us-west-2:123456789012:log-group:/aws/codebuild/b
 logs:CreateLogGroup arn:aws:logs:us-west-2:123456789012:log-group:/aws/codebuild/bedrock-agentcore-my-agent-builder:*
 logs:CreateLogStream arn:aws:logs:us-west-2:123456789012:log-group:/aws/codebuild/bedrock-agentcore-my-agent-builder:*
 logs:PutLogEvents arn:aws:logs:us-west-2:123456789012:log-group:/aws/codebuild/bedrock-agentcore-my-agent-builder:*
-s3:GetObject arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-west-2/My__Agent/source.zip if StringEquals s3:ResourceAccount 123456789012`)
+s3:GetObject arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-west-2/My__Agent/source.zip if StringEquals s3:ResourceAccount 123456789012
+s3:GetObjectVersion arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-west-2/My__Agent/source.zip if StringEquals s3:ResourceAccount 123456789012`)
 	if diff := cmp.Diff(want, grants(role.Policies[naming.BuildPolicy])); diff != "" {
 		t.Error(diff)
 	}

@@ -114,6 +114,8 @@ func toolkitBuild(a agent.Agent, env Env) []policy.Statement {
 		allow("Sources", []string{"s3:GetObject", "s3:PutObject", "s3:ListBucket"},
 			in.bucket(env.SourceBucket), in.bucket(env.SourceBucket)+"/*").
 			With("StringEquals", "s3:ResourceAccount", env.Account),
+		// Not the toolkit's, whose builds take whatever version is the newest.
+		source("SourceVersions", []string{"s3:GetObjectVersion"}, a, env),
 	}
 }
 

@@ -65,7 +65,7 @@ func TestProfileToolkitMeansWhatTheToolkitRenders(t *testing.T) {
 	}
 }
 
-func TestProfileToolkitGivesTheToolkitsBuildRole(t *testing.T) {
+func TestProfileToolkitGivesTheToolkitsBuildRoleAndTheVersionsOfTheSource(t *testing.T) {
 	var want struct {
 		Trust  json.RawMessage `json:"trust"`
 		Policy json.RawMessage `json:"CodeBuildExecutionPolicy"`
@@ -79,7 +79,15 @@ func TestProfileToolkitGivesTheToolkitsBuildRole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := agent.Agent{Name: "my_agent", Deployment: agent.Container, Repository: repository}
 			role := compute(t, environment(desired.Toolkit, place), a).Agents[0].BuildRole
-			samePolicies(t, role.Policies, map[string]string{"CodeBuildExecutionPolicy": string(want.Policy)})
+			rendered, err := policy.Parse(string(want.Policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rendered.Statements = append(rendered.Statements, policy.Statement{
+				Effect: policy.Allow, Actions: []string{"s3:GetObjectVersion"},
+				Resources: []string{"arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-west-2/my_agent/source.zip"},
+			}.With("StringEquals", "s3:ResourceAccount", "123456789012"))
+			samePolicies(t, role.Policies, map[string]string{"CodeBuildExecutionPolicy": rendered.JSON()})
 			if !role.Trust.Same(string(want.Trust)) {
 				t.Errorf("trust %s", role.Trust.JSON())
 			}

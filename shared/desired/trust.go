@@ -12,15 +12,24 @@ const (
 )
 
 // The conditions of both trusts keep the services from using a role on behalf
-// of another account (the "confused deputy").
+// of another account (the "confused deputy"). Those of a build role also keep
+// other projects of the account from it: CodeBuild says which project it assumes
+// a role for (CodeBuild user guide, "Allow CodeBuild to interact with other AWS
+// services").
 
 func runtimeTrust(place agent.Place) policy.Document {
 	return policy.New(trust("AssumeRolePolicy", agentCoreService, place).
 		With("ArnLike", "aws:SourceArn", at{place}.agentCore("*")))
 }
 
-func buildTrust(place agent.Place) policy.Document {
-	return policy.New(trust("AssumeRolePolicy", codeBuildService, place))
+// buildTrust binds the role to projects, by ARN; to all of the account when there
+// are none.
+func buildTrust(place agent.Place, projects []string) policy.Document {
+	s := trust("AssumeRolePolicy", codeBuildService, place)
+	if len(projects) > 0 {
+		s = s.With("ArnLike", "aws:SourceArn", projects...)
+	}
+	return policy.New(s)
 }
 
 func trust(sid, service string, place agent.Place) policy.Statement {
