@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -62,6 +63,10 @@ func codes() map[string]meaning {
 		"OperationAbortedException":      {fault.Retry, nil}, // somebody changes the same log group just now
 		"ServiceUnavailableException":    {fault.Retry, nil},
 
+		// CodeBuild API reference, "Errors" of the operations used; it has those of
+		// CloudWatch Logs about resources, too.
+		"AccountLimitExceededException": {fault.Retry, fault.ErrLimit},
+
 		// EventBridge and SQS API references, "Common errors".
 		"InternalException":    {fault.Retry, nil},
 		"InternalFailure":      {fault.Retry, nil},
@@ -98,6 +103,9 @@ func of(err error) meaning {
 		if m, ok := codes()[api.ErrorCode()]; ok {
 			return m
 		}
+		if unassumable(api) {
+			return meaning{class: fault.Retry}
+		}
 		if _, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; throttled {
 			return meaning{class: fault.Retry}
 		}
@@ -113,4 +121,12 @@ func of(err error) meaning {
 		return meaning{class: fault.Retry}
 	}
 	return meaning{class: fault.Unknown}
+}
+
+// unassumable reports whether CodeBuild cannot assume a role, as it answers for
+// one that was just made ("Troubleshooting AWS CodeBuild", user guide). Its code
+// is that of every bad input, so the message has to tell. It says the same of a
+// role that is gone or trusts somebody else: looking again finds that, too.
+func unassumable(err smithy.APIError) bool {
+	return err.ErrorCode() == "InvalidInputException" && strings.Contains(err.ErrorMessage(), "not authorized to perform: sts:AssumeRole")
 }

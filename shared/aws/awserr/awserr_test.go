@@ -20,6 +20,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	codebuildtypes "github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -82,6 +83,8 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"NoSuchVersion":              {fault.Unknown, fault.ErrNotFound},
 
 		"RepositoryNotFoundException":      {fault.Unknown, fault.ErrNotFound},
+		"AccountLimitExceededException":    {fault.Retry, fault.ErrLimit},
+		"InvalidInputException":            {fault.Unknown, nil},
 		"ImageNotFoundException":           {fault.Unknown, fault.ErrNotFound},
 		"RepositoryAlreadyExistsException": {fault.Retry, fault.ErrExists},
 		"ServerException":                  {fault.Retry, nil},
@@ -124,7 +127,21 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 	}
 }
 
+// CodeBuild has one code for all bad input; of a new role its message tells.
+func TestARoleThatCodeBuildCannotAssumeYetIsRetried(t *testing.T) {
+	const message = "CodeBuild is not authorized to perform: sts:AssumeRole on arn:aws:iam::123456789012:role/builder"
+	check(t, &codebuildtypes.InvalidInputException{Message: aws.String(message)}, fault.Retry, nil)
+	check(t, status(http.StatusBadRequest, &codebuildtypes.InvalidInputException{Message: aws.String(message)}), fault.Retry, nil)
+	check(t, &codebuildtypes.InvalidInputException{Message: aws.String("Invalid service role: Service role account ID does not match caller's account")}, fault.Unknown, nil)
+	check(t, &codebuildtypes.InvalidInputException{}, fault.Unknown, nil)
+	check(t, &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not authorized to perform: sts:AssumeRole"}, fault.Unknown, nil)
+}
+
 func TestTypedErrorsOfTheSDKHaveTheirCodes(t *testing.T) {
+	check(t, &codebuildtypes.ResourceAlreadyExistsException{}, fault.Retry, fault.ErrExists)
+	check(t, &codebuildtypes.ResourceNotFoundException{}, fault.Unknown, fault.ErrNotFound)
+	check(t, &codebuildtypes.AccountLimitExceededException{}, fault.Retry, fault.ErrLimit)
+	check(t, &codebuildtypes.AccountSuspendedException{}, fault.Unknown, nil)
 	check(t, &iamtypes.NoSuchEntityException{}, fault.Unknown, fault.ErrNotFound)
 	check(t, &iamtypes.EntityAlreadyExistsException{}, fault.Retry, fault.ErrExists)
 	check(t, &iamtypes.ConcurrentModificationException{}, fault.Retry, nil)
