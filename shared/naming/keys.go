@@ -101,7 +101,8 @@ func projectClaimKey(sanitised string) string { return ClaimPrefix + "projects/"
 func ProjectClaimKeyOf(project string) (key string, ok bool) {
 	sanitised, prefixed := strings.CutPrefix(project, repositoryPrefix)
 	sanitised, ok = strings.CutSuffix(sanitised, projectSuffix)
-	if !prefixed || !ok || sanitised == "" || sanitised != Sanitise(sanitised) {
+	agent := strings.ReplaceAll(sanitised, "-", "__") // the shortest name with this form
+	if !prefixed || !ok || !ValidAgent(agent) || Sanitise(agent) != sanitised {
 		return "", false
 	}
 	return projectClaimKey(sanitised), true

@@ -76,3 +76,108 @@ func FuzzConfigKey(f *testing.F) {
 		}
 	})
 }
+
+func TestAProjectLeadsToTheClaimOnIt(t *testing.T) {
+	for project, want := range map[string]string{
+		"bedrock-agentcore-my_agent-builder":            "claims/projects/my_agent.json",
+		"bedrock-agentcore-my-agent-builder":            "claims/projects/my-agent.json",
+		"bedrock-agentcore-a-agent-builder":             "claims/projects/a-agent.json",
+		"bedrock-agentcore-x-builder-builder":           "claims/projects/x-builder.json",
+		"bedrock-agentcore-bedrock-agentcore-a-builder": "claims/projects/bedrock-agentcore-a.json",
+	} {
+		if got, ok := naming.ProjectClaimKeyOf(project); !ok || got != want {
+			t.Errorf("ProjectClaimKeyOf(%q) = %q, %v, want %q", project, got, ok, want)
+		}
+	}
+	for name, project := range map[string]string{
+		"nothing":                     "",
+		"the prefix and the suffix":   "bedrock-agentcore--builder",
+		"both in one":                 "bedrock-agentcore-builder",
+		"no prefix":                   "my_agent-builder",
+		"no suffix":                   "bedrock-agentcore-my_agent",
+		"text before it":              "x-bedrock-agentcore-my_agent-builder",
+		"text after it":               "bedrock-agentcore-my_agent-builder2",
+		"a line feed after it":        "bedrock-agentcore-my_agent-builder\n",
+		"capitals":                    "bedrock-agentcore-MyAgent-builder",
+		"two hyphens":                 "bedrock-agentcore-my--agent-builder",
+		"a hyphen and an underscore":  "bedrock-agentcore-my-_agent-builder",
+		"an underscore at the end":    "bedrock-agentcore-my_agent_-builder",
+		"a digit first":               "bedrock-agentcore-1agent-builder",
+		"one letter, which has more":  "bedrock-agentcore-a-builder",
+		"a folder":                    "bedrock-agentcore-team/agent-builder",
+		"a way out of the folder":     "bedrock-agentcore-../roles/0123456789-builder",
+		"longer than any agent's":     "bedrock-agentcore-" + strings.Repeat("x", 49) + "-builder",
+		"longer, hyphens counted two": "bedrock-agentcore-" + strings.Repeat("x-", 16) + "x-builder",
+	} {
+		if got, ok := naming.ProjectClaimKeyOf(project); ok || got != "" {
+			t.Errorf("%s: ProjectClaimKeyOf(%q) = %q, %v", name, project, got, ok)
+		}
+	}
+}
+
+// A project that is accepted is one that some agent has, and its claim is that agent's.
+func FuzzProjectClaim(f *testing.F) {
+	for _, project := range []string{
+		"bedrock-agentcore-my_agent-builder", "bedrock-agentcore-a-agent-builder", "bedrock-agentcore-../x-builder", "bedrock-agentcore--builder",
+	} {
+		f.Add(project)
+	}
+	f.Fuzz(func(t *testing.T, project string) {
+		key, ok := naming.ProjectClaimKeyOf(project)
+		if !ok {
+			return
+		}
+		sanitised := strings.TrimSuffix(strings.TrimPrefix(key, "claims/projects/"), ".json")
+		agent := strings.ReplaceAll(sanitised, "-", "__")
+		if !naming.ValidAgent(agent) || naming.Project(agent) != project || naming.ProjectClaimKey(agent) != key {
+			t.Errorf("%q leads to %q, which is not of agent %q", project, key, agent)
+		}
+	})
+}
+
+func TestASourceLeadsToItsAgent(t *testing.T) {
+	for key, want := range map[string][2]string{
+		"my_agent/source.zip":        {"", "my_agent"},
+		"red/my_agent/source.zip":    {"red", "my_agent"},
+		"r=e.d/My__Agent/source.zip": {"r=e.d", "My__Agent"},
+		"source/source/source.zip":   {"source", "source"},
+	} {
+		if team, agent, ok := naming.SplitSourceKey(key); !ok || team != want[0] || agent != want[1] {
+			t.Errorf("SplitSourceKey(%q) = %q, %q, %v", key, team, agent, ok)
+		}
+	}
+	for name, key := range map[string]string{
+		"nothing":                 "",
+		"no agent":                "source.zip",
+		"an empty agent":          "/source.zip",
+		"an agent of no team":     "/my_agent/source.zip",
+		"an empty agent's team":   "red//source.zip",
+		"a folder below a team":   "red/blue/my_agent/source.zip",
+		"the toolkit's code":      "my_agent/deployment.zip",
+		"another ending":          "my_agent/source.zip.bak",
+		"an ending in capitals":   "my_agent/SOURCE.ZIP",
+		"another name's ending":   "my_agent/my_source.zip",
+		"no agent's name":         "my-agent/source.zip",
+		"a way out of the bucket": "../source.zip",
+	} {
+		if team, agent, ok := naming.SplitSourceKey(key); ok {
+			t.Errorf("%s: SplitSourceKey(%q) = %q, %q", name, key, team, agent)
+		}
+	}
+}
+
+// A key that is accepted is the one that its agent's source has, in that team.
+func FuzzSourceKey(f *testing.F) {
+	for _, key := range []string{"my_agent/source.zip", "red/my_agent/source.zip", "/my_agent/source.zip", "a/b/c/source.zip", "source.zip"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		team, agent, ok := naming.SplitSourceKey(key)
+		if !ok {
+			return
+		}
+		if !naming.ValidAgent(agent) || strings.Contains(team, "/") || naming.SourceKey(team, agent) != key {
+			t.Errorf("%q is of agent %q, team %q", key, agent, team)
+		}
+	})
+}

@@ -105,6 +105,7 @@ func TestNamesDerivedFromTheSanitisedForm(t *testing.T) {
 		"project":                         {naming.Project("My__Agent"), "bedrock-agentcore-my-agent-builder"},
 		"the source key is not sanitised": {naming.SourceKey("", "My__Agent"), "My__Agent/source.zip"},
 		"the source key of a team":        {naming.SourceKey("red", "My__Agent"), "red/My__Agent/source.zip"},
+		"log group":                       {naming.LogGroup("bedrock-agentcore-my-agent-builder"), "/aws/codebuild/bedrock-agentcore-my-agent-builder"},
 		"source bucket":                   {naming.SourceBucket("123456789012", "us-west-2"), "bedrock-agentcore-codebuild-sources-123456789012-us-west-2"},
 		"config bucket":                   {naming.ConfigBucket("123456789012", "us-west-2"), "bedrock-agentcore-configs-123456789012-us-west-2"},
 		"policy":                          {naming.RuntimePolicy("My__Agent"), "BedrockAgentCoreRuntimeExecutionPolicy-My__Agent"},
@@ -131,7 +132,8 @@ func TestAgentNamesAreWhatAgentCoreAccepts(t *testing.T) {
 }
 
 // An accepted name must give names that AWS accepts: ECR repositories
-// (CreateRepository), CodeBuild projects (CreateProject), IAM roles (CreateRole).
+// (CreateRepository), CodeBuild projects (CreateProject), IAM roles (CreateRole),
+// log groups (CreateLogGroup); and what bears them must lead back to the agent.
 func FuzzNames(f *testing.F) {
 	for _, seed := range []string{"my_agent", "A_", "a__b_", "x" + strings.Repeat("_", 47)} {
 		f.Add(seed)
@@ -151,6 +153,17 @@ func FuzzNames(f *testing.F) {
 		const region = "us-isof-south-1" // the longest
 		if b := naming.BuildRole(region, agent); len(b) > 64 {
 			t.Errorf("%q: role %q is %d characters", agent, b, len(b))
+		}
+		if g := naming.LogGroup(naming.Project(agent)); len(g) > 512 || !strings.HasPrefix(g, "/aws/codebuild/") {
+			t.Errorf("%q: log group %q", agent, g)
+		}
+		if key, ok := naming.ProjectClaimKeyOf(naming.Project(agent)); !ok || key != naming.ProjectClaimKey(agent) {
+			t.Errorf("%q: its project leads to the claim %q", agent, key)
+		}
+		for _, team := range []string{"", "red"} {
+			if of, name, ok := naming.SplitSourceKey(naming.SourceKey(team, agent)); !ok || of != team || name != agent {
+				t.Errorf("%q: its source is of %q, %q", agent, of, name)
+			}
 		}
 		if naming.Sanitise(naming.Sanitise(agent)) != naming.Sanitise(agent) {
 			t.Errorf("%q: sanitising twice differs", agent)
