@@ -10,6 +10,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/policy"
 )
 
@@ -28,12 +29,25 @@ func documentDiff(before, after string) []string {
 	if errWas == nil && errIs == nil {
 		was.Statements = aligned(was.Statements, is.Statements)
 	}
-	diff := udiff.Unified("", "", legible(before, was, errWas == nil), legible(after, is, errIs == nil))
+	return unified(legible(before, was, errWas == nil), legible(after, is, errIs == nil))
+}
+
+// unified gives the lines of a unified diff of two texts.
+func unified(before, after string) []string {
 	var lines []string
-	for line := range strings.Lines(diff) {
+	for line := range strings.Lines(udiff.Unified("", "", before, after)) {
 		lines = append(lines, strings.TrimSuffix(line, "\n"))
 	}
 	return lines[min(len(lines), 2):] // without the names of the files
+}
+
+// settingsDiff gives the lines of a unified diff of how a project builds,
+// buildspec last.
+func settingsDiff(before, after model.ProjectSettings) []string {
+	text := func(s model.ProjectSettings) string {
+		return strings.Join(settingLines(s), "\n") + "\n\n" + s.Buildspec
+	}
+	return unified(text(before), text(after))
 }
 
 // legible gives a document with a line for every value. One that IAM holds and

@@ -32,11 +32,13 @@ func (p program) renderCommand() *cobra.Command {
 	}
 	c := &cobra.Command{
 		Use:   "render FILE",
-		Short: "Show the roles that a config gets, without asking AWS",
-		Long: `Show the roles that the agents of a config get: trust, policies, tags and
-permissions boundary. FILE is a .bedrock_agentcore.yaml, or - for standard input.
-AWS is not asked, so no credentials are needed; what only the account knows, for
-example whether another config has the agent's name, is told after the upload.
+		Short: "Show the roles and the project that a config gets, without asking AWS",
+		Long: `Show what the agents of a config get: their roles, with trust, policies, tags and
+permissions boundary, and for a container agent the repository that its image is
+pushed to and the CodeBuild project that builds it. FILE is a
+.bedrock_agentcore.yaml, or - for standard input. AWS is not asked, so no
+credentials are needed; what only the account knows, for example whether another
+config has the agent's name, is told after the upload.
 
 What the allow lists in the file of --settings do not allow is a problem. Of a
 list that is not there the default is assumed, and what is beyond it is a note.
@@ -173,20 +175,25 @@ type rendering struct {
 	problems []fault.Problem
 }
 
-// renderedAgent is an agent with the roles it is deployed and built with.
+// renderedAgent is an agent with what it is deployed and built with.
 type renderedAgent struct {
-	name     string
-	runtime  *model.Role // its own or its sibling's; nil when it is external
-	external string      // ARN
-	build    *model.Role // its own or its sibling's; nil when it is external or not needed
-	notes    []string
+	name       string
+	runtime    *model.Role       // its own or its sibling's; nil when it is external
+	external   string            // ARN
+	build      *model.Role       // its own or its sibling's; nil when it is external or not needed
+	repository *model.Repository // nil when the agent has no image
+	project    *model.Project    // nil when it has none
+	notes      []string
 }
 
 // rendered gives the agents with the notes on each, those by name last.
 func rendered(state desired.State, notes map[string][]string) []renderedAgent {
 	var agents []renderedAgent
 	for _, a := range state.Agents {
-		r := renderedAgent{name: a.Name, runtime: a.RuntimeRole, build: a.BuildRole, notes: slices.Concat(a.Notes, notes[a.Name])}
+		r := renderedAgent{
+			name: a.Name, runtime: a.RuntimeRole, build: a.BuildRole, repository: a.Repository, project: a.Project,
+			notes: slices.Concat(a.Notes, notes[a.Name]),
+		}
 		if a.SharedRuntimeRole != "" {
 			r.runtime = state.Agent(a.SharedRuntimeRole).RuntimeRole
 		}
@@ -208,11 +215,13 @@ type (
 		Problems []problemView `json:"problems"`
 	}
 	agentView struct {
-		Name         string    `json:"name"`
-		RuntimeRole  *roleView `json:"runtimeRole"`
-		ExternalRole *string   `json:"externalRole"`
-		BuildRole    *roleView `json:"buildRole"`
-		Notes        []string  `json:"notes"`
+		Name         string          `json:"name"`
+		RuntimeRole  *roleView       `json:"runtimeRole"`
+		ExternalRole *string         `json:"externalRole"`
+		BuildRole    *roleView       `json:"buildRole"`
+		Repository   *repositoryView `json:"repository"`
+		Project      *projectView    `json:"project"`
+		Notes        []string        `json:"notes"`
 	}
 	roleView struct {
 		Name                string                     `json:"name"`
@@ -223,6 +232,21 @@ type (
 		PermissionsBoundary string                     `json:"permissionsBoundary"`
 		MaxSessionDuration  int32                      `json:"maxSessionDuration"`
 		Description         string                     `json:"description"`
+	}
+	repositoryView struct {
+		Name       string            `json:"name"`
+		ARN        string            `json:"arn"`
+		URI        string            `json:"uri"`
+		Named      bool              `json:"named"`
+		ScanOnPush bool              `json:"scanOnPush"`
+		Tags       map[string]string `json:"tags"`
+	}
+	projectView struct {
+		Name string `json:"name"`
+		ARN  string `json:"arn"`
+		model.ProjectSettings
+		LogRetentionDays int32             `json:"logRetentionDays"`
+		Tags             map[string]string `json:"tags"`
 	}
 	problemView struct {
 		Code     string         `json:"code"`
@@ -239,7 +263,10 @@ type (
 func (r rendering) view() answerView {
 	v := answerView{Agents: []agentView{}, Problems: viewProblems(r.problems)}
 	for _, a := range r.agents {
-		av := agentView{Name: a.name, RuntimeRole: viewRole(a.runtime), BuildRole: viewRole(a.build), Notes: append([]string{}, a.notes...)}
+		av := agentView{
+			Name: a.name, RuntimeRole: viewRole(a.runtime), BuildRole: viewRole(a.build), Repository: viewRepository(a.repository),
+			Project: viewProject(a.project), Notes: append([]string{}, a.notes...),
+		}
 		if a.external != "" {
 			av.ExternalRole = &a.external
 		}
@@ -268,4 +295,28 @@ func viewRole(r *model.Role) *roleView {
 		v.Policies[name] = json.RawMessage(document.JSON())
 	}
 	return v
+}
+
+func viewRepository(r *model.Repository) *repositoryView {
+	if r == nil {
+		return nil
+	}
+	return &repositoryView{r.Name, r.ARN, r.URI, r.Named, r.ScanOnPush, texts(r.Tags)}
+}
+
+func viewProject(p *model.Project) *projectView {
+	if p == nil {
+		return nil
+	}
+	v := projectView{p.Name, p.ARN, p.ProjectSettings, p.LogRetentionDays, texts(p.Tags)}
+	v.Environment = texts(p.Environment)
+	return &v
+}
+
+// texts gives a map that is no null in JSON.
+func texts(m map[string]string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	return m
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 	"rolekeeper/shared/settings"
@@ -167,6 +169,109 @@ func TestASharedBuildRoleIsShown(t *testing.T) {
 	v, _ := answered(t, tool{stdin: config}, "-")
 	if diff := cmp.Diff(v.Agents[0].BuildRole, v.Agents[1].BuildRole); diff != "" || v.Agents[1].BuildRole == nil {
 		t.Errorf("two does not show the build role of one\n%s", diff)
+	}
+}
+
+func TestTheRepositoryAndTheProjectOfAnAgent(t *testing.T) {
+	const own = "arn:aws:iam::111122223333:role/AmazonBedrockAgentCoreSDKCodeBuild-eu-west-1-7692c3ad35"
+	config := func(of string) string {
+		return "agents:\n  one: {name: one, entrypoint: a.py, aws: {account: '111122223333', region: eu-west-1}}\n" +
+			"  two: {name: two, entrypoint: b.py, " + of + "}\n"
+	}
+	for name, c := range map[string]struct {
+		two        string // agent two, beside agent one
+		repository string // its repository's name
+		named      bool
+		role       string // that its project builds with; empty when it has none
+	}{
+		"of its own": {
+			"aws: {account: '111122223333', region: eu-west-1}", "bedrock-agentcore-two", false,
+			"arn:aws:iam::111122223333:role/" + naming.BuildRole("eu-west-1", "two"),
+		},
+		"a repository of the config's": {
+			"aws: {account: '111122223333', region: eu-west-1, ecr_repository: bedrock-agentcore-shared}", "bedrock-agentcore-shared", true,
+			"arn:aws:iam::111122223333:role/" + naming.BuildRole("eu-west-1", "two"),
+		},
+		"a build role of its sibling's": {
+			"aws: {account: '111122223333', region: eu-west-1}, codebuild: {execution_role: '" + own + "'}", "bedrock-agentcore-two", false, own,
+		},
+		"a build role of somebody else's": {
+			"aws: {account: '111122223333', region: eu-west-1}, codebuild: {execution_role: 'arn:aws:iam::111122223333:role/Mine'}", "bedrock-agentcore-two", false, "",
+		},
+		"deployed as code": {"deployment_type: direct_code_deploy, aws: {account: '111122223333', region: eu-west-1}", "", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, got := answered(t, tool{stdin: config(c.two)}, "-")
+			if got.code != exitGood {
+				t.Fatalf("exit code %d\n%s", got.code, got.stdout)
+			}
+			two := v.Agents[1]
+			if r := two.Repository; (r != nil) != (c.repository != "") || r != nil && (r.Name != c.repository || r.Named != c.named || r.ScanOnPush == c.named) {
+				t.Errorf("repository %+v", r)
+			}
+			if p := two.Project; (p != nil) != (c.role != "") || p != nil && p.ServiceRole != c.role {
+				t.Errorf("project %+v", p)
+			}
+			text := tool{stdin: config(c.two)}.run(t, "render", "-").stdout
+			_, text, _ = strings.Cut(text, "agent two\n")
+			if strings.Contains(text, "  repository ") != (c.repository != "") || strings.Contains(text, "  project ") != (c.role != "") {
+				t.Errorf("the text tells otherwise:\n%s", text)
+			}
+		})
+	}
+}
+
+// The text has all of a project but its buildspec.
+func TestTheTextOfAProjectLeavesOutOnlyTheBuildspec(t *testing.T) {
+	v, got := answered(t, tool{stdin: warned}, "-")
+	text := tool{stdin: warned}.run(t, "render", "-").stdout
+	p := v.Agents[0].Project
+	if strings.Contains(text, "phases") || !strings.Contains(p.Buildspec, "phases") {
+		t.Errorf("the text has the buildspec:\n%s", text)
+	}
+	whole := strings.NewReader(got.stdout)
+	var raw struct {
+		Agents []struct{ Project, Repository map[string]any }
+	}
+	if err := json.NewDecoder(whole).Decode(&raw); err != nil {
+		t.Fatal(err)
+	}
+	delete(raw.Agents[0].Project, "buildspec")
+	delete(raw.Agents[0].Project, "sourceType") // that of s3://
+	delete(raw.Agents[0].Repository, "arn")     // the URI says the same
+	for _, part := range []map[string]any{raw.Agents[0].Project, raw.Agents[0].Repository} {
+		for _, value := range leaves(part) {
+			if !strings.Contains(text, value) {
+				t.Errorf("%q is not in the text:\n%s", value, text)
+			}
+		}
+	}
+}
+
+func TestEverySettingOfAProjectShowsInItsDifferences(t *testing.T) {
+	var zero model.ProjectSettings
+	if lines := settingsDiff(zero, zero); len(lines) > 0 {
+		t.Errorf("no difference is shown as %q", lines)
+	}
+	for i := range reflect.TypeFor[model.ProjectSettings]().NumField() {
+		var s model.ProjectSettings
+		field := reflect.ValueOf(&s).Elem().Field(i)
+		name := reflect.TypeFor[model.ProjectSettings]().Field(i).Name
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString("changed")
+		case reflect.Bool:
+			field.SetBool(true)
+		case reflect.Int32:
+			field.SetInt(7)
+		case reflect.Map:
+			field.Set(reflect.ValueOf(map[string]string{"changed": "value"}))
+		default:
+			t.Fatalf("%s is a %s", name, field.Kind())
+		}
+		if lines := settingsDiff(zero, s); len(lines) == 0 {
+			t.Errorf("%s does not show", name)
+		}
 	}
 }
 
@@ -332,7 +437,11 @@ func TestTheProblemsThatDependOnThePlace(t *testing.T) {
 }
 
 func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
-	type shape struct{ Boundary, Config, Source, Profile string }
+	type shape struct {
+		Boundary, Config, Source, Profile, Image string
+		Days                                     int32
+	}
+	const image = "aws/codebuild/amazonlinux-aarch64-standard:4.0" // the template's default, as 30 days are
 	stacks := "arn:aws:iam::111122223333:policy/RolekeeperAgentBoundary-eu-west-1"
 	for name, c := range map[string]struct {
 		settings string
@@ -341,18 +450,22 @@ func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
 	}{
 		"a file of JSON": {
 			`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::111122223333:policy/B", "SourceBucketName": "sources"}`, nil,
-			shape{"arn:aws:iam::111122223333:policy/B", "configs/stdin", "sources", "toolkit"},
+			shape{"arn:aws:iam::111122223333:policy/B", "configs/stdin", "sources", "toolkit", image, 30},
 		},
 		"what is empty has its default": {
 			"PermissionsBoundaryArn: ''\nSourceBucketName:\nPermissionProfile: ~\nMaximumConcurrency: 7", nil,
-			shape{stacks, "configs/stdin", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"},
+			shape{stacks, "configs/stdin", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped", image, 30},
+		},
+		"what builds run in, and how long their logs are kept": {
+			"BuildImage: aws/codebuild/amazonlinux2-aarch64-standard:3.0\nLogRetentionDays: 90", nil,
+			shape{stacks, "configs/stdin", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped", "aws/codebuild/amazonlinux2-aarch64-standard:3.0", 90},
 		},
 		"flags win": {
 			"PermissionProfile: toolkit\nPermissionsBoundaryArn: arn:aws:iam::111122223333:policy/B",
 			[]string{"--profile=scoped", "--boundary=arn:aws:iam::111122223333:policy/C", "--key=configs/team/x.yaml"},
-			shape{"arn:aws:iam::111122223333:policy/C", "configs/team/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"},
+			shape{"arn:aws:iam::111122223333:policy/C", "configs/team/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped", image, 30},
 		},
-		"an empty file": {"", []string{"--key=x.yaml"}, shape{stacks, "configs/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped"}},
+		"an empty file": {"", []string{"--key=x.yaml"}, shape{stacks, "configs/x.yaml", "bedrock-agentcore-codebuild-sources-111122223333-eu-west-1", "scoped", image, 30}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "settings")
@@ -361,7 +474,8 @@ func TestSettingsAndFlagsShapeTheRoles(t *testing.T) {
 			}
 			v, _ := answered(t, tool{stdin: warned}, append([]string{"-", "--settings=" + file}, c.args...)...)
 			r, b := v.Agents[0].RuntimeRole, v.Agents[0].BuildRole
-			got := shape{r.PermissionsBoundary, r.Tags["rolekeeper:config"], "", "scoped"}
+			p := v.Agents[0].Project
+			got := shape{r.PermissionsBoundary, r.Tags["rolekeeper:config"], "", "scoped", p.Image, p.LogRetentionDays}
 			if m := regexp.MustCompile(`arn:aws:s3:::([a-z0-9-]+)`).FindSubmatch(b.Policies[naming.BuildPolicy]); m != nil {
 				got.Source = string(m[1])
 			}

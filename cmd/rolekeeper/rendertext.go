@@ -11,7 +11,7 @@ import (
 	"rolekeeper/shared/policy"
 )
 
-// text writes the roles, then the problems as compilers write theirs.
+// text writes what the agents get, then the problems as compilers write theirs.
 func (r rendering) text(t *terminal) {
 	for i, a := range r.agents {
 		if i > 0 {
@@ -23,6 +23,8 @@ func (r rendering) text(t *terminal) {
 		}
 		roleText(t, "runtime", a.name, a.runtime)
 		roleText(t, "build", a.name, a.build)
+		repositoryText(t, a.repository)
+		projectText(t, a.project)
 		for _, n := range a.notes {
 			t.line("  note: %s", n)
 		}
@@ -58,13 +60,70 @@ func roleText(t *terminal, kind, agent string, r *model.Role) {
 		t.line("    policy %s", name)
 		statementsText(t, r.Policies[name])
 	}
-	tags := make([]string, 0, len(r.Tags))
-	for _, key := range slices.Sorted(maps.Keys(r.Tags)) {
-		tags = append(tags, key+"="+r.Tags[key])
-	}
-	t.line("    tags %s", strings.Join(tags, ", "))
+	t.line("    tags %s", assignments(r.Tags))
 	t.line("    boundary %s", r.PermissionsBoundary)
 	t.line("    sessions of at most %d s; %s", r.MaxSessionDuration, r.Description)
+}
+
+// assignments gives a map as text.
+func assignments(m map[string]string) string {
+	all := make([]string, 0, len(m))
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, key+"="+m[key])
+	}
+	return strings.Join(all, ", ")
+}
+
+func repositoryText(t *terminal, r *model.Repository) {
+	switch {
+	case r == nil:
+	case r.Named:
+		t.line("  repository %s (named by the config: used as it is)", r.URI)
+	default:
+		t.line("  repository %s", r.URI)
+		t.line("    tags %s", assignments(r.Tags))
+		if r.ScanOnPush {
+			t.line("    images are scanned when they are pushed")
+		}
+	}
+}
+
+// projectText writes a project without its buildspec.
+func projectText(t *terminal, p *model.Project) {
+	if p == nil {
+		return
+	}
+	t.line("  project %s", p.ARN)
+	for _, line := range settingLines(p.ProjectSettings) {
+		t.line("    %s", line)
+	}
+	t.line("    logs kept for %s", many(int(p.LogRetentionDays), "day"))
+	t.line("    tags %s", assignments(p.Tags))
+}
+
+// settingLines gives all of how a project builds but its buildspec, a line each.
+func settingLines(s model.ProjectSettings) []string {
+	source := s.SourceType + " " + s.Source
+	if s.SourceType == "S3" {
+		source = "s3://" + s.Source
+	}
+	privileged := ""
+	if s.Privileged {
+		privileged = ", privileged"
+	}
+	lines := []string{
+		"role " + s.ServiceRole,
+		"source " + source,
+		fmt.Sprintf("image %s on %s, %s%s", s.Image, s.EnvironmentType, s.ComputeType, privileged),
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
+		lines = append(lines, fmt.Sprintf("variable %s=%s", name, s.Environment[name]))
+	}
+	return append(lines,
+		"artifacts "+s.Artifacts,
+		"logs in "+s.LogGroup,
+		fmt.Sprintf("builds of at most %d minutes, after at most %d in the queue", s.TimeoutMinutes, s.QueuedTimeoutMinutes),
+		fmt.Sprintf("description %q", s.Description))
 }
 
 func statementsText(t *terminal, d policy.Document) {

@@ -82,6 +82,8 @@ func env(p settings.Parameters, place agent.Place) desired.Env {
 		PermissionsBoundary: cmp.Or(p.PermissionsBoundaryArn, boundary),
 		SourceBucket:        cmp.Or(p.SourceBucketName, naming.SourceBucket(place.Account, place.Region)),
 		TeamTag:             p.TeamTag,
+		BuildImage:          p.BuildImage,
+		LogRetentionDays:    p.LogRetentionDays,
 	}
 }
 
