@@ -369,6 +369,13 @@ func TestAScopedRoleReachesWhatItsAgentNeedsAndNothingOfOthers(t *testing.T) {
 		{out.BuildRole, "s3:GetObject", bucket + "/agent/source.zip", map[string]any{"s3:ResourceAccount": "210987654321"}, false},
 		{out.BuildRole, "s3:GetObject", bucket + "/other/source.zip", ours, false},
 		{out.BuildRole, "s3:PutObject", bucket + "/agent/source.zip", ours, false},
+		{out.BuildRole, "s3:GetObjectVersion", bucket + "/agent/source.zip", ours, true},
+		{out.BuildRole, "s3:GetObjectVersion", bucket + "/agent/source.zip", map[string]any{"s3:ResourceAccount": "210987654321"}, false},
+		{out.BuildRole, "s3:GetObjectVersion", bucket + "/other/source.zip", ours, false},
+		{out.BuildRole, "s3:GetObjectVersion", bucket + "/agent/deployment.zip", ours, false},
+		{out.BuildRole, "s3:DeleteObjectVersion", bucket + "/agent/source.zip", ours, false},
+		{out.BuildRole, "s3:ListBucket", bucket, ours, false},
+		{out.BuildRole, "s3:ListBucketVersions", bucket, ours, false},
 	}
 	var asked []simulate.Request
 	for _, c := range cases {
@@ -380,6 +387,59 @@ func TestAScopedRoleReachesWhatItsAgentNeedsAndNothingOfOthers(t *testing.T) {
 	for i, got := range run(t, asked) {
 		if c := cases[i]; got.Error != "" || got.Allowed != c.want {
 			t.Errorf("the %s role, %s on %s in %v: %+v, want %v", c.role.Kind, c.action, c.resource, c.context, got, c.want)
+		}
+	}
+}
+
+// What the buildspec and CodeBuild do with the build role, in either profile.
+func TestABuildRoleAllowsAWholeBuild(t *testing.T) {
+	full(t)
+	const stream = logs + "/aws/codebuild/bedrock-agentcore-agent-builder:log-stream:s"
+	ours := map[string]any{"s3:ResourceAccount": "123456789012"}
+	needs := []simulate.Request{
+		{Action: "s3:GetObject", Resource: bucket + "/agent/source.zip", Context: ours},
+		{Action: "s3:GetObjectVersion", Resource: bucket + "/agent/source.zip", Context: ours},
+		{Action: "logs:CreateLogGroup", Resource: logs + "/aws/codebuild/bedrock-agentcore-agent-builder"},
+		{Action: "logs:CreateLogStream", Resource: stream}, {Action: "logs:PutLogEvents", Resource: stream},
+		{Action: "ecr:GetAuthorizationToken", Resource: "*"},
+	}
+	for _, action := range []string{
+		"BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage", "BatchGetImage", "GetDownloadUrlForLayer",
+	} {
+		needs = append(needs, simulate.Request{Action: "ecr:" + action, Resource: images + "team/agent"})
+	}
+	pulls := []string{"BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"}
+	never := []simulate.Request{
+		{Action: "s3:GetObjectVersion", Resource: bucket + "/other/source.zip", Context: ours},
+		{Action: "ecr:DeleteRepository", Resource: images + "team/agent"}, {Action: "ecr:BatchDeleteImage", Resource: images + "team/agent"},
+		{Action: "iam:PassRole", Resource: "arn:aws:iam::123456789012:role/x"}, {Action: "sts:AssumeRole", Resource: "arn:aws:iam::123456789012:role/x"},
+		{Action: "codebuild:StartBuild", Resource: "arn:aws:codebuild:us-west-2:123456789012:project/bedrock-agentcore-agent-builder"},
+		{Action: "codebuild:UpdateProject", Resource: "arn:aws:codebuild:us-west-2:123456789012:project/bedrock-agentcore-agent-builder"},
+	}
+	for _, action := range []string{
+		"InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage", "CreateRepository", "SetRepositoryPolicy",
+	} {
+		never = append(never, simulate.Request{Action: "ecr:" + action, Resource: images + "base"}, simulate.Request{Action: "ecr:" + action, Resource: images + "team/other"})
+	}
+	for _, profile := range []desired.Profile{desired.Scoped, desired.Toolkit} {
+		role := state(t, profile, asking("agent"), asking("other"))[0].BuildRole
+		may, mayNot := needs, never
+		for _, action := range pulls {
+			base := simulate.Request{Action: "ecr:" + action, Resource: images + "base"}
+			if profile == desired.Scoped {
+				may = append(may, base)
+			} else {
+				mayNot = append(mayNot, base)
+			}
+		}
+		asked := slices.Concat(may, mayNot)
+		for i := range asked {
+			asked[i].Policies, asked[i].Boundary, asked[i].Checked = texts(documents(role)), boundary().JSON(), true
+		}
+		for i, got := range run(t, asked) {
+			if got.Error != "" || got.Allowed != (i < len(may)) {
+				t.Errorf("%s: %s on %s: %+v, want %v", profile, asked[i].Action, asked[i].Resource, got, i < len(may))
+			}
 		}
 	}
 }
