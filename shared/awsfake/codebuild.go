@@ -22,6 +22,7 @@ type codeBuild struct {
 	tokens   map[string]startToken
 
 	limit   int           // of builds that run at the same time
+	scale   float64       // of times
 	settled time.Duration // a new role cannot be assumed for so long
 	run     func(types.Build) Outcome
 	queues  []string // URLs that events go to
@@ -33,7 +34,7 @@ type codeBuild struct {
 const defaultBuilds = 1000
 
 func newCodeBuild() *codeBuild {
-	return &codeBuild{projects: map[string]types.Project{}, tokens: map[string]startToken{}, limit: defaultBuilds}
+	return &codeBuild{projects: map[string]types.Project{}, tokens: map[string]startToken{}, limit: defaultBuilds, scale: 1}
 }
 
 func (s *codeBuild) clone() *codeBuild {

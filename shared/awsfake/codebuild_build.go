@@ -50,6 +50,14 @@ func (c *Cloud) LimitBuilds(concurrent int) {
 	c.dispatch()
 }
 
+// ScaleBuildTimes multiplies the time for which a token is known, and that after
+// which a build is ended.
+func (c *Cloud) ScaleBuildTimes(by float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.builds.scale = by
+}
+
 // RunBuilds has f say how builds go when they leave the queue. Without it they
 // run until FinishBuild. f must not use the Cloud.
 func (c *Cloud) RunBuilds(f func(types.Build) Outcome) {
@@ -75,6 +83,18 @@ func (c *Cloud) EnterPhase(id string, phase types.BuildPhaseType) {
 	defer c.mu.Unlock()
 	if i := c.builds.find(id); i >= 0 && !c.builds.builds[i].BuildComplete && !c.builds.builds[i].queued {
 		c.enter(&c.builds.builds[i], phase)
+	}
+}
+
+// FailPhase ends the phase that a running build is in, which goes on with
+// another one; FinishBuild with state FAILED then needs no phase.
+func (c *Cloud) FailPhase(id, message string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.builds.find(id); i >= 0 && !c.builds.builds[i].BuildComplete && !c.builds.builds[i].queued {
+		b := &c.builds.builds[i]
+		b.Phases = slices.Clone(b.Phases)
+		c.endPhase(b, types.StatusTypeFailed, message)
 	}
 }
 
@@ -120,7 +140,7 @@ func (s *codeBuild) next() (first int, at time.Time, o Outcome, any bool) {
 		if b.BuildComplete {
 			continue
 		}
-		ends, how := b.end()
+		ends, how := s.end(b)
 		if !any || ends.Before(at) {
 			first, at, o, any = i, ends, how, true
 		}
@@ -128,16 +148,18 @@ func (s *codeBuild) next() (first int, at time.Time, o Outcome, any bool) {
 	return first, at, o, any
 }
 
-func (b build) end() (time.Time, Outcome) {
+func (s *codeBuild) end(b build) (time.Time, Outcome) {
 	if b.queued {
-		return b.StartTime.Add(minutes(b.QueuedTimeoutInMinutes)), Outcome{State: types.StatusTypeTimedOut}
+		return b.StartTime.Add(s.scaled(minutes(b.QueuedTimeoutInMinutes))), Outcome{State: types.StatusTypeTimedOut}
 	}
-	timeout := minutes(b.TimeoutInMinutes)
+	timeout := s.scaled(minutes(b.TimeoutInMinutes))
 	if b.outcome.After >= 0 && b.outcome.After <= timeout {
 		return b.left.Add(b.outcome.After), b.outcome
 	}
 	return b.left.Add(timeout), Outcome{State: types.StatusTypeTimedOut}
 }
+
+func (s *codeBuild) scaled(d time.Duration) time.Duration { return time.Duration(float64(d) * s.scale) }
 
 func minutes(n *int32) time.Duration { return time.Duration(*n) * time.Minute }
 
@@ -192,7 +214,7 @@ func (c *Cloud) enter(b *build, phase types.BuildPhaseType) {
 }
 
 func (c *Cloud) endPhase(b *build, status types.StatusType, message string) {
-	if len(b.Phases) == 0 {
+	if len(b.Phases) == 0 || b.Phases[len(b.Phases)-1].EndTime != nil {
 		return
 	}
 	p := &b.Phases[len(b.Phases)-1]
@@ -222,8 +244,11 @@ func (c *Cloud) finish(i int, o Outcome) {
 	if o.State == "" {
 		o.State = types.StatusTypeSucceeded
 	}
-	now := types.BuildPhaseType(*b.CurrentPhase)
+	now, status := types.BuildPhaseType(*b.CurrentPhase), o.State
+	failed := slices.ContainsFunc(b.Phases, func(p types.BuildPhase) bool { return p.PhaseStatus == types.StatusTypeFailed })
 	switch {
+	case failed && o.State == types.StatusTypeFailed:
+		o.Phase, status = now, types.StatusTypeSucceeded
 	case o.State == types.StatusTypeSucceeded:
 		o.Phase = types.BuildPhaseTypeCompleted
 	case o.Phase == "" && o.State == types.StatusTypeFailed:
@@ -241,7 +266,7 @@ func (c *Cloud) finish(i int, o Outcome) {
 	}
 	if o.State != types.StatusTypeSucceeded {
 		b.Phases = slices.Clone(b.Phases)
-		c.endPhase(b, o.State, o.Message)
+		c.endPhase(b, status, o.Message)
 		for _, next := range afterFailure(o) {
 			b.Phases = append(b.Phases, types.BuildPhase{PhaseType: next, StartTime: aws.Time(c.now)})
 			b.CurrentPhase = aws.String(string(next))
@@ -286,7 +311,7 @@ func (b *CodeBuild) StartBuild(_ context.Context, in *codebuild.StartBuildInput,
 			return err
 		}
 		request, token := string(must(json.Marshal(in))), aws.ToString(in.IdempotencyToken)
-		if t, known := s.tokens[token]; known && token != "" && c.now.Sub(t.at) < tokenTime {
+		if t, known := s.tokens[token]; known && token != "" && c.now.Sub(t.at) < s.scaled(tokenTime) {
 			if t.request != request {
 				return invalidInput("The idempotency token %s was used with other parameters", token) // the API reference names no code
 			}

@@ -197,6 +197,45 @@ func TestPhasesFollowFromTheOneThatFails(t *testing.T) {
 	}
 }
 
+func TestABuildGoesOnAfterAPhaseThatFails(t *testing.T) {
+	c := builds(t)
+	id := start(t, c)
+	c.EnterPhase(id, types.BuildPhaseTypeBuild)
+	c.FailPhase(id, "CODE: text")
+	c.EnterPhase(id, types.BuildPhaseTypePostBuild)
+	c.FinishBuild(id, awsfake.Outcome{State: types.StatusTypeFailed})
+	var got []string
+	for _, p := range c.Builds()[0].Phases[2:] {
+		got = append(got, fmt.Sprintf("%s %s", p.PhaseType, p.PhaseStatus))
+	}
+	if want := "PROVISIONING SUCCEEDED, BUILD FAILED, POST_BUILD SUCCEEDED, UPLOAD_ARTIFACTS SUCCEEDED, FINALIZING SUCCEEDED, COMPLETED "; strings.Join(got, ", ") != want {
+		t.Errorf("phases %s", strings.Join(got, ", "))
+	}
+}
+
+func TestATokenIsKnownForFiveMinutes(t *testing.T) {
+	for by, c := range map[float64]struct {
+		after time.Duration
+		same  bool
+	}{1: {5*time.Minute - 1, true}, 1.5: {7 * time.Minute, true}, 0.1: {30 * time.Second, false}, 1.0001: {6 * time.Minute, false}} {
+		cloud := builds(t)
+		cloud.ScaleBuildTimes(by)
+		in := &codebuild.StartBuildInput{ProjectName: aws.String(builder), IdempotencyToken: aws.String("token"), SourceVersion: aws.String("v1")}
+		var ids []string
+		for range 2 {
+			out, err := cloud.CodeBuild("t").StartBuild(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, *out.Build.Id)
+			cloud.Advance(c.after)
+		}
+		if (ids[0] == ids[1]) != c.same {
+			t.Errorf("times %v after %v: builds %q", by, c.after, ids)
+		}
+	}
+}
+
 func TestEventsOfBuildsDecode(t *testing.T) {
 	c := builds(t)
 	url := c.AddQueue("q", time.Minute, 0, "")
