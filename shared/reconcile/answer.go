@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
@@ -20,12 +19,17 @@ import (
 )
 
 // settle answers a config whose plan was applied.
-func (r *run) settle(ctx context.Context, want desired.State, p plan.Plan, problems []fault.Problem) (Result, error) {
+func (r *run) settle(ctx context.Context, want desired.State, there seen, p plan.Plan, problems []fault.Problem) (Result, error) {
+	r.answerBuilds(there)
 	s := r.answer()
 	s.SettingsHash, s.TemplateVersion = r.SettingsHash, model.TemplateVersion
 	s.Agents = nil
 	for _, a := range want.Agents {
-		s.Agents = append(s.Agents, r.settled(want, a, p))
+		settled, more, err := r.settled(ctx, want, a, there, p)
+		if err != nil {
+			return Result{}, err
+		}
+		s.Agents, problems = append(s.Agents, settled), append(problems, more...)
 	}
 	orphans := r.orphans(want)
 	s.Agents = append(s.Agents, orphans...)
@@ -34,14 +38,26 @@ func (r *run) settle(ctx context.Context, want desired.State, p plan.Plan, probl
 	}
 	fault.Sort(problems)
 	s.Problems = problems
-	s.Outcome = status.Ready
-	if len(orphans) > 0 {
-		s.Outcome = status.Orphaned
-	}
-	if len(p.Refusals) > 0 {
+	delay, waiting, unfinished := r.buildWait(s.Agents)
+	switch {
+	case len(p.Refusals) > 0:
 		s.Outcome = status.Blocked
-	} else {
+	case waiting:
+		s.Outcome = status.Waiting
+	case unfinished:
+		s.Outcome = status.Building
+	case len(orphans) > 0:
+		s.Outcome = status.Orphaned
+	default:
+		s.Outcome = status.Ready
+	}
+	if len(p.Refusals) == 0 {
 		s.Config.AppliedVersionID = r.object.VersionID
+	}
+	if unfinished {
+		if err := r.wakeLater(ctx, &s, delay); err != nil {
+			return Result{}, err
+		}
 	}
 	return r.write(ctx, s, p)
 }
@@ -59,8 +75,8 @@ func (r *run) answer() status.Status {
 }
 
 // settled gives what is known of an agent after the plan was applied. Elements
-// of a role that was refused keep the digests they had.
-func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.Agent {
+// of what was refused keep the digests they had.
+func (r *run) settled(ctx context.Context, want desired.State, a desired.Agent, there seen, p plan.Plan) (status.Agent, []fault.Problem, error) {
 	s, _ := r.stored.Agent(a.Name)
 	s.Name, s.Phase = a.Name, status.PhaseActive
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
@@ -69,13 +85,13 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there
 		}
 	}
-	s.Repository, s.Project = "", ""
-	if of := r.agent(a.Name); of.Deployment == agent.Container {
-		s.Repository, s.Project = cmp.Or(of.Repository, naming.Repository(a.Name)), naming.Project(a.Name)
-	}
 	s.Notes = slices.Clone(a.Notes)
 	s.BlockedBy = nil
 	s.Applied = r.applied(a, p, &s)
+	problems, err := r.imaged(ctx, a, there, p, &s)
+	if err != nil {
+		return status.Agent{}, nil, err
+	}
 	for _, f := range p.Refusals {
 		if f.Agent == a.Name {
 			s.BlockedBy = append(s.BlockedBy, status.Blocker{ARN: f.ARN, Kind: string(f.Kind), Fix: f.Fix})
@@ -83,7 +99,7 @@ func (r *run) settled(want desired.State, a desired.Agent, p plan.Plan) status.A
 		}
 	}
 	s.Drift = r.drift(a.Name, p, func(f plan.Finding) bool { return !f.Repaired })
-	return s
+	return s, problems, nil
 }
 
 // applied gives the digests of what is on the agent's roles now. Of a role that
@@ -202,6 +218,9 @@ func (r *run) orphans(want desired.State) []status.Agent {
 		}
 		a.Notes = []string{report.RemovedAgentNote}
 		a.BlockedBy = nil
+		if a.Build != nil && !a.Build.State.Ended() {
+			a.Build = nil // nobody follows it any more
+		}
 		orphans = append(orphans, a)
 	}
 	return orphans
@@ -251,17 +270,8 @@ func (r *Reconciler) wait(ctx context.Context, key, version string, cause error)
 		return Result{}, errors.Join(cause, err)
 	}
 	s.Outcome = status.Waiting
-	at := run.now.Add(event.MaxDelay).Truncate(time.Second)
-	// One wake-up under way is enough: another only when it would come earlier.
-	if before := run.stored.WakeAt; !before.After(run.now) || at.Before(before) {
-		m, err := event.Wake(key, run.now, event.MaxDelay)
-		if err != nil {
-			return Result{}, errors.Join(cause, err)
-		}
-		if err := r.Inbox.Send(ctx, m); err != nil {
-			return Result{}, errors.Join(cause, err)
-		}
-		s.WakeAt = at
+	if err := run.wakeLater(ctx, &s, event.MaxDelay); err != nil {
+		return Result{}, errors.Join(cause, err)
 	}
 	s.Problems = []fault.Problem{report.WaitingProblem(cause)}
 	result, err := run.write(ctx, s, plan.Plan{})

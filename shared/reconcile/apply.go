@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
@@ -17,14 +18,18 @@ import (
 // applying carries what one step of a plan leaves for a later one.
 type applying struct {
 	*run
-	nonces map[string]map[model.RoleKind]string // by agent: of roles to be made
-	ids    map[string]map[model.RoleKind]string // by agent: of roles just made
+	nonces  map[nonceOf]string                   // of what is to be made
+	ids     map[string]map[model.RoleKind]string // by agent: of roles just made
+	created map[string]map[model.Part]time.Time  // by agent: of parts just made
 }
+
+// nonceOf names what a nonce is of: a role or part of an agent.
+type nonceOf struct{ agent, kind string }
 
 // apply executes the plan in its order and stops at the first error. It decides
 // nothing: run again, the plan says what is left.
 func (r *run) apply(ctx context.Context, p plan.Plan) error {
-	a := applying{r, map[string]map[model.RoleKind]string{}, map[string]map[model.RoleKind]string{}}
+	a := applying{r, map[nonceOf]string{}, map[string]map[model.RoleKind]string{}, map[string]map[model.Part]time.Time{}}
 	for i, s := range p.Steps {
 		if err := a.step(ctx, s); err != nil {
 			return fmt.Errorf("step %d of %d (%s %s): %w", i+1, len(p.Steps), s.Op, s.Role, err)
@@ -59,25 +64,47 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 		return a.Roles.UpdateSettings(ctx, *s.Desired)
 	case plan.FinishAdoption:
 		return a.writeClaim(ctx, s.Claim, a.claims[s.Claim].WithoutAdopting(s.Adopting...))
+	case plan.CreateRepository, plan.CreateProject:
+		return a.createPart(ctx, s)
+	case plan.RecordParts:
+		return a.recordParts(ctx, s)
+	case plan.ScanOnPush:
+		return a.Repositories.ScanOnPush(ctx, *s.Repository)
+	case plan.TagRepository:
+		return a.Repositories.Tag(ctx, *s.Repository)
+	case plan.UpdateProject:
+		return a.Projects.Update(ctx, *s.Project)
+	case plan.CreateLogGroup:
+		return a.LogGroups.Create(ctx, s.Project.LogGroup, s.Project.Tags)
+	case plan.RetainLogs:
+		return a.LogGroups.Retain(ctx, s.Project.LogGroup, s.Project.LogRetentionDays)
+	case plan.StartBuild:
+		return a.start(ctx, *s.Build)
 	}
 	return fmt.Errorf("unknown operation %q", s.Op)
 }
 
-// reserve notes in the claim which roles are about to be made, so that after a
-// crash they are known for ours.
+// reserve notes in the claim what is about to be made, so that after a crash it
+// is known for ours.
 func (a applying) reserve(ctx context.Context, s plan.Step) error {
 	c := withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs).WithAdopting(s.Adopting...)
-	a.nonces[s.Agent] = map[model.RoleKind]string{}
 	for _, kind := range s.Kinds {
-		nonce := model.Nonce(kind, a.Random())
-		a.nonces[s.Agent][kind] = nonce
-		c = c.WithCreating(model.HashNonce(nonce))
+		c = c.WithCreating(model.HashNonce(a.nonce(s.Agent, string(kind), model.Nonce(kind, a.Random()))))
+	}
+	for _, part := range s.Parts {
+		c = c.WithCreating(model.HashNonce(a.nonce(s.Agent, string(part), model.Nonce(part, a.Random()))))
 	}
 	return a.writeClaim(ctx, s.Claim, c)
 }
 
+// nonce keeps a nonce for the step that makes what it is of.
+func (a applying) nonce(agent, kind, nonce string) string {
+	a.nonces[nonceOf{agent, kind}] = nonce
+	return nonce
+}
+
 func (a applying) createRole(ctx context.Context, s plan.Step) error {
-	id, err := a.Roles.Create(ctx, *s.Desired, a.nonces[s.Agent][s.Desired.Kind])
+	id, err := a.Roles.Create(ctx, *s.Desired, a.nonces[nonceOf{s.Agent, string(s.Desired.Kind)}])
 	if err != nil {
 		return err
 	}
@@ -94,6 +121,54 @@ func (a applying) record(ctx context.Context, s plan.Step) error {
 		c.Creating = nil
 	}
 	return a.writeClaim(ctx, s.Claim, c)
+}
+
+func (a applying) createPart(ctx context.Context, s plan.Step) error {
+	part, make := model.RepositoryPart, func(nonce string) (time.Time, error) { return a.Repositories.Create(ctx, *s.Repository, nonce) }
+	if s.Op == plan.CreateProject {
+		part, make = model.ProjectPart, func(nonce string) (time.Time, error) { return a.Projects.Create(ctx, *s.Project, nonce) }
+	}
+	at, err := make(a.nonces[nonceOf{s.Agent, string(part)}])
+	if err != nil {
+		return err
+	}
+	if a.created[s.Agent] == nil {
+		a.created[s.Agent] = map[model.Part]time.Time{}
+	}
+	a.created[s.Agent][part] = at
+	return nil
+}
+
+func (a applying) recordParts(ctx context.Context, s plan.Step) error {
+	c := a.claims[s.Claim].Claim
+	for _, created := range []map[model.Part]time.Time{s.Created, a.created[s.Agent]} {
+		for part, at := range created {
+			c = c.WithCreated(part, at)
+		}
+	}
+	if !s.KeepNonces {
+		c.Creating = nil
+	}
+	return a.writeClaim(ctx, s.Claim, c)
+}
+
+// start starts a build. That CodeBuild has no room for it is no error: nothing
+// is wrong, and the agent is told to wait. It then has none for another either.
+func (a applying) start(ctx context.Context, o model.BuildOrder) error {
+	for _, why := range a.full {
+		a.full[o.Agent] = why
+		return nil
+	}
+	b, err := a.Projects.Start(ctx, o)
+	if errors.Is(err, fault.ErrLimit) {
+		a.full[o.Agent] = err.Error()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.started[o.Agent] = b
+	return nil
 }
 
 func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {

@@ -206,8 +206,7 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 }
 
 // uses reports whether anything stands under a claim that the config does not
-// need any more: for a role claim a role or an applied version, for a project
-// claim a build role or an applied build.
+// need any more: what was made under it, or an applied version.
 func (r *run) uses(ctx context.Context, key string, c *held) (bool, error) {
 	known, _ := r.stored.Agent(c.Agent)
 	if key == naming.RoleClaimKey(c.Agent) {
@@ -215,6 +214,12 @@ func (r *run) uses(ctx context.Context, key string, c *held) (bool, error) {
 			return false, err
 		}
 		return !c.Unused() || len(known.Applied) > 0, nil
+	}
+	if err := r.finishParts(ctx, key, c); err != nil {
+		return false, err
+	}
+	if !c.Unused() {
+		return true, nil
 	}
 	for e := range known.Applied {
 		if plan.KindOf(e) == model.BuildRole {
@@ -253,6 +258,35 @@ func (r *run) finish(ctx context.Context, key string, c *held) error {
 	}
 	*c = held{next, etag}
 	r.know(next)
+	return nil
+}
+
+// finishParts does the same for a claim on a repository and a project.
+func (r *run) finishParts(ctx context.Context, key string, c *held) error {
+	if len(c.Creating) == 0 {
+		return nil
+	}
+	next := c.Claim
+	repository, err := r.repository(ctx, model.Repository{Name: naming.Repository(c.Agent)})
+	if err != nil {
+		return err
+	}
+	if repository != nil && c.Created(model.RepositoryPart).IsZero() && c.MadePart(model.RepositoryPart, repository.Tags[model.TagCreation]) {
+		next = next.WithCreated(model.RepositoryPart, repository.Created)
+	}
+	projects, err := r.from.Projects.Read(ctx, []string{naming.Project(c.Agent)})
+	if err != nil {
+		return err
+	}
+	if project, there := projects[naming.Project(c.Agent)]; there && c.Created(model.ProjectPart).IsZero() && c.MadePart(model.ProjectPart, project.Tags[model.TagCreation]) {
+		next = next.WithCreated(model.ProjectPart, project.Created)
+	}
+	next.Creating = nil
+	etag, err := r.replace(ctx, key, next, c.etag)
+	if err != nil {
+		return err
+	}
+	*c = held{next, etag}
 	return nil
 }
 

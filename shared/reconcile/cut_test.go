@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 
@@ -35,7 +37,10 @@ var stories = map[string]story{
 		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Ready) },
 	},
 	"a config changes the policies of both roles": {
-		before: func(w *world) { w.upload(key, container) },
+		before: func(w *world) {
+			w.repository("team/app")
+			w.upload(key, container)
+		},
 		action: func(w *world) {
 			w.upload(key, container+"      ecr_repository: team/app\n      protocol_configuration:\n        server_protocol: A2A\n")
 		},
@@ -131,11 +136,50 @@ var stories = map[string]story{
 			}
 		},
 	},
+	"a container agent is created and its source is built": {
+		action: func(w *world) {
+			w.upload(key, container)
+			w.source("my_agent", zip)
+		},
+		after: wantImage,
+	},
+	"a source is built": {
+		before: func(w *world) { w.upload(key, container) },
+		action: func(w *world) { w.source("my_agent", zip) },
+		after:  wantImage,
+	},
+	"an operator has a failed build made again": {
+		before: func(w *world) {
+			w.operators = true
+			w.cloud.RunBuilds(func(types.Build) awsfake.Outcome {
+				return awsfake.Outcome{After: time.Minute, State: types.StatusTypeFailed}
+			})
+			w.upload(key, container)
+			w.source("my_agent", zip)
+			w.settle()
+			w.cloud.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: time.Minute} })
+		},
+		action: func(w *world) { w.rebuild("my_agent") },
+		after: func(t *testing.T, w *world) {
+			wantImage(t, w)
+			if got := w.status(key).Requests; len(got) != 1 || got[0].Outcome != status.RequestDone {
+				t.Errorf("requests %+v", got)
+			}
+		},
+	},
 	"a config is deleted": {
 		before: func(w *world) { w.upload(key, container) },
 		action: func(w *world) { w.remove(key) },
 		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
 	},
+}
+
+func wantImage(t *testing.T, w *world) {
+	t.Helper()
+	wantOutcome(t, w, key, status.Ready)
+	if b := w.build(key); b.State != model.BuildSucceeded || !strings.HasSuffix(b.Image, digest(b.ID)) {
+		t.Errorf("build %+v", b)
+	}
 }
 
 func wantOutcome(t *testing.T, w *world, key string, want status.Outcome) {
@@ -293,8 +337,8 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 	}
 }
 
-// snapshot is what counts of a world: roles, claims, statuses and archives,
-// without what is made at random or in the order of things.
+// snapshot is what counts of a world: roles, what images are made with, builds,
+// claims, statuses and archives, without what is made at random or in the order of things.
 func (w *world) snapshot() map[string]any {
 	snap := map[string]any{}
 	ids := map[string]string{}
@@ -305,6 +349,13 @@ func (w *world) snapshot() map[string]any {
 		delete(o.Tags, model.TagCreation)
 		snap["role "+name] = o
 	}
+	for i, b := range w.cloud.Builds() {
+		name := fmt.Sprintf("build %d", i)
+		project, uuid, _ := strings.Cut(*b.Id, ":")
+		ids[digest(*b.Id)], ids[uuid] = "digest of "+name, "id of "+name
+		snap[name] = []any{project, b.BuildStatus, environment(b), b.SourceVersion}
+	}
+	snap["projects"], snap["repositories"], snap["log groups"] = w.cloud.Projects(), w.cloud.RepositoryNames(), w.cloud.LogGroups()
 	// Events come at least once; how many there are counts by their ids.
 	told := map[string]map[any]bool{}
 	for _, e := range w.cloud.Events() {

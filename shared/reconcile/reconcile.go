@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rolekeeper/shared/event"
@@ -193,9 +194,9 @@ func (r *Reconciler) failed(ctx context.Context, result Result, receives int, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
 	if errors.Is(err, fault.ErrExists) {
-		// IAM shows a new role within seconds. One that is still not to be seen under
-		// its name is spelt with other capitals, which for IAM is the same name.
-		err = fault.Errorf(fault.Unknown, "a role that cannot be read has the name: %w", err)
+		// AWS shows what is new within seconds. A role that is still not to be seen
+		// under its name is spelt with other capitals, which for IAM is the same name.
+		err = fault.Errorf(fault.Unknown, "what cannot be read has the name: %w", err)
 	}
 	if fault.Of(err) == fault.Retry {
 		return r.wait(ctx, result.Key, result.VersionID, err)
@@ -219,7 +220,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) 
 
 // begin makes a run that knows nothing yet.
 func (r *Reconciler) begin(key string) *run {
-	return &run{view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC()}
+	return &run{
+		view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
+		started: map[string]model.Build{}, full: map[string]string{},
+	}
 }
 
 func (r *Reconciler) viewer() Viewer {
@@ -233,6 +237,9 @@ type run struct {
 	now time.Time
 
 	requests []status.Request // answers to operators' requests; those stored until they are read
+
+	started map[string]model.Build // by agent: builds started just now
+	full    map[string]string      // by agent: why a build could not be started yet
 }
 
 // held is a claim of this config with the ETag it was last seen with.
@@ -273,10 +280,11 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	there, err := r.observe(ctx, want)
+	there, more, err := r.observe(ctx, want)
 	if err != nil {
 		return Result{}, err
 	}
+	problems = slices.Concat(problems, warnings, more)
 	requested, err := r.hear(ctx, there)
 	if err != nil {
 		return Result{}, err
@@ -291,5 +299,5 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err := r.releaseUnused(ctx, need); err != nil {
 		return Result{}, err
 	}
-	return r.settle(ctx, want, p, append(problems, warnings...))
+	return r.settle(ctx, want, there, p, problems)
 }

@@ -31,30 +31,34 @@ type pending struct {
 }
 
 // hear answers the operators' requests by what was seen, and says for which
-// agents they ask that their roles be adopted.
+// agents they ask that their roles be adopted. A build that they ask for becomes
+// the order of its image.
 func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bool, err error) {
 	asked := map[string]bool{}
-	err = r.answerRequests(ctx, func(q pending) status.Request {
+	err = r.answerRequests(ctx, func(q pending) (status.Request, error) {
+		if q.Action == model.BuildImage {
+			return r.rebuild(ctx, s, q)
+		}
 		agents, answer := r.grant(s, q)
 		for _, a := range agents {
 			asked[a] = true
 		}
-		return answer
+		return answer, nil
 	})
 	return func(agent string) bool { return asked[agent] }, err
 }
 
 // turnAway answers all requests that nothing can be done about them.
 func (r *run) turnAway(ctx context.Context, why string) error {
-	return r.answerRequests(ctx, func(q pending) status.Request {
-		return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: why}
+	return r.answerRequests(ctx, func(q pending) (status.Request, error) {
+		return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: why}, nil
 	})
 }
 
 // answerRequests has every pending request answered that can be carried out,
-// and refuses the others. What was answered before stays as it was, for as long
+// and refuses the others. An answer without an id leaves its request pending. What was answered before stays as it was, for as long
 // as the request is there.
-func (r *run) answerRequests(ctx context.Context, answer func(pending) status.Request) error {
+func (r *run) answerRequests(ctx context.Context, answer func(pending) (status.Request, error)) error {
 	if !r.Operators {
 		return nil
 	}
@@ -83,7 +87,13 @@ func (r *run) answerRequests(ctx context.Context, answer func(pending) status.Re
 			answers = append(answers, status.Request{ID: id, Outcome: status.RequestRefused, Message: q.fault})
 			continue
 		}
-		answers = append(answers, answer(q))
+		a, err := answer(q)
+		if err != nil {
+			return err
+		}
+		if a.ID != "" {
+			answers = append(answers, a)
+		}
 	}
 	r.requests = answers
 	return nil
@@ -163,6 +173,7 @@ type adoption struct {
 func (s seen) adoption(agent string) adoption {
 	// Without the others' roles: there may be many, and their losses are work.
 	s.roles = slices.DeleteFunc(slices.Clone(s.roles), func(r plan.Role) bool { return r.Desired.Agent != agent })
+	s.images = nil // nobody adopts those
 	p := s.plan(func(string) bool { return true })
 	a := adoption{any: len(s.roles) > 0, hash: p.AdoptionHash(agent)}
 	for _, f := range p.Refusals {

@@ -325,7 +325,7 @@ func TestAPreviewIsWhatALookThenDoes(t *testing.T) {
 			w.cloud.ForgetCalls()
 			shown := w.preview()
 			for _, c := range w.cloud.Calls() {
-				if !strings.HasPrefix(c.Operation, "Get") && !strings.HasPrefix(c.Operation, "List") {
+				if !reads(c) {
 					t.Errorf("a preview makes the call %v", c)
 				}
 			}

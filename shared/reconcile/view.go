@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -52,11 +53,15 @@ type view struct {
 	object   model.Object // the config
 	cfg      agent.Config
 	unusable map[string]bool // by ARN: external roles that an agent cannot run with
+
+	sourceless map[string]bool // by name: agents whose source is not there
+	next       map[string]bool // by name: agents whose next build is for another look
+	notifies   *bool           // the source bucket tells of new sources; nil when it was not asked
 }
 
 // view begins a look that has seen nothing yet.
 func (f Viewer) view(key string) *view {
-	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}}
+	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}, sourceless: map[string]bool{}, next: map[string]bool{}}
 	v.env.ConfigKey = key
 	return v
 }
@@ -74,6 +79,10 @@ type Preview struct {
 	// Adoptable are the agents with roles that somebody else made and an operator
 	// can have adopted: what a request for them has to say.
 	Adoptable map[string]string // plan.AdoptionHash by agent
+
+	// Builds are those that the agents' newest sources ask for, whether or not they
+	// were made already: an operator can have them made again.
+	Builds map[string]model.BuildOrder
 }
 
 // Preview looks at the config that was uploaded under the key, or at a file as
@@ -122,17 +131,23 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	if err != nil {
 		return err
 	}
-	there, err := v.observe(ctx, want)
+	there, more, err := v.observe(ctx, want)
 	if err != nil {
 		return err
 	}
-	out.Problems = append(out.Problems, warnings...)
+	out.Problems = slices.Concat(out.Problems, warnings, more)
 	out.Desired = want
 	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(want)
 	out.Adoptable = map[string]string{}
 	for _, a := range want.Agents {
 		if asked := there.adoption(a.Name); asked.fresh && len(asked.left) == 0 {
 			out.Adoptable[a.Name] = asked.hash
+		}
+	}
+	out.Builds = map[string]model.BuildOrder{}
+	for _, i := range there.images {
+		if i.Order != nil {
+			out.Builds[i.Order.Agent] = *i.Order
 		}
 	}
 	return nil
@@ -217,25 +232,36 @@ func (v *view) foreign(ctx context.Context, want desired.State) ([]fault.Problem
 }
 
 // foreignRepositories finds repositories of other configs' agents: who may push
-// there decides what those agents run.
+// there decides what those agents run, and who may pull reads what they are
+// made of.
 func (v *view) foreignRepositories(ctx context.Context) ([]fault.Problem, error) {
 	var problems []fault.Problem
 	for _, a := range v.cfg.Agents {
-		key, named := naming.RepositoryClaimKey(a.Repository)
-		if !named || a.Deployment != agent.Container || a.Repository == naming.Repository(a.Name) {
+		if a.Deployment != agent.Container {
 			continue
 		}
-		c, err := v.readClaim(ctx, key)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue
+		named := map[string]string{} // by name: the field that names it
+		for n, image := range a.Permissions.BaseImages {
+			named[image] = fmt.Sprintf("permissions.base_images[%d]", n)
 		}
-		if err != nil {
-			return nil, err
-		}
-		if c.Config != v.key {
-			problems = append(problems, a.Problem("repository-of-other-config", "aws.ecr_repository",
-				fmt.Sprintf("repository %s is that of agent %q of %s", a.Repository, c.Agent, c.Config),
-				"leave the field empty to get a repository of this agent's own, or put both agents into one config"))
+		named[a.Repository] = "aws.ecr_repository"
+		for _, repository := range slices.Sorted(maps.Keys(named)) {
+			key, claimed := naming.RepositoryClaimKey(repository)
+			if !claimed || repository == naming.Repository(a.Name) {
+				continue
+			}
+			c, err := v.readClaim(ctx, key)
+			if errors.Is(err, fault.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if c.Config != v.key {
+				problems = append(problems, a.Problem("repository-of-other-config", named[repository],
+					fmt.Sprintf("repository %s is that of agent %q of %s", repository, c.Agent, c.Config),
+					"name a repository that is no other agent's, or put both agents into one config"))
+			}
 		}
 	}
 	return problems, nil
@@ -311,6 +337,7 @@ func (v *view) agent(name string) agent.Agent {
 type seen struct {
 	roles  []plan.Role
 	linked []plan.ServiceLinkedRole
+	images []plan.Image
 }
 
 // plan compares. The agents that are named as requested have an operator who
@@ -320,20 +347,21 @@ func (s seen) plan(requested func(agent string) bool) plan.Plan {
 	for i, r := range roles {
 		roles[i].Requested = requested(r.Desired.Agent)
 	}
-	return plan.Compute(roles, s.linked)
+	return plan.Compute(roles, s.linked, s.images...)
 }
 
 // nobody is who asks for nothing.
 func nobody(string) bool { return false }
 
-// observe reads what there is of what should be.
-func (v *view) observe(ctx context.Context, want desired.State) (seen, error) {
+// observe reads what there is of what should be. What keeps sources from being
+// built are the problems.
+func (v *view) observe(ctx context.Context, want desired.State) (seen, []fault.Problem, error) {
 	var s seen
 	if v.from.EnsureServiceLinkedRoles {
 		for _, l := range want.ServiceLinkedRoles {
 			present, err := v.from.ServiceLinkedRoles.Present(ctx, l.Name)
 			if err != nil {
-				return seen{}, err
+				return seen{}, nil, err
 			}
 			s.linked = append(s.linked, plan.ServiceLinkedRole{Name: l.Name, Service: l.Service, Present: present})
 		}
@@ -342,7 +370,7 @@ func (v *view) observe(ctx context.Context, want desired.State) (seen, error) {
 		for _, d := range a.Roles() {
 			observed, err := v.role(ctx, d.Name)
 			if err != nil {
-				return seen{}, err
+				return seen{}, nil, err
 			}
 			known, _ := v.stored.Agent(a.Name)
 			s.roles = append(s.roles, plan.Role{
@@ -351,7 +379,12 @@ func (v *view) observe(ctx context.Context, want desired.State) (seen, error) {
 			})
 		}
 	}
-	return s, v.managed(ctx, s)
+	if err := v.managed(ctx, s); err != nil {
+		return seen{}, nil, err
+	}
+	images, problems, err := v.images(ctx, want)
+	s.images = images
+	return s, problems, err
 }
 
 // managed reads what decides whether a role that somebody else made can be
@@ -363,7 +396,7 @@ func (v *view) managed(ctx context.Context, s seen) error {
 		return nil
 	}
 	documents := map[string]string{}
-	p := s.plan(nobody)
+	p := plan.Compute(s.roles, nil)
 	for i, r := range s.roles {
 		if !p.Stranger(r.Desired.Name) {
 			continue

@@ -2,9 +2,12 @@ package reconcile_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,15 +15,22 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
@@ -36,6 +46,7 @@ import (
 
 const (
 	bucket   = "bedrock-agentcore-configs-123456789012-us-east-1"
+	sources  = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
 	boundary = "arn:aws:iam::123456789012:policy/rolekeeper-boundary"
 	key      = "configs/team/agent.yaml"
 )
@@ -53,7 +64,9 @@ type world struct {
 	allowed   agent.Allowed
 	operators bool
 	hash      string
+	image     string // that builds run in
 	nonces    atomic.Int64
+	pushed    map[string]bool // ids of builds whose images are in their repositories
 
 	later func() // runs once when a function was killed
 	clock time.Time
@@ -62,8 +75,12 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	c := awsfake.New()
-	w := &world{t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1"}
+	w := &world{
+		t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1",
+		image: "aws/codebuild/amazonlinux-aarch64-standard:4.0", pushed: map[string]bool{},
+	}
 	c.AddBucket(bucket)
+	c.AddBucket(sources)
 	c.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(c.Account, c.Region)).JSON())
 	w.inboxDead = c.AddQueue("inbox-dead", time.Minute, 0, "")
 	w.workDead = c.AddQueue("work-dead.fifo", time.Minute, 0, "")
@@ -71,14 +88,21 @@ func newWorld(t testing.TB) *world {
 	w.work = c.AddQueue("work.fifo", 6*time.Minute, 10, w.workDead)
 	c.Notify(bucket, naming.ConfigPrefix, w.inbox)
 	c.Notify(bucket, naming.RequestPrefix, w.inbox)
+	c.NotifySuffix(sources, "/source.zip", w.inbox)
+	c.NotifyBuilds(w.inbox)
+	c.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: buildTime} })
 	return w
 }
+
+// buildTime is what a build takes that nothing is said of.
+const buildTime = 2 * time.Minute
 
 // clone gives a world of its own that is as this one is now.
 func (w *world) clone() *world {
 	out := &world{
 		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
 		profile: w.profile, existing: w.existing, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
+		image: w.image, pushed: maps.Clone(w.pushed),
 	}
 	out.nonces.Store(w.nonces.Load())
 	return out
@@ -97,7 +121,7 @@ func (w *world) settings() reconcile.Settings {
 	return reconcile.Settings{
 		Env: desired.Env{
 			Place: w.place(), Profile: w.profile, PermissionsBoundary: boundary,
-			SourceBucket: naming.SourceBucket(w.cloud.Account, w.cloud.Region),
+			SourceBucket: sources, BuildImage: w.image, LogRetentionDays: 30,
 		},
 		Allowed: w.allowed, Existing: w.existing, EnsureServiceLinkedRoles: true,
 	}
@@ -114,6 +138,10 @@ func (w *world) reconciler() *reconcile.Reconciler {
 		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
 		Roles:              iamrole.New(roles),
 		ServiceLinkedRoles: slrole.New(roles),
+		Sources:            sourcebucket.New(c.S3("reconcile"), sources, c.Account),
+		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
+		Projects:           buildproject.New(c.CodeBuild("reconcile")),
+		LogGroups:          loggroup.New(c.Logs("reconcile")),
 		Inbox:              workqueue.New(c.SQS("reconcile"), w.inbox),
 		Bus:                bus.New(c.EventBridge("reconcile")),
 		Now:                c.Now,
@@ -129,6 +157,9 @@ func (w *world) viewer() reconcile.Viewer {
 	return reconcile.Viewer{
 		Settings: w.settings(), Objects: configstore.NewReader(w.cloud.S3("operator"), bucket, w.cloud.Account),
 		Roles: iamrole.NewReader(roles), ServiceLinkedRoles: slrole.New(roles),
+		Sources:      sourcebucket.New(w.cloud.S3("operator"), sources, w.cloud.Account),
+		Repositories: imagerepository.NewReader(w.cloud.ECR("operator"), w.cloud.Account),
+		Projects:     buildproject.NewReader(w.cloud.CodeBuild("operator")),
 	}
 }
 
@@ -149,7 +180,7 @@ func (w *world) reconcileBatch() sqsbatch.Batch {
 func (w *world) intakeBatch() sqsbatch.Batch {
 	q := w.cloud.SQS("intake")
 	p := intake.Intake{
-		Here:    event.Here{Account: w.cloud.Account, Region: w.cloud.Region, ConfigBucket: bucket},
+		Here:    event.Here{Account: w.cloud.Account, Region: w.cloud.Region, ConfigBucket: bucket, SourceBucket: sources},
 		Objects: configstore.NewReader(w.cloud.S3("intake"), bucket, w.cloud.Account),
 		Work:    workqueue.New(q, w.work),
 	}
@@ -168,10 +199,14 @@ func (w *world) run(bound time.Duration) bool {
 	w.t.Helper()
 	end := w.cloud.Now().Add(bound)
 	for range 10_000 {
+		w.pushImages()
 		if w.poll(w.inbox, 10, w.intakeBatch()) || w.poll(w.work, 1, w.reconcileBatch()) {
 			continue
 		}
 		at, any := w.cloud.NextVisible(w.inbox, w.work)
+		if ends, building := w.cloud.NextBuild(); building && (!any || ends.Before(at)) {
+			at, any = ends, true
+		}
 		if !any {
 			return true
 		}
@@ -183,6 +218,52 @@ func (w *world) run(bound time.Duration) bool {
 	}
 	w.t.Fatal("the queues do not come to rest")
 	return false
+}
+
+// repository has an administrator make a repository whose tags cannot be moved.
+func (w *world) repository(name string) {
+	w.t.Helper()
+	if _, err := w.cloud.ECR("admin").CreateRepository(context.Background(), &ecr.CreateRepositoryInput{
+		RepositoryName: &name, ImageTagMutability: ecrtypes.ImageTagMutabilityImmutable,
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pushImages does what builds do that have succeeded.
+func (w *world) pushImages() {
+	w.t.Helper()
+	for _, b := range w.cloud.Builds() {
+		if b.BuildStatus != types.StatusTypeSucceeded || w.pushed[*b.Id] {
+			continue
+		}
+		w.pushed[*b.Id] = true
+		env := environment(b)
+		_, repository, _ := strings.Cut(env["REPOSITORY_URI"], "/")
+		tags := []string{env["IMAGE_TAG"]}
+		if env["IMAGE_LATEST"] == "true" {
+			tags = append(tags, "latest")
+		}
+		for _, tag := range tags {
+			if err := w.cloud.PushImage(repository, tag, digest(*b.Id)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// digest gives the digest of the image that a build makes.
+func digest(build string) string {
+	sum := sha256.Sum256([]byte(build))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func environment(b types.Build) map[string]string {
+	env := map[string]string{}
+	for _, v := range b.Environment.EnvironmentVariables {
+		env[*v.Name] = *v.Value
+	}
+	return env
 }
 
 // settle runs until nothing is left to do, which must be within an hour.
@@ -223,13 +304,25 @@ func (w *world) poll(url string, most int, b sqsbatch.Batch) (polled bool) {
 
 func (w *world) upload(key, body string) (version string) {
 	w.t.Helper()
-	out, err := w.cloud.S3("developer").PutObject(context.Background(), &s3.PutObjectInput{
-		Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body),
-	})
+	return w.putInto(bucket, key, body)
+}
+
+// zip is what a source begins with.
+const zip = "PK\x03\x04 and the rest"
+
+// source uploads the source of an agent.
+func (w *world) source(agent, body string) (version string) {
+	w.t.Helper()
+	return w.putInto(sources, naming.SourceKey("", agent), body)
+}
+
+func (w *world) putInto(bucket, key, body string) (version string) {
+	w.t.Helper()
+	out, err := w.cloud.S3("developer").PutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(body)})
 	if err != nil {
 		w.t.Fatalf("upload %s: %v", key, err)
 	}
-	return *out.VersionId
+	return aws.ToString(out.VersionId)
 }
 
 func (w *world) remove(key string) {
@@ -307,17 +400,17 @@ func (a *administrator) deletePolicy(role, name string) {
 	a.must(a.DeleteRolePolicy(context.Background(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &name}))
 }
 
-// made counts the calls of the functions by service and, for IAM, by reading or writing.
+// made counts the calls of the functions by service and, for IAM and CodeBuild, by reading or writing.
 func (w *world) made() map[string]int {
 	n := map[string]int{}
 	for _, c := range w.functionCalls() {
 		switch {
-		case c.Service != "iam":
+		case c.Service != "iam" && c.Service != "codebuild":
 			n[c.Service]++
-		case strings.HasPrefix(c.Operation, "Get"), strings.HasPrefix(c.Operation, "List"):
-			n["iam read"]++
+		case reads(c):
+			n[c.Service+" read"]++
 		default:
-			n["iam write"]++
+			n[c.Service+" write"]++
 		}
 	}
 	return n
@@ -329,13 +422,16 @@ func (w *world) functionCalls() []awsfake.Call {
 	})
 }
 
-// writes gives the writes of the functions under the prefixes of the bucket given, and to IAM.
+func reads(c awsfake.Call) bool {
+	return slices.ContainsFunc([]string{"Get", "List", "BatchGet", "Describe", "Head"}, func(p string) bool { return strings.HasPrefix(c.Operation, p) })
+}
+
+// writes gives the writes of the functions under the prefixes of the bucket given, and to what is made for agents.
 func (w *world) writes(prefixes ...string) []string {
 	var all []string
 	for _, c := range w.functionCalls() {
-		read := strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List")
 		ofBucket := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(c.Resource, bucket+"/"+p) })
-		if !read && (c.Service == "iam" || c.Service == "s3" && ofBucket) {
+		if !reads(c) && (slices.Contains([]string{"iam", "ecr", "codebuild", "logs"}, c.Service) || c.Service == "s3" && ofBucket) {
 			all = append(all, c.String())
 		}
 	}
@@ -400,7 +496,7 @@ func agentsNamed(names ...string) string {
 func runtimeRole(name string) string { return naming.RuntimeRole("us-east-1", name) }
 func buildRole(name string) string   { return naming.BuildRole("us-east-1", name) }
 
-func tag(k, v string) types.Tag { return types.Tag{Key: &k, Value: &v} }
+func tag(k, v string) iamtypes.Tag { return iamtypes.Tag{Key: &k, Value: &v} }
 
 func wakeBody(t testing.TB, key string) string {
 	t.Helper()

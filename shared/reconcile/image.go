@@ -1,0 +1,235 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/status"
+)
+
+// images reads what the images of the config's container agents are made with.
+// What keeps a source from being built is a problem of its agent.
+func (v *view) images(ctx context.Context, want desired.State) ([]plan.Image, []fault.Problem, error) {
+	projects, err := v.projects(ctx, want)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []plan.Image
+	var problems []fault.Problem
+	for _, a := range want.Agents {
+		if a.Repository == nil {
+			continue
+		}
+		known, _ := v.stored.Agent(a.Name)
+		i := plan.Image{
+			Repository: *a.Repository, Project: a.Project,
+			Claim: v.claims[naming.ProjectClaimKey(a.Name)].Claim, Applied: known.Applied,
+		}
+		if i.ObservedRepository, err = v.repository(ctx, i.Repository); err != nil {
+			return nil, nil, err
+		}
+		if i.Project != nil {
+			i.BuildRole = naming.RoleOf(i.Project.ServiceRole)
+			if o, there := projects[i.Project.Name]; there {
+				i.ObservedProject = &o
+			}
+			more, err := v.order(ctx, &i, known.Build)
+			if err != nil {
+				return nil, nil, err
+			}
+			problems = append(problems, more...)
+		}
+		all = append(all, i)
+	}
+	more, err := v.builds(ctx, all)
+	return all, append(problems, more...), err
+}
+
+func (v *view) projects(ctx context.Context, want desired.State) (map[string]model.ObservedProject, error) {
+	var names []string
+	for _, a := range want.Agents {
+		if a.Project != nil {
+			names = append(names, a.Project.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil //nolint:nilnil // there is nothing to read
+	}
+	return v.from.Projects.Read(ctx, names)
+}
+
+func (v *view) repository(ctx context.Context, d model.Repository) (*model.ObservedRepository, error) {
+	read := v.from.Repositories.Read
+	if d.Named {
+		read = v.from.Repositories.Head
+	}
+	o, err := read(ctx, d.Name)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, nil //nolint:nilnil // as for roles
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &o, nil
+}
+
+// order finds the build that the newest source asks for.
+func (v *view) order(ctx context.Context, i *plan.Image, built *status.Build) ([]fault.Problem, error) {
+	var version string
+	if built != nil {
+		version = built.SourceVersion
+	}
+	bucket, key, _ := strings.Cut(i.Project.Source, "/")
+	s, err := v.from.Sources.Source(ctx, key, version)
+	if errors.Is(err, fault.ErrNotFound) {
+		v.sourceless[i.Project.Agent] = true
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	warn := func(code, message, fix string) []fault.Problem {
+		p := v.agent(i.Project.Agent).Problem(code, "", message, fix)
+		p.Severity = fault.SeverityWarning
+		return []fault.Problem{p}
+	}
+	switch {
+	case s.Version == "":
+		return warn("source-bucket-unversioned", fmt.Sprintf("bucket %s keeps no versions, so that a build could get another source than the one that was uploaded; nothing is built", bucket),
+			"tell the platform team to turn versioning on and upload the source again; `rolekeeper preflight` prints the command"), nil
+	case s.Size == 0:
+		return warn("source-empty", fmt.Sprintf("s3://%s is empty; nothing is built", i.Project.Source), "upload a zip with the agent's source and a Dockerfile"), nil
+	case !s.Zip:
+		return warn("source-not-zip", fmt.Sprintf("s3://%s is not a zip with files in it; nothing is built", i.Project.Source), "upload a zip with the agent's source and a Dockerfile"), nil
+	}
+	latest := !i.Repository.Named // ours are made so
+	if o := i.ObservedRepository; o != nil {
+		latest = o.LatestMutable
+	}
+	order := i.Project.Order(s.Version, latest)
+	i.Order = &order
+	return nil, nil
+}
+
+// builds reads what decides whether a build is to be started. A build that the
+// status knows to have ended stays as it was; before another is started, the
+// project's builds are looked through for one that the status lost.
+func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem, error) {
+	var running []string
+	for i := range images {
+		b := v.lastBuild(images[i])
+		if b == nil || b.ID == "" {
+			continue
+		}
+		if !b.State.Ended() {
+			running = append(running, b.ID)
+		}
+		images[i].Builds = []model.Build{{
+			ID: b.ID, Project: images[i].Project.Name, Identity: b.Identity, SourceVersion: b.SourceVersion,
+			State: b.State, Message: b.Message, LogURL: b.LogURL,
+		}}
+	}
+	if len(running) > 0 {
+		fresh, err := v.from.Projects.Refresh(ctx, running)
+		if err != nil {
+			return nil, err
+		}
+		for i := range images {
+			v.refresh(&images[i], fresh)
+		}
+	}
+	var problems []fault.Problem
+	for i := range images {
+		if images[i].Order == nil || slices.ContainsFunc(images[i].Builds, images[i].Order.Made) {
+			continue
+		}
+		if err := v.listBuilds(ctx, &images[i]); err != nil {
+			return nil, err
+		}
+		more, err := v.silent(ctx, &images[i])
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, more...)
+	}
+	return problems, nil
+}
+
+// lastBuild gives the build that the status has of the image's project.
+func (v *view) lastBuild(i plan.Image) *status.Build {
+	known, _ := v.stored.Agent(i.Repository.Agent)
+	if i.Project == nil || known.Build == nil {
+		return nil
+	}
+	return known.Build
+}
+
+// refresh puts what a build was just read to be in the place of what was known.
+// One that CodeBuild does not know any more has taken its result with it. What
+// came of one that has ended is told before the next is started.
+func (v *view) refresh(i *plan.Image, fresh []model.Build) {
+	if len(i.Builds) == 0 || i.Builds[0].State.Ended() {
+		return
+	}
+	at := slices.IndexFunc(fresh, func(b model.Build) bool { return b.ID == i.Builds[0].ID })
+	if at < 0 {
+		i.Builds = nil
+		return
+	}
+	i.Builds[0] = fresh[at]
+	if i.Order != nil && fresh[at].State.Ended() && !i.Order.Made(fresh[at]) {
+		i.Order, v.next[i.Project.Agent] = nil, true
+	}
+}
+
+// listBuilds reads the newest builds of the image's project, which has none
+// before it is made.
+func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
+	if i.ObservedProject == nil {
+		return nil
+	}
+	all, err := v.from.Projects.Builds(ctx, i.Project.Name)
+	if err != nil {
+		return err
+	}
+	for _, b := range i.Builds { // a list may lag behind
+		if !slices.ContainsFunc(all, func(l model.Build) bool { return l.ID == b.ID }) {
+			all = append([]model.Build{b}, all...)
+		}
+	}
+	i.Builds = all
+	return nil
+}
+
+// silent keeps a build from being started whose successors nobody would start:
+// those of a bucket that does not tell of new sources.
+func (v *view) silent(ctx context.Context, i *plan.Image) ([]fault.Problem, error) {
+	if slices.ContainsFunc(i.Builds, i.Order.Made) {
+		return nil, nil
+	}
+	if v.notifies == nil {
+		notifies, err := v.from.Sources.Notifies(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v.notifies = &notifies
+	}
+	if *v.notifies {
+		return nil, nil
+	}
+	i.Order = nil
+	bucket, _, _ := strings.Cut(i.Project.Source, "/")
+	p := v.agent(i.Project.Agent).Problem("source-bucket-silent", "",
+		fmt.Sprintf("bucket %s sends no events to EventBridge, so that new sources would not be noticed; nothing is built", bucket),
+		"tell the platform team to turn the events on; `rolekeeper preflight` prints the command")
+	p.Severity = fault.SeverityWarning
+	return []fault.Problem{p}, nil
+}
