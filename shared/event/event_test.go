@@ -201,6 +201,7 @@ func TestOtherBuildEventsAreRefused(t *testing.T) {
 		"a project that is only named so":     {project, "bedrock-agentcore-my_agent", fault.Ignored},
 		"a project that no name leads to":     {project, "bedrock-agentcore-My--Agent-builder", fault.Ignored},
 		"no project":                          {`"project-name": "` + project, `"project-name": "`, fault.Poison},
+		"no project anywhere":                 {project, "", fault.Poison},
 		"a build of another project":          {`"project-name": "` + project, `"project-name": "bedrock-agentcore-other-builder`, fault.Poison},
 		"a build id that is no ARN":           {`"build-id": "arn:aws:codebuild:us-east-1:123456789012:build/`, `"build-id": "`, fault.Poison},
 		"a build of another account":          {`"build-id": "arn:aws:codebuild:us-east-1:123456789012`, `"build-id": "arn:aws:codebuild:us-east-1:999999999999`, fault.Poison},

@@ -50,9 +50,9 @@ func LossNotes(f plan.Refusal, of int) []string {
 	return notes
 }
 
-// Clip gives the text, cut when it is long: a status that quotes what others
-// wrote must stay one that can be read.
-func Clip(text string) string { return clip(text, maxText) }
+// Clip gives a text that others wrote as a status quotes it: cut when it is
+// long, and without what changes in it from time to time.
+func Clip(text string) string { return clip(volatile().ReplaceAllString(text, ""), maxText) }
 
 func clip(text string, most int) string {
 	if r := []rune(text); len(r) > most {
@@ -64,15 +64,21 @@ func clip(text string, most int) string {
 // Words gives the summary of a status, one sentence, and what to do next.
 func Words(s status.Status) (summary string, next []string) {
 	switch s.Outcome {
-	case status.Ready:
-		return ready(s), deploy(s)
+	case status.Ready, status.Building:
+		return standing(s), steps(s)
 	case status.Rejected:
 		return rejected(s), []string{"fix the problems and upload the config again"}
 	case status.Orphaned:
-		return orphaned(s)
+		if s.Config.VersionID == "" {
+			return gone(s)
+		}
+		return standing(s), steps(s)
 	case status.Blocked:
-		return blocked(s), append(fixes(s), deploy(s)...)
+		return blocked(s), append(fixes(s), steps(s)...)
 	case status.Waiting:
+		if waitsForRoom(s) {
+			return standing(s), steps(s)
+		}
 		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
 			[]string{"nothing: this is repeated by itself"}
 	case status.Failed:
@@ -82,9 +88,23 @@ func Words(s status.Status) (summary string, next []string) {
 	return fmt.Sprintf("The config is %s.", s.Outcome), nil
 }
 
-func ready(s status.Status) string {
-	return fmt.Sprintf("The roles of %s are ready%s.", agents(s.Agents), warnings(s))
+// standing says where the agents of a config stand, first what is under way.
+func standing(s status.Status) string {
+	removed, here := split(s)
+	clauses := underway(here, s.WakeAt)
+	switch {
+	case len(here) == 0:
+	case len(here) == 1 && len(clauses) > 0:
+		clauses = append(clauses, "its roles are ready"+warnings(s))
+	default:
+		clauses = append(clauses, fmt.Sprintf("the roles of %s are ready%s", agents(here), warnings(s)))
+	}
+	clauses = append(clauses, built(here, len(here) == 1)...)
+	return sentence(append(clauses, left(removed)...))
 }
+
+// sentence makes one sentence of clauses.
+func sentence(clauses []string) string { return capital(strings.Join(clauses, "; ")) + "." }
 
 // warnings counts the problems of a config that was accepted.
 func warnings(s status.Status) string {
@@ -108,76 +128,101 @@ func rejected(s status.Status) string {
 	return text + "."
 }
 
-func orphaned(s status.Status) (string, []string) {
-	if s.Config.VersionID == "" {
-		if len(s.Agents) == 0 {
-			return "The config is gone; it had no roles and nothing is left.", nil
-		}
-		return fmt.Sprintf("The config is gone; the roles of %s are kept, nothing was deleted.", agents(s.Agents)),
-			[]string{"upload the config again to have its roles kept up"}
+// gone tells of a config that is not there any more.
+func gone(s status.Status) (string, []string) {
+	if len(s.Agents) == 0 {
+		return "The config is gone; it had no roles and nothing is left.", nil
 	}
-	gone, here := split(s)
-	if len(here) == 0 {
-		return capital(removed(gone)) + ".", nil
-	}
-	return fmt.Sprintf("The roles of %s are ready%s; %s.", agents(here), warnings(s), removed(gone)), deploy(s)
+	return fmt.Sprintf("The config is gone; the roles of %s are kept, nothing was deleted.", agents(s.Agents)),
+		[]string{"upload the config again to have its roles kept up"}
 }
 
-// removed says what became of agents that their config no longer has.
-func removed(gone []status.Agent) string {
-	kept := "its roles are kept"
-	if len(gone) > 1 {
-		kept = "their roles are kept"
+// left says what became of agents that their config no longer has.
+func left(removed []status.Agent) []string {
+	if len(removed) == 0 {
+		return nil
 	}
-	return fmt.Sprintf("%s no longer in the config: %s, nothing was deleted", is(gone), kept)
+	whose := "their"
+	if len(removed) == 1 {
+		whose = "its"
+	}
+	return []string{fmt.Sprintf("%s %s no longer in the config: %s roles are kept, nothing was deleted", agents(removed), be(removed), whose)}
 }
 
 // split gives the agents that their config no longer has, and the others.
-func split(s status.Status) (gone, here []status.Agent) {
+func split(s status.Status) (removed, here []status.Agent) {
 	for _, a := range s.Agents {
 		if slices.Contains(a.Notes, RemovedAgentNote) {
-			gone = append(gone, a)
+			removed = append(removed, a)
 		} else {
 			here = append(here, a)
 		}
 	}
-	return gone, here
+	return removed, here
 }
 
 func blocked(s status.Status) string {
-	n := 0
-	for _, a := range s.Agents {
-		n += len(a.BlockedBy)
+	removed, here := split(s)
+	var clauses []string
+	if taken := things(s, func(b status.Blocker) bool { return b.Kind != string(plan.RepositoryMissing) }); taken != "" {
+		clauses = append(clauses, taken+" of this config cannot be kept up, because of what somebody else made")
 	}
-	text := fmt.Sprintf("%s of this config cannot be kept up, because of what somebody else made; the rest is as the config asks", capital(count(n, "role")))
-	if gone, _ := split(s); len(gone) > 0 {
-		text += "; " + removed(gone)
+	if missing := things(s, func(b status.Blocker) bool { return b.Kind == string(plan.RepositoryMissing) }); missing != "" {
+		clauses = append(clauses, missing+" that the config names cannot be used, because there is none of the name")
 	}
-	return text + "."
+	clauses = append(clauses, "the rest is as the config asks")
+	clauses = append(append(clauses, underway(here, s.WakeAt)...), built(here, false)...)
+	return sentence(append(clauses, left(removed)...))
 }
 
-func fixes(s status.Status) []string {
+// things counts what is blocked, by what it is: role, repository or project,
+// with which the kinds of blockers begin.
+func things(s status.Status, which func(status.Blocker) bool) string {
+	n := map[string]int{}
+	for _, b := range blockers(s) {
+		if which(b) {
+			noun, _, _ := strings.Cut(b.Kind, "-")
+			n[noun]++
+		}
+	}
 	var all []string
+	for _, noun := range []string{"role", "repository", "project"} {
+		if n[noun] > 0 {
+			all = append(all, count(n[noun], noun))
+		}
+	}
+	return strings.Join(all, " and ")
+}
+
+// blockers gives what is in the way of a config's agents, once for all of them.
+func blockers(s status.Status) []status.Blocker {
+	var all []status.Blocker
 	for _, a := range s.Agents {
 		for _, b := range a.BlockedBy {
-			all = append(all, fmt.Sprintf("%s: %s", b.ARN, b.Fix))
+			if !slices.Contains(all, b) {
+				all = append(all, b)
+			}
 		}
 	}
 	return all
 }
 
-// deploy says which roles to deploy each agent with.
-func deploy(s status.Status) []string {
+func fixes(s status.Status) []string {
 	var all []string
-	for _, a := range s.Agents {
-		if slices.Contains(a.Notes, RemovedAgentNote) {
-			continue
-		}
+	for _, b := range blockers(s) {
+		all = append(all, fmt.Sprintf("%s: %s", b.ARN, b.Fix))
+	}
+	return all
+}
+
+// steps says what to do now for each agent: first for its image, then to deploy it.
+func steps(s status.Status) []string {
+	_, here := split(s)
+	var all []string
+	for _, a := range here {
+		all = append(all, imageSteps(s, a)...)
 		if a.RuntimeRoleARN != "" {
-			all = append(all, fmt.Sprintf("deploy %s with aws.execution_role %s", a.Name, a.RuntimeRoleARN))
-		}
-		if a.BuildRoleARN != "" {
-			all = append(all, fmt.Sprintf("build the image of %s with codebuild.execution_role %s; no build is started for you", a.Name, a.BuildRoleARN))
+			all = append(all, deployStep(a))
 		}
 	}
 	return all
@@ -190,16 +235,19 @@ func agents(all []status.Agent) string {
 	return count(len(all), "agent")
 }
 
-func is(all []status.Agent) string {
+func be(all []status.Agent) string {
 	if len(all) == 1 {
-		return agents(all) + " is"
+		return "is"
 	}
-	return agents(all) + " are"
+	return "are"
 }
 
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		noun = stem + "ie"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
@@ -238,7 +286,7 @@ func Events(before, now status.Status) []event.Outgoing {
 	switch now.Outcome {
 	case status.Rejected:
 		return refused(before, now)
-	case status.Ready, status.Orphaned, status.Blocked:
+	case status.Ready, status.Building, status.Waiting, status.Orphaned, status.Blocked:
 	default:
 		return nil
 	}
@@ -249,13 +297,16 @@ func Events(before, now status.Status) []event.Outgoing {
 	for _, a := range now.Agents {
 		if newlyReady(before, now, a) {
 			events = append(events, event.RolesReady{
-				Transition:     transition(before, now, a.Name, "ready", a.Applied),
+				Transition:     transition(before, now, a.Name, "ready", roleDigests(a)),
 				RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
 			})
 		}
 	}
 	for _, a := range now.Agents {
 		events = append(events, drift(before, now, a)...)
+	}
+	for _, a := range now.Agents {
+		events = append(events, build(before, now, a)...)
 	}
 	return events
 }
@@ -286,7 +337,46 @@ func newlyReady(before, now status.Status, a status.Agent) bool {
 		return false
 	}
 	was, _ := before.Agent(a.Name)
-	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(was.Applied, a.Applied) || len(was.BlockedBy) > 0
+	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(roleDigests(was), roleDigests(a)) || len(was.BlockedBy) > 0
+}
+
+// roleDigests gives what was last applied to the agent's roles.
+func roleDigests(a status.Agent) map[string]string {
+	roles := maps.Clone(a.Applied)
+	maps.DeleteFunc(roles, func(element, _ string) bool {
+		kind := plan.KindOf(element)
+		return kind != model.RuntimeRole && kind != model.BuildRole
+	})
+	return roles
+}
+
+// build tells of a build that was started since the answer before, of one that
+// has ended, or of both. Each happens once, whatever becomes of the answer: the
+// id is made of nothing else.
+func build(before, now status.Status, a status.Agent) []event.Outgoing {
+	was, _ := before.Agent(a.Name)
+	b := a.Build
+	if b == nil || b.ID == "" {
+		return nil
+	}
+	to := func(what string) event.Transition {
+		return event.NewTransition(now.Config.Key, now.Config.VersionID, a.Name, "build "+b.ID+" "+what)
+	}
+	known := was.Build != nil && was.Build.ID == b.ID
+	var events []event.Outgoing
+	if !known {
+		events = append(events, event.BuildStarted{Transition: to("started"), Build: b.ID, SourceVersion: b.SourceVersion})
+	}
+	switch {
+	case !b.State.Ended() || known && was.Build.State == b.State:
+	case b.State == model.BuildSucceeded:
+		events = append(events, event.BuildSucceeded{Transition: to("succeeded"), Build: b.ID, SourceVersion: b.SourceVersion, Image: b.Image})
+	default:
+		events = append(events, event.BuildFailed{
+			Transition: to(string(b.State)), Build: b.ID, SourceVersion: b.SourceVersion, State: b.State, Message: b.Message, LogURL: b.LogURL,
+		})
+	}
+	return events
 }
 
 // drift tells of elements that were put back, and of those that were newly
@@ -316,9 +406,14 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 }
 
 func finding(a status.Agent, d status.Drift) event.DriftFinding {
-	arn := a.RuntimeRoleARN
-	if plan.KindOf(d.Element) == model.BuildRole {
-		arn = a.BuildRoleARN
+	name := naming.RoleOf(a.RuntimeRoleARN)
+	switch kind := plan.KindOf(d.Element); kind {
+	case model.BuildRole:
+		name = naming.RoleOf(a.BuildRoleARN)
+	case model.RoleKind(model.ProjectPart):
+		name = a.Project
+	case model.RoleKind(model.RepositoryPart):
+		name = a.Repository
 	}
-	return event.DriftFinding{Role: naming.RoleOf(arn), Element: d.Element, Kind: d.Kind}
+	return event.DriftFinding{Role: name, Element: d.Element, Kind: d.Kind}
 }

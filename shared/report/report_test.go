@@ -3,6 +3,7 @@ package report_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -54,8 +55,17 @@ func problem(code string, severity fault.Severity) fault.Problem {
 // statuses gives one or more statuses of every outcome.
 func statuses() map[string]status.Status {
 	removed := func(a *status.Agent) { a.Notes = []string{report.RemovedAgentNote} }
-	blocked := func(a *status.Agent) {
-		a.BlockedBy = []status.Blocker{{ARN: runtimeARN, Kind: "role-not-ours", Fix: "delete the role"}}
+	by := func(arn, kind, fix string) status.Blocker { return status.Blocker{ARN: arn, Kind: kind, Fix: fix} }
+	theirs, squatted := by(runtimeARN, "role-not-ours", "delete the role"), by(buildARN, "role-hostile", "delete it at once")
+	repository, project := by("arn:repository", "repository-not-ours", "name it"), by("arn:project", "project-not-ours", "delete the project")
+	missing := by("arn:missing", "repository-missing", "create it")
+	blocked := func(agents ...[]status.Blocker) func(*status.Status) {
+		return func(s *status.Status) {
+			s.Agents = nil
+			for i, by := range agents {
+				s.Agents = append(s.Agents, agent([]string{"one", "two"}[i], func(a *status.Agent) { a.BlockedBy = by }))
+			}
+		}
 	}
 	outcome := func(o status.Outcome, change func(*status.Status)) status.Status {
 		return answer(func(s *status.Status) {
@@ -82,10 +92,15 @@ func statuses() map[string]status.Status {
 		"orphaned, config gone, no roles":  outcome(status.Orphaned, func(s *status.Status) { s.Config.VersionID, s.Agents = "", nil }),
 		"orphaned, one agent removed":      outcome(status.Orphaned, func(s *status.Status) { s.Agents = append(s.Agents, agent("two", removed)) }),
 		"orphaned, several agents removed": outcome(status.Orphaned, func(s *status.Status) { s.Agents = append(s.Agents, agent("two", removed), agent("three", removed)) }),
-		"blocked":                          outcome(status.Blocked, func(s *status.Status) { s.Agents = []status.Agent{agent("one", blocked)} }),
-		"blocked, several roles":           outcome(status.Blocked, func(s *status.Status) { s.Agents = []status.Agent{agent("one", blocked), agent("two", blocked)} }),
+		"blocked":                          outcome(status.Blocked, blocked([]status.Blocker{theirs})),
+		"blocked, several roles":           outcome(status.Blocked, blocked([]status.Blocker{theirs}, []status.Blocker{squatted})),
+		"blocked, everything":              outcome(status.Blocked, blocked([]status.Blocker{theirs, squatted, project}, []status.Blocker{repository, project})),
+		"blocked, a repository is missing": outcome(status.Blocked, blocked([]status.Blocker{missing}, []status.Blocker{missing})),
+		"blocked, two repositories":        outcome(status.Blocked, blocked([]status.Blocker{repository}, []status.Blocker{by("arn:other", "repository-not-ours", "name it")})),
+		"orphaned, every agent removed":    outcome(status.Orphaned, func(s *status.Status) { s.Agents = []status.Agent{agent("one", removed)} }),
+		"blocked, and one is missing":      outcome(status.Blocked, blocked([]status.Blocker{repository}, []status.Blocker{missing})),
 	}
-	for _, o := range []status.Outcome{status.Waiting, status.Building, status.Retiring, status.Retired, status.Failed} {
+	for _, o := range []status.Outcome{status.Waiting, status.Retiring, status.Retired, status.Failed} {
 		all[string(o)] = outcome(o, nil)
 	}
 	return all
@@ -118,7 +133,7 @@ func TestWordsSayWhatStaysAndWhatToDo(t *testing.T) {
 		lacks []string
 		next  []string // each must be in one line
 	}{
-		"ready":                            {[]string{"agent one"}, []string{"warning"}, []string{runtimeARN, buildARN}},
+		"ready":                            {[]string{"agent one"}, []string{"warning"}, []string{"deploy one with aws.execution_role " + runtimeARN}},
 		"ready, two agents, a warning":     {[]string{"2 agents", "1 warning"}, []string{"warnings"}, []string{"deploy one", "deploy two"}},
 		"rejected, first":                  {[]string{"1 problem", "refused"}, []string{"problems", "last good version"}, []string{"upload the config again"}},
 		"rejected, later":                  {[]string{"2 problems", "last good version"}, nil, []string{"upload the config again"}},
@@ -127,7 +142,13 @@ func TestWordsSayWhatStaysAndWhatToDo(t *testing.T) {
 		"orphaned, one agent removed":      {[]string{"agent two is", "nothing was deleted"}, nil, []string{"deploy one"}},
 		"orphaned, several agents removed": {[]string{"2 agents are", "their roles are kept"}, nil, []string{"deploy one"}},
 		"blocked":                          {[]string{"1 role"}, []string{"roles"}, []string{"delete the role", runtimeARN}},
-		"blocked, several roles":           {[]string{"2 roles"}, nil, []string{"delete the role"}},
+		"blocked, several roles":           {[]string{"2 roles of this config"}, nil, []string{"delete the role", "delete it at once"}},
+		"blocked, everything": {[]string{"2 roles and 1 repository and 1 project of this config", "somebody else made"}, []string{"2 projects", "there is none"},
+			[]string{"delete the role", "delete it at once", "arn:repository: name it", "arn:project: delete the project"}},
+		"blocked, a repository is missing": {[]string{"1 repository that the config names", "there is none"}, []string{"somebody else"}, []string{"arn:missing: create it"}},
+		"blocked, two repositories":        {[]string{"2 repositories of this config"}, nil, nil},
+		"orphaned, every agent removed":    {[]string{"Agent one is no longer in the config"}, []string{"ready"}, nil},
+		"blocked, and one is missing":      {[]string{"1 repository of this config cannot be kept up", "1 repository that the config names"}, nil, []string{"create it", "name it"}},
 		"waiting":                          {[]string{"2026-11-22T13:00:00Z"}, nil, []string{"by itself"}},
 		"failed":                           {[]string{"nothing was deleted"}, nil, []string{"dead letters"}},
 	} {
@@ -172,6 +193,12 @@ func told(events []event.Outgoing) []string {
 			line += fmt.Sprint(" ", e.Findings)
 		case event.DriftRepaired:
 			line += fmt.Sprint(" ", e.Findings)
+		case event.BuildStarted:
+			line += fmt.Sprintf(" %s of %s", e.Build, e.SourceVersion)
+		case event.BuildSucceeded:
+			line += fmt.Sprintf(" %s of %s: %s", e.Build, e.SourceVersion, e.Image)
+		case event.BuildFailed:
+			line += fmt.Sprintf(" %s of %s %s: %s %s", e.Build, e.SourceVersion, e.State, e.Message, e.LogURL)
 		}
 		all = append(all, line)
 	}
@@ -187,6 +214,12 @@ func transition(e event.Outgoing) event.Transition {
 	case event.DriftDetected:
 		return e.Transition
 	case event.DriftRepaired:
+		return e.Transition
+	case event.BuildStarted:
+		return e.Transition
+	case event.BuildSucceeded:
+		return e.Transition
+	case event.BuildFailed:
 		return e.Transition
 	}
 	return event.Transition{}
@@ -218,6 +251,20 @@ func TestEventsTellWhatIsNew(t *testing.T) {
 	second := answer(func(s *status.Status) { s.Config.VersionID, s.Config.AppliedVersionID = "v2", "v2" })
 	gone := answer(func(s *status.Status) { s.Outcome, s.Config.VersionID = status.Orphaned, "" })
 	waiting := answer(func(s *status.Status) { s.Outcome = status.Waiting })
+	building := answer(func(s *status.Status) { s.Outcome = status.Building })
+	parts := func(applied map[string]string) func(*status.Agent) {
+		return func(a *status.Agent) {
+			a.Repository, a.Project = "repository-of-one", "project-of-one"
+			a.Applied = map[string]string{"runtime/trust": "t1", "build/trust": "t1"}
+			maps.Copy(a.Applied, applied)
+		}
+	}
+	changed := func(element, kind string) status.Status {
+		return with(func(a *status.Agent) {
+			parts(nil)(a)
+			a.Drift = []status.Drift{{Element: element, Kind: kind, At: noon}}
+		})
+	}
 	failed := answer(func(s *status.Status) { s.Outcome = status.Failed })
 	for name, c := range map[string]struct {
 		before, now status.Status
@@ -232,12 +279,23 @@ func TestEventsTellWhatIsNew(t *testing.T) {
 			s.Outcome = status.Orphaned
 			s.Agents[0].Notes = []string{report.RemovedAgentNote}
 		}), nil},
-		"an agent that is held":                 {never, with(func(a *status.Agent) { a.Phase = status.PhaseHeld }), nil},
-		"a config that is gone":                 {answer(nil), gone, nil},
-		"a role of somebody else":               {answer(nil), blocked, nil},
-		"a role that is ours again":             {blocked, answer(nil), []string{"Agent Roles Ready one"}},
-		"a config that waits":                   {never, waiting, nil},
-		"a config that waited":                  {waiting, answer(nil), nil},
+		"an agent that is held":              {never, with(func(a *status.Agent) { a.Phase = status.PhaseHeld }), nil},
+		"a config that is gone":              {answer(nil), gone, nil},
+		"a role of somebody else":            {answer(nil), blocked, nil},
+		"a role that is ours again":          {blocked, answer(nil), []string{"Agent Roles Ready one"}},
+		"a config that waits as it was":      {answer(nil), waiting, nil},
+		"a config that waited":               {waiting, answer(nil), nil},
+		"a first config that waits for room": {never, waiting, []string{"Agent Roles Ready one"}},
+		"a first config that is being built": {never, building, []string{"Agent Roles Ready one"}},
+		"a config that was built":            {building, answer(nil), nil},
+		"a config that waits, with its drift": {drifted("runtime/policy/x", "extra"), answer(func(s *status.Status) {
+			s.Outcome, s.Agents = status.Waiting, drifted("runtime/policy/x", "extra").Agents
+		}), nil},
+		"a blocked config that waits": {blocked, answer(func(s *status.Status) { s.Outcome, s.Agents = status.Waiting, blocked.Agents }), nil},
+		"drift while it is being built": {answer(nil), answer(func(s *status.Status) {
+			s.Outcome, s.Agents = status.Building, drifted("runtime/policy/x", "extra").Agents
+		}), []string{"Role Drift Detected one [{" + role(runtimeARN) + " runtime/policy/x extra}]"}},
+		"another project":                       {with(parts(map[string]string{"project/settings": "s1"})), with(parts(map[string]string{"project/settings": "s2", "repository/tags": "r"})), nil},
 		"a config that failed":                  {answer(nil), failed, nil},
 		"a first refusal":                       {never, rejected("v1", "a"), []string{"Agent Config Rejected"}},
 		"the same refusal again":                {rejected("v1", "a"), rejected("v1", "a"), nil},
@@ -246,6 +304,9 @@ func TestEventsTellWhatIsNew(t *testing.T) {
 		"a good version after a refusal":        {rejected("v2", "a"), answer(func(s *status.Status) { s.Config.VersionID, s.Config.AppliedVersionID = "v3", "v3" }), []string{"Agent Roles Ready one"}},
 		"drift that is left alone":              {answer(nil), drifted("runtime/policy/x", "extra"), []string{"Role Drift Detected one [{" + role(runtimeARN) + " runtime/policy/x extra}]"}},
 		"drift of the build role":               {answer(nil), drifted("build/policy/x", "extra"), []string{"Role Drift Detected one [{" + role(buildARN) + " build/policy/x extra}]"}},
+		"drift of the project":                  {answer(nil), changed("project/extra/vpc", "extra"), []string{"Role Drift Detected one [{project-of-one project/extra/vpc extra}]"}},
+		"a project that was gone":               {changed("project", "missing"), with(parts(nil)), []string{"Role Drift Repaired one [{project-of-one project missing}]"}},
+		"drift of the repository":               {changed("repository/tags", "edited"), with(parts(nil)), []string{"Role Drift Repaired one [{repository-of-one repository/tags edited}]"}},
 		"drift that was told":                   {drifted("runtime/policy/x", "extra"), drifted("runtime/policy/x", "extra"), nil},
 		"drift that became another":             {drifted("runtime/trust", "missing"), drifted("runtime/trust", "edited"), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/trust missing}]", "Role Drift Detected one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
 		"drift that was repaired":               {drifted("runtime/trust", "edited"), answer(nil), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
@@ -314,6 +375,20 @@ func TestDifferentTransitionsHaveDifferentIDs(t *testing.T) {
 	}
 	if n < 9 {
 		t.Errorf("only %d events: %v", n, seen)
+	}
+}
+
+// A run that died after it had told something may find another world when it is
+// repeated: that is another transition.
+func TestOtherRolesFromTheSameAnswerOnAreAnotherTransition(t *testing.T) {
+	ready := func(digest string) string {
+		now := answer(func(s *status.Status) {
+			s.Agents[0].Applied = map[string]string{"runtime/trust": digest, "project/settings": digest}
+		})
+		return transition(report.Events(answer(nil), now)[0]).ID
+	}
+	if ready("t2") == ready("t3") {
+		t.Error("they have one id")
 	}
 }
 
