@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -41,5 +43,6 @@ func connect(ctx context.Context, region string) (account, error) {
 		id: aws.ToString(who.Account), region: ac.Region, caller: aws.ToString(who.Arn),
 		objects: objects, requests: objects, buckets: objects, roles: roles, iam: roles,
 		parameters: ssm.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
+		builders: codebuild.NewFromConfig(ac), registry: ecr.NewFromConfig(ac),
 	}, nil
 }

@@ -29,8 +29,9 @@ func (p program) preflightCommand() *cobra.Command {
 		Short: "Look at an account before Rolekeeper is deployed to it",
 		Long: `Look at the account and Region that a deploy goes to: which names of the stack are
 taken, what a bucket of sources that is there lacks, whether CloudTrail tells of
-what happens, how many roles still fit, and which agents' roles are there without
-a permissions boundary. Pass what you will deploy with; of a stack that is there the
+what happens, how many roles still fit, which agents' roles are there without a
+permissions boundary, and which CodeBuild projects and ECR repositories are in
+agents' way. Pass what you will deploy with; of a stack that is there the
 settings hold for flags that are not given.
 
 Needs AWS credentials, found as the AWS CLI finds them, that may read; what could
@@ -120,7 +121,7 @@ func (a account) inspect(ctx context.Context, f preflightFlags) []finding {
 	findings = append(findings, i.cloudTrail(ctx))
 	findings = append(findings, i.quotas(ctx)...)
 	findings = append(findings, i.serviceLinkedRoles()...)
-	return append(findings, i.agentsRoles())
+	return append(findings, i.agentsRoles(), i.agentsProjects(ctx), i.agentsRepositories(ctx))
 }
 
 // inspection is one look at an account.

@@ -11,6 +11,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	cloudtrailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -45,6 +47,14 @@ type (
 		DescribeTrails(context.Context, *cloudtrail.DescribeTrailsInput, ...func(*cloudtrail.Options)) (*cloudtrail.DescribeTrailsOutput, error)
 		GetTrailStatus(context.Context, *cloudtrail.GetTrailStatusInput, ...func(*cloudtrail.Options)) (*cloudtrail.GetTrailStatusOutput, error)
 		GetEventSelectors(context.Context, *cloudtrail.GetEventSelectorsInput, ...func(*cloudtrail.Options)) (*cloudtrail.GetEventSelectorsOutput, error)
+	}
+	builderAPI interface {
+		codebuild.ListProjectsAPIClient
+		BatchGetProjects(context.Context, *codebuild.BatchGetProjectsInput, ...func(*codebuild.Options)) (*codebuild.BatchGetProjectsOutput, error)
+	}
+	registryAPI interface {
+		ecr.DescribeRepositoriesAPIClient
+		ListTagsForResource(context.Context, *ecr.ListTagsForResourceInput, ...func(*ecr.Options)) (*ecr.ListTagsForResourceOutput, error)
 	}
 )
 
@@ -231,4 +241,64 @@ func (a account) logsWrites(ctx context.Context, t cloudtrailtypes.Trail) (bool,
 		return true, nil
 	}
 	return slices.ContainsFunc(selectors.EventSelectors, selectsWrites) || slices.ContainsFunc(selectors.AdvancedEventSelectors, selectsWritesAdvanced), nil
+}
+
+// allProjects gives the CodeBuild projects with names of agents' projects.
+func (a account) allProjects(ctx context.Context) ([]made, error) {
+	var all []made
+	pages := codebuild.NewListProjectsPaginator(a.builders, &codebuild.ListProjectsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, reading(err, "codebuild:ListProjects", "the account's CodeBuild projects")
+		}
+		names := slices.DeleteFunc(slices.Clone(page.Projects), func(name string) bool { return !agentsProject(name) })
+		if len(names) == 0 {
+			continue
+		}
+		out, err := a.builders.BatchGetProjects(ctx, &codebuild.BatchGetProjectsInput{Names: names}) // both have at most 100
+		if err != nil {
+			return nil, reading(err, "codebuild:BatchGetProjects", "CodeBuild projects")
+		}
+		for _, p := range out.Projects {
+			m := made{aws.ToString(p.Name), aws.ToTime(p.Created), map[string]string{}}
+			for _, t := range p.Tags {
+				m.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+			}
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// allRepositories gives the ECR repositories that agents have by default.
+func (a account) allRepositories(ctx context.Context) ([]made, error) {
+	var all []made
+	pages := ecr.NewDescribeRepositoriesPaginator(a.registry, &ecr.DescribeRepositoriesInput{RegistryId: &a.id, MaxResults: aws.Int32(1000)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, reading(err, "ecr:DescribeRepositories", "the account's repositories")
+		}
+		for _, r := range page.Repositories {
+			name := aws.ToString(r.RepositoryName)
+			if !agentsRepository(name) {
+				continue
+			}
+			out, err := a.registry.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: r.RepositoryArn})
+			err = reading(err, "ecr:ListTagsForResource", "the tags of repository "+name)
+			if errors.Is(err, fault.ErrNotFound) {
+				continue // gone since it was listed
+			}
+			if err != nil {
+				return nil, err
+			}
+			m := made{name, aws.ToTime(r.CreatedAt), map[string]string{}}
+			for _, t := range out.Tags {
+				m.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+			}
+			all = append(all, m)
+		}
+	}
+	return all, nil
 }

@@ -16,6 +16,10 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	cloudtrailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	codebuildtypes "github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -28,6 +32,7 @@ import (
 
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 )
 
@@ -42,6 +47,8 @@ type site struct {
 	summary    map[string]int32
 	buckets    map[string]*siteBucket
 	trails     []siteTrail
+	projects   []made
+	images     []made // ECR repositories
 	calls      []string
 	refuse     func(call string) error
 }
@@ -73,7 +80,7 @@ func newSite() *site {
 		if region != "" {
 			s.region = region
 		}
-		return account{id: s.id, region: s.region, buckets: s, iam: s, roles: siteRoles{site: s}, parameters: s, queues: s, trails: s}, nil
+		return account{id: s.id, region: s.region, buckets: s, iam: s, roles: siteRoles{site: s}, parameters: s, queues: s, trails: s, builders: s, registry: s}, nil
 	}
 	return s
 }
@@ -104,12 +111,18 @@ func (s *site) deployed() *site {
 	if err != nil {
 		panic(err)
 	}
+	ours := map[string]string{model.TagCreation: "nonce"}
+	s.projects = []made{{naming.Project("a"), siteTime(0), ours}}
+	s.images = []made{{naming.Repository("a"), siteTime(0), ours}}
 	s.buckets[source] = &siteBucket{
 		versioning: s3types.BucketVersioningStatusEnabled, policy: policy,
 		events: s3types.NotificationConfiguration{EventBridgeConfiguration: &s3types.EventBridgeConfiguration{}},
 	}
 	return s
 }
+
+// siteTime gives a time when something was made.
+func siteTime(second int) time.Time { return time.Date(2026, 2, 1, 10, 0, second, 0, time.UTC) }
 
 // policy puts a policy of the account there.
 func (s *site) policy(arn, document string) {
@@ -121,7 +134,7 @@ func (s *site) policyARN(name string) string {
 }
 
 func (s *site) addRole(name, boundary string, tags ...string) {
-	r := iamtypes.RoleDetail{RoleName: &name, CreateDate: aws.Time(time.Date(2026, 2, 1, 10, 0, len(s.roles), 0, time.UTC))}
+	r := iamtypes.RoleDetail{RoleName: &name, CreateDate: aws.Time(siteTime(len(s.roles)))}
 	if boundary != "" {
 		r.PermissionsBoundary = &iamtypes.AttachedPermissionsBoundary{PermissionsBoundaryArn: &boundary}
 	}
@@ -324,6 +337,73 @@ func (s *site) GetEventSelectors(_ context.Context, in *cloudtrail.GetEventSelec
 		return nil, &cloudtrailtypes.TrailNotFoundException{}
 	}
 	return &cloudtrail.GetEventSelectorsOutput{EventSelectors: t.basic, AdvancedEventSelectors: t.advanced}, err
+}
+
+// page gives two of a list from where the token says, and the next token.
+func page(all []made, token *string) (items []made, next *string) {
+	start := len(aws.ToString(token))
+	end := min(start+2, len(all))
+	if end < len(all) {
+		next = aws.String(strings.Repeat(".", end))
+	}
+	return all[start:end], next
+}
+
+func (s *site) ListProjects(_ context.Context, in *codebuild.ListProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.ListProjectsOutput, error) {
+	items, next := page(s.projects, in.NextToken)
+	out := &codebuild.ListProjectsOutput{NextToken: next}
+	for _, p := range items {
+		out.Projects = append(out.Projects, p.name)
+	}
+	return out, s.call("codebuild", "ListProjects", in.NextToken)
+}
+
+// BatchGetProjects refuses to be asked about nothing, as CodeBuild does. A
+// project that was made at no time is gone by now.
+func (s *site) BatchGetProjects(_ context.Context, in *codebuild.BatchGetProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.BatchGetProjectsOutput, error) {
+	if len(in.Names) == 0 || len(in.Names) > 100 {
+		return nil, awsfake.APIError("InvalidInputException", "names")
+	}
+	out := &codebuild.BatchGetProjectsOutput{}
+	for _, p := range s.projects {
+		if !slices.Contains(in.Names, p.name) || p.at.IsZero() {
+			continue
+		}
+		one := codebuildtypes.Project{Name: &p.name, Created: &p.at}
+		for k, v := range p.tags {
+			one.Tags = append(one.Tags, codebuildtypes.Tag{Key: &k, Value: &v})
+		}
+		out.Projects = append(out.Projects, one)
+	}
+	return out, s.call("codebuild", "BatchGetProjects", &in.Names[0])
+}
+
+func (s *site) DescribeRepositories(_ context.Context, in *ecr.DescribeRepositoriesInput, _ ...func(*ecr.Options)) (*ecr.DescribeRepositoriesOutput, error) {
+	if aws.ToString(in.RegistryId) != s.id {
+		return nil, errors.New("of another registry")
+	}
+	items, next := page(s.images, in.NextToken)
+	out := &ecr.DescribeRepositoriesOutput{NextToken: next}
+	for _, r := range items {
+		out.Repositories = append(out.Repositories, ecrtypes.Repository{RepositoryName: &r.name, RepositoryArn: aws.String("arn/" + r.name), CreatedAt: &r.at})
+	}
+	return out, s.call("ecr", "DescribeRepositories", in.NextToken)
+}
+
+// ListTagsForResource does not find a repository that was made at no time.
+func (s *site) ListTagsForResource(_ context.Context, in *ecr.ListTagsForResourceInput, _ ...func(*ecr.Options)) (*ecr.ListTagsForResourceOutput, error) {
+	if err := s.call("ecr", "ListTagsForResource", in.ResourceArn); err != nil {
+		return nil, err
+	}
+	n := slices.IndexFunc(s.images, func(r made) bool { return "arn/"+r.name == aws.ToString(in.ResourceArn) })
+	if n < 0 || s.images[n].at.IsZero() {
+		return nil, &ecrtypes.RepositoryNotFoundException{}
+	}
+	out := &ecr.ListTagsForResourceOutput{}
+	for k, v := range s.images[n].tags {
+		out.Tags = append(out.Tags, ecrtypes.Tag{Key: &k, Value: &v})
+	}
+	return out, nil
 }
 
 // preflight runs the tool and reads its JSON, by check and subject.

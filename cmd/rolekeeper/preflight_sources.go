@@ -67,8 +67,8 @@ func (i *inspection) sourceVersions(ctx context.Context, name string) finding {
 	case on:
 		return found(check, name, levelOK, "on")
 	}
-	return found(check, name, levelWarning, "off: a source can change while it is used, and what was there before is lost").
-		fixed("turn it on", i.s3api("put-bucket-versioning", name, "--versioning-configuration", "Status=Enabled"))
+	return found(check, name, levelWarning, "off: nothing is built, since a source could change before its build gets it").
+		fixed("turn it on, and have the sources uploaded again: what was there before has no version to build", i.s3api("put-bucket-versioning", name, "--versioning-configuration", "Status=Enabled"))
 }
 
 func (i *inspection) sourceEvents(ctx context.Context, name string) finding {
@@ -78,11 +78,11 @@ func (i *inspection) sourceEvents(ctx context.Context, name string) finding {
 	case err != nil:
 		return notRead(check, name, err)
 	case there.EventBridgeConfiguration != nil:
-		return found(check, name, levelOK, "go to EventBridge; a later version listens to them, this one does not yet")
+		return found(check, name, levelOK, "go to EventBridge")
 	}
 	there.EventBridgeConfiguration = &s3types.EventBridgeConfiguration{}
-	return found(check, name, levelWarning, "do not go to EventBridge; a later version listens to them, this one does not yet, so nothing is missed now").
-		fixed("turn them on before that version; the command replaces the bucket's notifications, so it has those that are there",
+	return found(check, name, levelWarning, "do not go to EventBridge: nothing is built, since new sources would not be noticed").
+		fixed("turn them on, and have the sources uploaded again that came before; the command replaces the bucket's notifications, so it has those that are there",
 			i.s3api("put-bucket-notification-configuration", name, "--notification-configuration", compact(withoutNulls(there))))
 }
 
@@ -104,9 +104,12 @@ func (i *inspection) sourcePolicy(ctx context.Context, name string) finding {
 	}
 	f := found(check, name, levelWarning, "lacks statements that the stack gives a bucket of its own: %s", strings.Join(missing, ", ")).
 		fixed("add them; the command replaces the bucket's policy, so it has what is there", i.s3api("put-bucket-policy", name, "--policy", merged))
-	if i.flags.teamTag != "" && !slices.Equal(missing, []string{tlsOnly}) {
+	switch {
+	case slices.ContainsFunc(missing, func(sid string) bool { return sid != tlsOnly && sid != agentsOnlyRead }):
 		f.Level = levelBad
 		f.What += "; teams can replace each other's sources"
+	case slices.Contains(missing, agentsOnlyRead):
+		f.What += "; in profile toolkit every build can replace every agent's source"
 	}
 	for _, sid := range others {
 		f.Details = append(f.Details, fmt.Sprintf("its own statement %s says something else and stays; take it out when it was for another TeamTag", sid))
@@ -114,21 +117,33 @@ func (i *inspection) sourcePolicy(ctx context.Context, name string) finding {
 	return f
 }
 
-const tlsOnly = "TlsOnly"
+// Statements of a source bucket without teams.
+const (
+	tlsOnly        = "TlsOnly"
+	agentsOnlyRead = "AgentsOnlyRead"
+)
 
 // sourceStatements gives the policy of the stack's own source bucket, as
 // template.yaml has it.
 func (i *inspection) sourceStatements(bucket string) []policy.Statement {
 	arn := fmt.Sprintf("arn:%s:s3:::%s", naming.Partition(i.region), bucket)
 	everybody := policy.Principals{policy.AWS: {"*"}}
-	statements := []policy.Statement{policy.Statement{
-		Sid: tlsOnly, Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:*"}, Resources: []string{arn, arn + "/*"},
-	}.With("Bool", "aws:SecureTransport", "false")}
+	role := func(prefix string) string {
+		return fmt.Sprintf("arn:%s:iam::%s:role/%s%s-??????????", naming.Partition(i.region), i.id, prefix, i.region)
+	}
+	write := policy.Statement{Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:PutObject*", "s3:DeleteObject*", "s3:Replicate*"}}
+	agents := write
+	agents.Sid, agents.Resources = agentsOnlyRead, []string{arn + "/*"}
+	statements := []policy.Statement{
+		policy.Statement{
+			Sid: tlsOnly, Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:*"}, Resources: []string{arn, arn + "/*"},
+		}.With("Bool", "aws:SecureTransport", "false"),
+		agents.With("ArnLike", "aws:PrincipalArn", role(naming.RuntimeRolePrefix), role(naming.BuildRolePrefix)),
+	}
 	if i.flags.teamTag == "" {
 		return statements
 	}
 	tag := "aws:PrincipalTag/" + i.flags.teamTag
-	write := policy.Statement{Effect: policy.Deny, Principals: everybody, Actions: []string{"s3:PutObject*", "s3:DeleteObject*", "s3:Replicate*"}}
 	without, path, own := write, write, write
 	without.Sid, without.Resources = "NobodyWithoutTeamWritesSources", []string{arn + "/*"}
 	path.Sid, path.Resources = "NoTeamIsAPath", []string{arn + "/*"}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	cloudtrailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
@@ -21,6 +22,7 @@ import (
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 )
@@ -64,6 +66,8 @@ func used() *site {
 	s.addRole("AmazonBedrockAgentCoreSDKRuntime-eu-west-2-aa96c3a063", "")
 	s.addRole("AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "")
 	s.trails = []siteTrail{trail("local", "eu-west-1", false)}
+	s.projects = []made{{naming.Project("my_agent"), siteTime(6), nil}, {"deploy", siteTime(7), nil}, {naming.Project("other"), siteTime(8), nil}}
+	s.images = []made{{naming.Repository("my_agent"), siteTime(6), map[string]string{"team": "a"}}, {"production", siteTime(7), nil}}
 	return s
 }
 
@@ -286,8 +290,8 @@ func TestFindings(t *testing.T) {
 		"a source bucket that the toolkit made": {func(s *site) { s.buckets[sources] = &siteBucket{} }, nil, map[string]expected{
 			"source-bucket " + sources:            {levelBad, []string{"SourceBucketName=" + sources}},
 			"source-bucket-versioning " + sources: {levelWarning, []string{"put-bucket-versioning --bucket " + sources + " --expected-bucket-owner 111122223333 --versioning-configuration Status=Enabled --region eu-west-1"}},
-			"source-bucket-events " + sources:     {levelWarning, []string{`--notification-configuration '{"EventBridgeConfiguration":{}}' --region`}},
-			"source-bucket-policy " + sources:     {levelWarning, []string{"TlsOnly", "put-bucket-policy"}},
+			"source-bucket-events " + sources:     {levelWarning, []string{"nothing is built", `--notification-configuration '{"EventBridgeConfiguration":{}}' --region`}},
+			"source-bucket-policy " + sources:     {levelWarning, []string{"TlsOnly, AgentsOnlyRead", "every build can replace every agent's source", "put-bucket-policy"}},
 		}},
 		"a source bucket that is passed": {func(s *site) { s.buckets["mine"] = &siteBucket{} }, []string{"--source-bucket=mine"}, map[string]expected{
 			"source-bucket mine":            {levelOK, nil},
@@ -327,6 +331,32 @@ func TestFindings(t *testing.T) {
 		"a policy in the older language": {func(s *site) {
 			s.buckets["mine"] = &siteBucket{policy: `{"Version":"2008-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::mine/${x}"}}`}
 		}, []string{"--source-bucket=mine"}, map[string]expected{"source-bucket-policy mine": {levelUnknown, []string{"by hand"}}}},
+		"a policy that lacks TLS and what agents may not": {func(s *site) {
+			i := inspection{account: account{id: s.id, region: s.region}, flags: preflightFlags{teamTag: "team"}}
+			s.buckets["mine"] = &siteBucket{policy: policy.New(i.sourceStatements("mine")[2:]...).JSON()}
+		}, []string{"--team-tag=team", "--source-bucket=mine"}, map[string]expected{"source-bucket-policy mine": {levelWarning, []string{"own: TlsOnly, AgentsOnlyRead"}}}},
+		"projects and repositories of the toolkit, and others": {func(s *site) {
+			ours := map[string]string{model.TagCreation: "nonce"}
+			s.projects = []made{
+				{"deploy", siteTime(0), nil}, {"bedrock-agentcore-Agent-builder", siteTime(0), nil}, {"bedrock-agentcore-bb-builder", siteTime(2), map[string]string{"rolekeeper:config": "forged"}},
+				{"bedrock-agentcore-aa-builder", siteTime(1), nil}, {"bedrock-agentcore-cc-builder", siteTime(3), ours}, {"bedrock-agentcore-gone-builder", time.Time{}, nil},
+			}
+			s.images = []made{
+				{"bedrock-agentcore-cc", siteTime(3), ours}, {"bedrock-agentcore-gone", time.Time{}, nil}, {"team/bedrock-agentcore-aa", siteTime(0), nil},
+				{"bedrock-agentcore-bb", siteTime(2), nil}, {"bedrock-agentcore-", siteTime(0), nil},
+			}
+		}, nil, map[string]expected{
+			agentsProjectsKey:     {levelWarning, []string{"3 there, 2 of them", "\nbedrock-agentcore-aa-builder, made 2026-02-01T10:00:01Z\nbedrock-agentcore-bb-builder, made 2026-02-01T10:00:02Z\n", "service-quotas"}},
+			agentsRepositoriesKey: {levelWarning, []string{"2 there, 1 of them", "\nbedrock-agentcore-bb, made 2026-02-01T10:00:02Z", "aws.ecr_repository"}},
+		}},
+		"no project that an agent's can be": {func(s *site) { s.projects = []made{{"deploy", siteTime(0), nil}} }, nil, map[string]expected{
+			agentsProjectsKey:     {levelOK, []string{"none there", "service-quotas list-service-quotas --service-code codebuild"}},
+			agentsRepositoriesKey: {levelOK, []string{"none there"}},
+		}},
+		"Rolekeeper's own projects and repositories": {func(s *site) { s.deployed() }, nil, map[string]expected{
+			agentsProjectsKey:     {levelOK, []string{"1 there, all"}},
+			agentsRepositoriesKey: {levelOK, []string{"1 there, all"}},
+		}},
 		"no trail": {func(s *site) { s.trails = nil }, nil, map[string]expected{
 			"cloudtrail management write events": {levelWarning, []string{"no trail"}},
 		}},
@@ -406,6 +436,11 @@ func TestFindings(t *testing.T) {
 		})
 	}
 }
+
+const (
+	agentsProjectsKey     = "agents-projects bedrock-agentcore-*-builder"
+	agentsRepositoriesKey = "agents-repositories bedrock-agentcore-*"
+)
 
 const agentsRolesKey = "agents-roles AmazonBedrockAgentCoreSDKRuntime-eu-west-1-*, AmazonBedrockAgentCoreSDKCodeBuild-eu-west-1-*"
 
@@ -678,7 +713,7 @@ func TestTheCommandsKeepWhatABucketHas(t *testing.T) {
 	for _, m := range merged.Statements {
 		sids[m.Sid]++
 	}
-	if diff := cmp.Diff(map[string]int{"TlsOnly": 1, "": 1, "NobodyWithoutTeamWritesSources": 1, "NoTeamIsAPath": 1, "TeamsWriteTheirOwnSources": 1}, sids); diff != "" {
+	if diff := cmp.Diff(map[string]int{"TlsOnly": 1, "": 1, "AgentsOnlyRead": 1, "NobodyWithoutTeamWritesSources": 1, "NoTeamIsAPath": 1, "TeamsWriteTheirOwnSources": 1}, sids); diff != "" {
 		t.Errorf("Sids (-want +got)\n%s", diff)
 	}
 
@@ -750,7 +785,7 @@ func TestTheDocsNameEveryCheckAndEveryActionThatReads(t *testing.T) {
 	for _, f := range append(parseAnswer(t, taken).Findings, parseAnswer(t, deployed).Findings...) {
 		wanted[f.Check] = true
 	}
-	if len(wanted) != 29 {
+	if len(wanted) != 35 {
 		t.Errorf("%d checks and actions: %q", len(wanted), slices.Sorted(maps.Keys(wanted)))
 	}
 	for name := range wanted {

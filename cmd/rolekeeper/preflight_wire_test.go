@@ -116,6 +116,14 @@ func TestAnswersAreReadAsAWSGivesThem(t *testing.T) {
 	const details = `<GetAccountAuthorizationDetailsResponse><GetAccountAuthorizationDetailsResult><IsTruncated>false</IsTruncated><RoleDetailList><member>` +
 		`<RoleName>r</RoleName>%s<Tags><member><Key>aws:cloudformation:stack-name</Key><Value>s</Value></member></Tags></member></RoleDetailList>` +
 		`</GetAccountAuthorizationDetailsResult></GetAccountAuthorizationDetailsResponse>`
+	projects := func(t *testing.T, a account) (any, error) {
+		all, err := a.allProjects(t.Context())
+		return compact(strangers(all)), err
+	}
+	repositories := func(t *testing.T, a account) (any, error) {
+		all, err := a.allRepositories(t.Context())
+		return compact(strangers(all)), err
+	}
 	for name, c := range map[string]struct {
 		wire wire
 		call call
@@ -169,6 +177,30 @@ func TestAnswersAreReadAsAWSGivesThem(t *testing.T) {
 			"GetEventSelectors": {body: `{"AdvancedEventSelectors":[{"FieldSelectors":[{"Field":"eventCategory","Equals":["Management"]}]}]}`},
 		}, trails, true, ""},
 		"trails, denied": {wire{}, trails, nil, "cloudtrail:DescribeTrails"},
+		"projects": {wire{
+			"ListProjects": {body: `{"projects":["bedrock-agentcore-aa-builder","bedrock-agentcore-bb-builder","deploy"]}`},
+			"BatchGetProjects": {body: `{"projects":[{"name":"bedrock-agentcore-aa-builder","created":1.7962776E9,"tags":[{"key":"rolekeeper:creation","value":"x"}]},
+				{"name":"bedrock-agentcore-bb-builder","created":1.796277601E9}]}`},
+		}, projects, `["bedrock-agentcore-bb-builder, made 2026-12-03T06:00:01Z"]`, ""},
+		"no projects":           {wire{"ListProjects": {body: `{"projects":[]}`}}, projects, "null", ""},
+		"projects, denied":      {wire{}, projects, nil, "codebuild:ListProjects"},
+		"a look at one, denied": {wire{"ListProjects": {body: `{"projects":["bedrock-agentcore-aa-builder"]}`}}, projects, nil, "codebuild:BatchGetProjects"},
+		"repositories": {wire{
+			"DescribeRepositories": {body: `{"repositories":[{"repositoryName":"bedrock-agentcore-aa","repositoryArn":"arn","createdAt":1.7962776E9},{"repositoryName":"b"}]}`},
+			"ListTagsForResource":  {body: `{"tags":[{"Key":"team","Value":"rolekeeper:creation"}]}`},
+		}, repositories, `["bedrock-agentcore-aa, made 2026-12-03T06:00:00Z"]`, ""},
+		"a repository of Rolekeeper's": {wire{
+			"DescribeRepositories": {body: `{"repositories":[{"repositoryName":"bedrock-agentcore-aa","repositoryArn":"arn","createdAt":1.7962776E9}]}`},
+			"ListTagsForResource":  {body: `{"tags":[{"Key":"rolekeeper:creation","Value":"x"}]}`},
+		}, repositories, "null", ""},
+		"a repository that is gone": {wire{
+			"DescribeRepositories": {body: `{"repositories":[{"repositoryName":"bedrock-agentcore-aa","repositoryArn":"arn"}]}`},
+			"ListTagsForResource":  {status: 400, body: `{"__type":"RepositoryNotFoundException"}`},
+		}, repositories, "null", ""},
+		"repositories, denied": {wire{}, repositories, nil, "ecr:DescribeRepositories"},
+		"tags of one, denied": {wire{
+			"DescribeRepositories": {body: `{"repositories":[{"repositoryName":"bedrock-agentcore-aa","repositoryArn":"arn"}]}`},
+		}, repositories, nil, "ecr:ListTagsForResource"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := c.call(t, c.wire.connected(t))

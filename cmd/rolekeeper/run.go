@@ -61,6 +61,8 @@ type account struct {
 	parameters parameter.API
 	queues     queueAPI
 	trails     trailAPI
+	builders   builderAPI
+	registry   registryAPI
 }
 
 // run carries out the command in args, without the program's name, and gives
