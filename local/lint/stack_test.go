@@ -75,6 +75,14 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"as above: not on its own role, by a denial",
 		},
 		{
+			"prowler", "PassRole+CodeBuildCreateProject+StartBuild", []string{"reconcile"}, []string{"iam:passrole", "codebuild:createproject", "codebuild:startbuild"},
+			"it is how images are built: only roles of the build roles' name pattern are passed, and only to CodeBuild, by two denials; what they grant the boundary bounds, and reconcile could write it anyway",
+		},
+		{
+			"prowler", "CodeBuildStartBuild", []string{"reconcile"}, []string{"codebuild:startbuild"},
+			"as above: on projects of one name pattern; nobody else has it of the stack's own policies",
+		},
+		{
 			"parliament", "UNKNOWN_CONDITION_FOR_ACTION", []string{"reconcile"},
 			[]string{
 				"unknown condition iam:permissionsboundary for action iam:updateassumerolepolicy",
