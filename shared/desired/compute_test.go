@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -252,7 +253,11 @@ func TestEqualConfigsGiveEqualStates(t *testing.T) {
 							r.Policies[naming.BuildPolicy].JSON(), r.Policies[naming.IdentityPolicy].JSON(), r.Policies[naming.JWTPolicy].JSON())
 					}
 				}
-				out += strings.Join(a.Notes, "\n")
+				image, err := json.Marshal([]any{a.Repository, a.Project})
+				if err != nil {
+					t.Fatal(err)
+				}
+				out += strings.Join(a.Notes, "\n") + string(image)
 			}
 			return out
 		}
