@@ -125,8 +125,8 @@ func TestTheDocsExplainEveryCodeAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheDocsExplainOutcomesAndPhases(t *testing.T) {
-	for heading, of := range map[string]string{"Outcomes": "Outcome", "Phases": "Phase"} {
+func TestTheDocsExplainOutcomesPhasesAndStates(t *testing.T) {
+	for heading, of := range map[string]string{"Outcomes": "Outcome", "Phases": "Phase", "States of a build": "BuildState"} {
 		if diff := cmp.Diff(constants(t, of), told(t, heading)); diff != "" {
 			t.Errorf("%s (-code +docs/status.md)\n%s", heading, diff)
 		}

@@ -202,6 +202,9 @@ func (s Status) check() error {
 		default:
 			return fmt.Errorf("agent %s: there is no phase %q", a.Name, a.Phase)
 		}
+		if b := a.Build; b != nil && b.State != model.BuildInProgress && b.State != BuildWaiting && !b.State.Ended() {
+			return fmt.Errorf("agent %s: there is no state %q of a build", a.Name, b.State)
+		}
 	}
 	return nil
 }

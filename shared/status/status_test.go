@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 )
 
 // full gives a status with every field.
@@ -31,7 +32,9 @@ func full() Status {
 		Agents: []Agent{{
 			Name: "a", Phase: PhaseQuarantined, Applied: map[string]string{"runtime/trust": "11", "build/trust": "22"},
 			RuntimeRoleARN: "arn:runtime", BuildRoleARN: "arn:build", Repository: "images", Project: "builder",
-			Build:    &Build{ID: "b1", State: "failed", SourceVersion: "s1", Image: "image:1", LogURL: "https://logs/?a=1&b=<2>", Message: "no Dockerfile"},
+			Build: &Build{
+				ID: "b1", State: model.BuildFailed, Identity: "i1", SourceVersion: "s1", Image: "image@sha256:1", LogURL: "https://logs/?a=1&b=<2>", Message: "no Dockerfile", Since: at(11),
+			},
 			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKey: "archive/a.json",
 			Drift:     []Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
 			BlockedBy: []Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
@@ -142,20 +145,21 @@ func compare(t *testing.T, path string, sch map[string]any, value any) {
 	}
 }
 
-// constants gives the values of the constants of a type in this package.
+// constants gives the values of the constants of a type, of this package or of
+// package model.
 func constants(t *testing.T, of string) []string {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), "status.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var values []string
-	ast.Inspect(f, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
+	for _, name := range []string{"status.go", "../model/image.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == of {
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || !named(spec.Type, of) {
+				return true
+			}
 			for _, v := range spec.Values {
 				text, err := strconv.Unquote(v.(*ast.BasicLit).Value)
 				if err != nil {
@@ -163,9 +167,9 @@ func constants(t *testing.T, of string) []string {
 				}
 				values = append(values, text)
 			}
-		}
-		return true
-	})
+			return true
+		})
+	}
 	if len(values) < 3 {
 		t.Fatalf("%d constants of type %s", len(values), of)
 	}
@@ -173,13 +177,29 @@ func constants(t *testing.T, of string) []string {
 	return values
 }
 
-func TestOutcomesAndPhasesAreThoseOfTheSchema(t *testing.T) {
+// named reports whether a type has the name, in whatever package.
+func named(typ ast.Expr, name string) bool {
+	switch typ := typ.(type) {
+	case *ast.Ident:
+		return typ.Name == name
+	case *ast.SelectorExpr:
+		return typ.Sel.Name == name
+	}
+	return false
+}
+
+func TestOutcomesPhasesAndStatesAreThoseOfTheSchema(t *testing.T) {
 	var doc struct {
 		Properties struct {
 			Outcome struct{ Enum []string }
 			Agents  struct {
 				Items struct {
-					Properties struct{ Phase struct{ Enum []string } }
+					Properties struct {
+						Phase struct{ Enum []string }
+						Build struct {
+							Properties struct{ State struct{ Enum []string } }
+						}
+					}
 				}
 			}
 		}
@@ -187,7 +207,8 @@ func TestOutcomesAndPhasesAreThoseOfTheSchema(t *testing.T) {
 	if err := json.Unmarshal(Schema, &doc); err != nil {
 		t.Fatal(err)
 	}
-	for of, enum := range map[string][]string{"Outcome": doc.Properties.Outcome.Enum, "Phase": doc.Properties.Agents.Items.Properties.Phase.Enum} {
+	agent := doc.Properties.Agents.Items.Properties
+	for of, enum := range map[string][]string{"Outcome": doc.Properties.Outcome.Enum, "Phase": agent.Phase.Enum, "BuildState": agent.Build.Properties.State.Enum} {
 		slices.Sort(enum)
 		if diff := cmp.Diff(constants(t, of), enum); diff != "" {
 			t.Errorf("%s (-code +schema)\n%s", of, diff)
@@ -206,6 +227,40 @@ func TestOutcomesAndPhasesAreThoseOfTheSchema(t *testing.T) {
 		if _, err := Parse(encoded(t, s)); err != nil {
 			t.Error(err)
 		}
+	}
+	for _, state := range constants(t, "BuildState") {
+		s := small()
+		s.Agents = []Agent{{Name: "a", Phase: PhaseActive, Build: &Build{State: model.BuildState(state)}}}
+		if _, err := Parse(encoded(t, s)); err != nil {
+			t.Error(err)
+		}
+		if err := validate(t, schema(t), encoded(t, s)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What the first version wrote, which built nothing.
+func TestAStatusWithoutBuildsIsReadAsItWas(t *testing.T) {
+	const old = `{
+  "v": 1,
+  "config": {"key": "configs/team/a.yaml", "versionId": "v1", "appliedVersionId": "v1"},
+  "settingsHash": "5f2b8a1c90e47d36", "templateVersion": 1, "outcome": "ready", "summary": "The roles of agent a are ready.",
+  "agents": [{
+    "name": "a", "phase": "active", "applied": {"runtime/trust": "11"}, "runtimeRoleArn": "arn:runtime", "buildRoleArn": "arn:build",
+    "repository": "bedrock-agentcore-a", "project": "bedrock-agentcore-a-builder"
+  }],
+  "problems": [], "next": [], "updatedAt": "2026-11-22T12:00:00Z"
+}`
+	s, err := Parse([]byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, schema(t), []byte(old)); err != nil {
+		t.Error(err)
+	}
+	if a, ok := s.Agent("a"); !ok || a.Build != nil || a.Applied["runtime/trust"] != "11" {
+		t.Errorf("agent %+v, %v", a, ok)
 	}
 }
 
@@ -238,6 +293,9 @@ func TestDamagedStatusesAreRefused(t *testing.T) {
 		"an unknown field of a problem":  change(func(m map[string]any) { m["problems"].([]any)[0].(map[string]any)["x"] = 1 }),
 		"an unknown phase":               change(func(m map[string]any) { agentOf(m)["phase"] = "asleep" }),
 		"an agent without a phase":       change(func(m map[string]any) { delete(agentOf(m), "phase") }),
+		"a build in an unknown state":    change(func(m map[string]any) { agentOf(m)["build"].(map[string]any)["state"] = "SUCCEEDED" }),
+		"a build without a state":        change(func(m map[string]any) { delete(agentOf(m)["build"].(map[string]any), "state") }),
+		"an unknown field of a build":    change(func(m map[string]any) { agentOf(m)["build"].(map[string]any)["phase"] = "BUILD" }),
 		"an agent without a name":        change(func(m map[string]any) { delete(agentOf(m), "name") }),
 		"agents of another type":         change(func(m map[string]any) { m["agents"] = "none" }),
 		"a time that is none":            change(func(m map[string]any) { m["updatedAt"] = "yesterday" }),
@@ -377,6 +435,9 @@ func anyStatus() *rapid.Generator[Status] {
 		return time.Unix(n/100, n%100*10_000_001).In(time.FixedZone("", int(n%24)*1800))
 	})
 	outcome := rapid.SampledFrom([]Outcome{Ready, Waiting, Building, Rejected, Orphaned, Retiring, Retired, Blocked, Failed})
+	state := rapid.SampledFrom([]model.BuildState{
+		model.BuildInProgress, model.BuildSucceeded, model.BuildFailed, model.BuildFault, model.BuildTimedOut, model.BuildStopped, BuildWaiting,
+	})
 	phase := rapid.SampledFrom([]Phase{PhaseActive, PhaseRetiring, PhaseQuarantined, PhaseRetired, PhaseHeld})
 	problem := rapid.Custom(func(t *rapid.T) fault.Problem {
 		return fault.Problem{
@@ -392,7 +453,10 @@ func anyStatus() *rapid.Generator[Status] {
 			RetirementID: text.Draw(t, "retirement"), ArchiveKey: text.Draw(t, "archive"), Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
 		}
 		if rapid.Bool().Draw(t, "built") {
-			a.Build = &Build{ID: text.Draw(t, "build"), State: text.Draw(t, "state"), Image: text.Draw(t, "image"), Message: text.Draw(t, "message")}
+			a.Build = &Build{
+				ID: text.Draw(t, "build"), State: state.Draw(t, "state"), Identity: text.Draw(t, "identity"), SourceVersion: text.Draw(t, "source"),
+				Image: text.Draw(t, "image"), LogURL: text.Draw(t, "log"), Message: text.Draw(t, "message"), Since: moment.Draw(t, "since"),
+			}
 		}
 		if rapid.Bool().Draw(t, "more") {
 			a.Runtimes = []Runtime{{ID: text.Draw(t, "runtime"), LastSeen: moment.Draw(t, "seen")}}
