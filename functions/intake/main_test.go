@@ -17,6 +17,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/naming"
 )
 
 const queues = "https://sqs.us-east-1.amazonaws.com/123456789012/"
@@ -30,9 +32,9 @@ func environment() map[string]string {
 	}
 }
 
-// standIn stands for SQS on the loopback device, denies calls about one queue, and
-// keeps them all: operation and name of the queue. The function finds it by the
-// environment.
+// standIn stands for SQS and S3 on the loopback device, denies calls about one
+// queue, and keeps them all: operation and name of the queue, or method and path.
+// All objects are the claim of one agent. The function finds it by the environment.
 func standIn(t *testing.T, denied string) (environ map[string]string, made func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -41,6 +43,13 @@ func standIn(t *testing.T, denied string) (environ map[string]string, made func(
 		var in struct {
 			URL  string `json:"QueueUrl"`
 			Body string `json:"MessageBody"`
+		}
+		if r.Method == http.MethodGet {
+			mu.Lock()
+			defer mu.Unlock()
+			calls = append(calls, "GET "+r.URL.Path)
+			_, _ = io.WriteString(w, `{"v":1,"config":"configs/agent.yaml","agent":"my_agent"}`)
+			return
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil || json.Unmarshal(body, &in) != nil {
@@ -70,19 +79,30 @@ func standIn(t *testing.T, denied string) (environ map[string]string, made func(
 }
 
 func TestTheFunctionIsWiredToItsQueues(t *testing.T) {
-	uploaded, err := os.ReadFile("../../events/s3-config-uploaded.json")
-	if err != nil {
-		t.Fatal(err)
+	sample := func(name string) string {
+		text, err := os.ReadFile("../../events/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
+	const bucket = "GET /bedrock-agentcore-configs-123456789012-us-east-1/"
+	uploaded := sample("s3-config-uploaded.json")
 	for name, c := range map[string]struct {
 		body   string
 		denied string
 		want   []string
 		back   int
 	}{
-		"an upload goes to the work queue":          {string(uploaded), "", []string{"SendMessage work.fifo"}, 0},
+		"an upload goes to the work queue": {uploaded, "", []string{"SendMessage work.fifo"}, 0},
+		"a source goes to the work queue by its agent's claim": {
+			sample("s3-source-uploaded.json"), "", []string{bucket + naming.RoleClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
+		},
+		"a build goes to the work queue by its project's claim": {
+			sample("codebuild-build-ended.json"), "", []string{bucket + naming.ProjectClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
+		},
 		"poison goes to the inbox's dead letters":   {"{", "", []string{"SendMessage inbox-dead"}, 0},
-		"what cannot be sent is kept for a new try": {string(uploaded), "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
+		"what cannot be sent is kept for a new try": {uploaded, "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environ, calls := standIn(t, c.denied)

@@ -13,6 +13,10 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -20,11 +24,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/caarlos0/env/v11"
 
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/reconcile"
@@ -52,7 +60,8 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 	if err := errors.Join(err, awsErr); err != nil {
 		return nil, err
 	}
-	hash, err := s.Hash()
+	queues := sqs.NewFromConfig(ac)
+	pipeline, err := reconciler(s, ac, queues, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,19 +73,6 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 	}
 	if _, err := latest.Get(ctx); err != nil {
 		return nil, err
-	}
-	queues, roles := sqs.NewFromConfig(ac), iam.NewFromConfig(ac)
-	objects := s3.NewFromConfig(ac, configstore.Quiet)
-	pipeline := &reconcile.Reconciler{
-		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
-		SettingsHash:       hash,
-		Store:              configstore.New(objects, s.ConfigBucket, s.Account),
-		Roles:              iamrole.New(roles),
-		ServiceLinkedRoles: slrole.New(roles),
-		Inbox:              workqueue.New(queues, s.InboxURL),
-		Bus:                bus.New(eventbridge.NewFromConfig(ac)),
-		Now:                now,
-		Random:             rand.Text,
 	}
 	batch := sqsbatch.Batch{
 		Log:         log,
@@ -108,5 +104,29 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 		}
 		pipeline.Allowed, pipeline.Operators = p.Allowed, len(p.OperatorPrincipalArns) > 0
 		return batch.Lambda(ctx, e)
+	}, nil
+}
+
+// reconciler builds the pipeline on AWS.
+func reconciler(s settings.Reconcile, ac aws.Config, queues *sqs.Client, now func() time.Time) (*reconcile.Reconciler, error) {
+	hash, err := s.Hash()
+	if err != nil {
+		return nil, err
+	}
+	roles, objects := iam.NewFromConfig(ac), s3.NewFromConfig(ac, configstore.Quiet)
+	return &reconcile.Reconciler{
+		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
+		SettingsHash:       hash,
+		Store:              configstore.New(objects, s.ConfigBucket, s.Account),
+		Roles:              iamrole.New(roles),
+		ServiceLinkedRoles: slrole.New(roles),
+		Sources:            sourcebucket.New(objects, s.SourceBucket, s.Account),
+		Repositories:       imagerepository.New(ecr.NewFromConfig(ac), s.Account),
+		Projects:           buildproject.New(codebuild.NewFromConfig(ac)),
+		LogGroups:          loggroup.New(cloudwatchlogs.NewFromConfig(ac)),
+		Inbox:              workqueue.New(queues, s.InboxURL),
+		Bus:                bus.New(eventbridge.NewFromConfig(ac)),
+		Now:                now,
+		Random:             rand.Text,
 	}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"rolekeeper/shared/settings"
 )
@@ -178,6 +179,61 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestThePipelineIsWiredToWhatMakesImages(t *testing.T) {
+	const sources = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
+	var calls []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		operation := r.Header.Get("X-Amz-Target")
+		if operation == "" {
+			operation, body = r.Method+" "+r.URL.RequestURI(), []byte(r.Header.Get("X-Amz-Expected-Bucket-Owner"))
+		}
+		calls = append(calls, operation+" "+string(body))
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	environ := environment()
+	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
+	s, err := settings.LoadReconcile(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ac, err := settings.AWS(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := reconciler(s, ac, sqs.NewFromConfig(ac), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, call := range map[string]func() error{
+		"GET /" + sources + "/agent/source.zip?x-id=GetObject " + account: func() error {
+			_, err := p.Sources.Source(t.Context(), "agent/source.zip", "")
+			return err
+		},
+		`AmazonEC2ContainerRegistry_V20150921.DescribeRepositories {"registryId":"` + account + `","repositoryNames":["r"]}`: func() error {
+			_, err := p.Repositories.Head(t.Context(), "r")
+			return err
+		},
+		`CodeBuild_20161006.BatchGetProjects {"names":["p"]}`: func() error {
+			_, err := p.Projects.Read(t.Context(), []string{"p"})
+			return err
+		},
+		`Logs_20140328.PutRetentionPolicy {"logGroupName":"g","retentionInDays":7}`: func() error { return p.LogGroups.Retain(t.Context(), "g", 7) },
+	} {
+		calls = nil
+		if err := call(); err == nil || !slices.Equal(calls, []string{want}) {
+			t.Errorf("calls %q, %v; want %q and an error", calls, err, want)
+		}
+	}
+	if p.Env.BuildImage != settings.DefaultBuildImage || p.Env.LogRetentionDays != 30 {
+		t.Errorf("builds run in %q, their logs are kept %d days", p.Env.BuildImage, p.Env.LogRetentionDays)
 	}
 }
 
