@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,12 @@ func lines(p plan.Plan) []string {
 		what := s.Role
 		if s.Claim != "" {
 			what = fmt.Sprint(s.Claim, s.Kinds, s.RoleIDs)
+		}
+		if s.Op == plan.RecordParts || len(s.Parts) > 0 {
+			what = fmt.Sprint(s.Claim, s.Parts, slices.Sorted(maps.Keys(s.Created)))
+		}
+		if s.Op == plan.RecordParts && s.KeepNonces {
+			what += " keeping nonces"
 		}
 		if len(s.Adopting) > 0 {
 			what += fmt.Sprint(" adopting ", s.Adopting)
