@@ -38,11 +38,11 @@ func connect(ctx context.Context, region string) (account, error) {
 		return account{}, fmt.Errorf("find out the AWS account: %w", err)
 	}
 	objects := s3.NewFromConfig(ac, configstore.Quiet)
-	roles := iam.NewFromConfig(ac)
+	roles, images, builds := iam.NewFromConfig(ac), ecr.NewFromConfig(ac), codebuild.NewFromConfig(ac)
 	return account{
 		id: aws.ToString(who.Account), region: ac.Region, caller: aws.ToString(who.Arn),
-		objects: objects, requests: objects, buckets: objects, roles: roles, iam: roles,
+		objects: objects, requests: objects, buckets: objects, sources: objects, roles: roles, iam: roles,
+		repositories: images, registry: images, projects: builds, builders: builds,
 		parameters: ssm.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
-		builders: codebuild.NewFromConfig(ac), registry: ecr.NewFromConfig(ac),
 	}, nil
 }

@@ -31,24 +31,25 @@ func (p program) planCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [FILE | KEY | --all]",
 		Short: "Show what Rolekeeper would do now about a config, and why",
-		Long: `Show what Rolekeeper would do about a config if it looked at it now: which roles
-it would make, change, repair or take over, with the differences of their policies,
-what it would leave alone, and what is wrong with the config. The account is only
-read, by the code and the settings that the functions work with.
+		Long: `Show what Rolekeeper would do about a config if it looked at it now: which roles,
+repositories and projects it would make, change, repair or take over, with the
+differences, which builds it would start, what it would leave alone, and what is
+wrong with the config. The account is only read, by the code and the settings that
+the functions work with.
 
 An argument that begins with configs/ is the KEY of an uploaded config; any other
 is a FILE (- for standard input), looked at as if it were uploaded, or, where there
 is no such file, a KEY without configs/. --all shows all uploaded configs.
 
-Every step has its reason. create: the role is new, or was never finished. change:
-config or settings ask for something else than was last applied. drift: what was
-applied is no longer there. adopt: somebody else made the role, and it is taken over.
+Every step has its reason. create: it is new, or was never finished. change: config
+or settings ask for something else than was last applied. drift: what was applied is
+no longer there. adopt: somebody else made the role, and it is taken over.
 
 Needs AWS credentials, found as the AWS CLI finds them, that may read what the
 stack's RolekeeperOperatorPolicy lets read. Writes nothing.
 
 Exit codes: 0 nothing would change, 2 something would change, 3 the config has
-problems or a role is blocked, 1 anything else. With --all the first of 1, 3, 2
+problems or something is blocked, 1 anything else. With --all the first of 1, 3, 2
 and 0 that holds for a config.`,
 		Example: `  rolekeeper plan .bedrock_agentcore.yaml --key team/agent.yaml
   rolekeeper plan configs/team/agent.yaml

@@ -13,6 +13,10 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	cbtypes "github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -37,9 +41,36 @@ type scene struct {
 // scenes have golden files of their names, text and JSON.
 func scenes() map[string]scene {
 	return map[string]scene{
-		"new":     {func(w *deployed) { w.put(w.t, teamKey, container("solo")) }, exitChanges},
-		"as-is":   {func(w *deployed) { w.upload(teamKey, container("solo")) }, exitGood},
+		"new": {func(w *deployed) {
+			w.source("solo", zipped)
+			w.put(w.t, teamKey, container("solo"))
+		}, exitChanges},
+		"as-is":   {func(w *deployed) { w.built(teamKey, "solo", awsfake.Outcome{}) }, exitGood},
 		"drifted": {drift, exitChanges},
+		"rebuilt": {func(w *deployed) {
+			w.built(teamKey, "solo", awsfake.Outcome{})
+			w.parameters["BuildImage"], w.parameters["LogRetentionDays"] = "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "90"
+		}, exitChanges},
+		"parts-gone": {func(w *deployed) {
+			w.built(teamKey, "solo", awsfake.Outcome{})
+			w.must(w.CodeBuild("admin").DeleteProject(w.t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(naming.Project("solo"))}))
+			w.must(w.ECR("admin").DeleteRepository(w.t.Context(), &ecr.DeleteRepositoryInput{RepositoryName: aws.String(naming.Repository("solo")), Force: true}))
+		}, exitChanges},
+		"parts-not-ours": {func(w *deployed) {
+			w.project("solo")
+			w.must(w.ECR("admin").CreateRepository(w.t.Context(), &ecr.CreateRepositoryInput{RepositoryName: aws.String(naming.Repository("solo"))}))
+			w.source("solo", zipped)
+			w.upload(teamKey, container("solo"))
+		}, exitProblems},
+		"no-repository": {func(w *deployed) {
+			w.source("solo", zipped)
+			w.upload(teamKey, strings.Replace(container("solo"), "aws: {}", "aws: {ecr_repository: team/app}", 1))
+		}, exitProblems},
+		"role-in-the-way": {roleInTheWay, exitProblems},
+		"no-zip": {func(w *deployed) {
+			w.source("solo", "PK\x05\x06 and nothing in it")
+			w.upload(teamKey, container("solo"))
+		}, exitGood},
 		"changed": {func(w *deployed) {
 			w.parameters["PermissionProfile"] = "toolkit"
 			w.upload(teamKey, direct("solo", withToken))
@@ -91,7 +122,9 @@ func scenes() map[string]scene {
 
 // drift changes by hand all that can be of the roles of an agent.
 func drift(w *deployed) {
-	w.upload(teamKey, container("solo"))
+	w.built(teamKey, "solo", awsfake.Outcome{})
+	w.changeProject("solo")
+	w.changeRepository("solo")
 	name := runtimeRole("solo")
 	was := w.role(name)
 	w.unbind("solo")
@@ -105,6 +138,67 @@ func drift(w *deployed) {
 	w.attach(name, "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", orders)
 	w.must(w.admin().UpdateRole(w.t.Context(), &iam.UpdateRoleInput{RoleName: &name, Description: aws.String("mine"), MaxSessionDuration: aws.Int32(7200)}))
 	w.deleteRole(buildRole("solo"))
+}
+
+// roleInTheWay puts a role of somebody else's in the place of the build role, and
+// changes by hand what then is not put right.
+func roleInTheWay(w *deployed) {
+	w.built(teamKey, "solo", awsfake.Outcome{})
+	trust := w.role(buildRole("solo")).Trust
+	w.deleteRole(buildRole("solo"))
+	w.createRole(buildRole("solo"), trust)
+	w.changeProject("solo")
+}
+
+// project makes a project by hand, with an agent's name.
+func (w *deployed) project(agent string) {
+	w.t.Helper()
+	w.createRole("Mine", strings.Replace(lambdaTrust, "lambda", "codebuild", 1))
+	w.must(w.CodeBuild("admin").CreateProject(w.t.Context(), &codebuild.CreateProjectInput{
+		Name: aws.String(naming.Project(agent)), ServiceRole: aws.String("arn:aws:iam::123456789012:role/Mine"),
+		Source:    &cbtypes.ProjectSource{Type: cbtypes.SourceTypeNoSource, Buildspec: aws.String("version: 0.2\nphases: {}")},
+		Artifacts: &cbtypes.ProjectArtifacts{Type: cbtypes.ArtifactsTypeNoArtifacts},
+		Environment: &cbtypes.ProjectEnvironment{
+			Type: cbtypes.EnvironmentTypeArmContainer, ComputeType: cbtypes.ComputeTypeBuildGeneral1Small, Image: aws.String("aws/codebuild/amazonlinux-aarch64-standard:4.0"),
+		},
+	}))
+}
+
+// changeProject changes a project's settings and tags by hand.
+func (w *deployed) changeProject(agent string) {
+	w.t.Helper()
+	for _, p := range w.projects(agent) {
+		p.Environment.PrivilegedMode = aws.Bool(false)
+		p.Environment.EnvironmentVariables = append(p.Environment.EnvironmentVariables, cbtypes.EnvironmentVariable{Name: aws.String("DEBUG"), Value: aws.String("1")})
+		p.Source.Buildspec = aws.String(strings.Replace(*p.Source.Buildspec, "version: 0.2", "version: 0.2\n# mine", 1))
+		p.VpcConfig = &cbtypes.VpcConfig{VpcId: aws.String("vpc-1"), Subnets: []string{"subnet-1"}, SecurityGroupIds: []string{"sg-1"}}
+		tags := slices.DeleteFunc(p.Tags, func(t cbtypes.Tag) bool { return *t.Key == model.TagAgent })
+		w.must(w.CodeBuild("admin").UpdateProject(w.t.Context(), &codebuild.UpdateProjectInput{
+			Name: p.Name, Environment: p.Environment, Source: p.Source, VpcConfig: p.VpcConfig, Tags: append(tags, cbtypes.Tag{Key: aws.String("cost-center"), Value: aws.String("42")}),
+		}))
+	}
+}
+
+func (w *deployed) projects(agent string) []cbtypes.Project {
+	w.t.Helper()
+	out, err := w.CodeBuild("admin").BatchGetProjects(w.t.Context(), &codebuild.BatchGetProjectsInput{Names: []string{naming.Project(agent)}})
+	if err != nil || len(out.Projects) != 1 {
+		w.t.Fatalf("%+v, %v", out, err)
+	}
+	return out.Projects
+}
+
+// changeRepository changes by hand what an agent's repository has of ours.
+func (w *deployed) changeRepository(agent string) {
+	w.t.Helper()
+	name := naming.Repository(agent)
+	w.must(w.ECR("admin").PutImageScanningConfiguration(w.t.Context(), &ecr.PutImageScanningConfigurationInput{
+		RepositoryName: &name, ImageScanningConfiguration: &ecrtypes.ImageScanningConfiguration{ScanOnPush: false},
+	}))
+	w.must(w.ECR("admin").TagResource(w.t.Context(), &ecr.TagResourceInput{
+		ResourceArn: aws.String("arn:aws:ecr:us-east-1:123456789012:repository/" + name),
+		Tags:        []ecrtypes.Tag{{Key: aws.String(model.TagAgent), Value: aws.String("other")}},
+	}))
 }
 
 // fill leaves no room for our tags and policies.
@@ -208,7 +302,7 @@ func planWords(t *testing.T) []string {
 
 // What plan shows is what the function then does, and nothing is left of it.
 func TestAPlanThatWasCarriedOutLeavesNothing(t *testing.T) {
-	for _, name := range []string{"new", "drifted", "changed", "adopted"} {
+	for _, name := range []string{"new", "drifted", "changed", "adopted", "rebuilt", "parts-gone"} {
 		t.Run(name, func(t *testing.T) {
 			w := deploy(t)
 			scenes()[name].prepare(w)

@@ -13,17 +13,18 @@ import (
 // The JSON of plan, a contract: every key is always there.
 type (
 	planView struct {
-		Config    string            `json:"config"`
-		VersionID string            `json:"versionId"`
-		Gone      bool              `json:"gone"`
-		Error     string            `json:"error"` // why there is no plan; only with --all
-		Steps     []stepView        `json:"steps"`
-		Findings  []plan.Finding    `json:"findings"`
-		Refusals  []refusalView     `json:"refusals"`
-		Losses    []lossView        `json:"losses"`
-		Adoptable map[string]string `json:"adoptable"`
-		Removed   []string          `json:"removed"`
-		Problems  []problemView     `json:"problems"`
+		Config    string               `json:"config"`
+		VersionID string               `json:"versionId"`
+		Gone      bool                 `json:"gone"`
+		Error     string               `json:"error"` // why there is no plan; only with --all
+		Steps     []stepView           `json:"steps"`
+		Findings  []plan.Finding       `json:"findings"`
+		Refusals  []refusalView        `json:"refusals"`
+		Losses    []lossView           `json:"losses"`
+		Adoptable map[string]string    `json:"adoptable"`
+		Builds    map[string]buildView `json:"builds"`
+		Removed   []string             `json:"removed"`
+		Problems  []problemView        `json:"problems"`
 	}
 	stepView struct {
 		Op       plan.Op          `json:"op"`
@@ -35,6 +36,7 @@ type (
 		Service  string           `json:"service"`
 		Kinds    []model.RoleKind `json:"kinds"`
 		Adopting []model.RoleKind `json:"adopting"`
+		Parts    []model.Part     `json:"parts"`
 		Before   any              `json:"before"`
 		After    any              `json:"after"`
 	}
@@ -53,8 +55,16 @@ type (
 		Grant   policy.Grant   `json:"grant"`
 		Message string         `json:"message"`
 	}
+	// A build that an operator can ask for. A step that starts one has it, too.
+	buildView struct {
+		Project       string `json:"project"`
+		Identity      string `json:"identity"`
+		SourceVersion string `json:"sourceVersion"`
+		ImageTag      string `json:"imageTag"`
+		Latest        bool   `json:"latest"`
+	}
 	// What stands in before and after, where it is neither a document nor a text
-	// nor a map of tags.
+	// nor a number nor a map of tags.
 	settingsView struct {
 		Description        string `json:"description"`
 		MaxSessionDuration int32  `json:"maxSessionDuration"`
@@ -66,12 +76,26 @@ type (
 		Tags                map[string]string `json:"tags"`
 		settingsView
 	}
+	newRepositoryView struct {
+		ARN        string            `json:"arn"`
+		URI        string            `json:"uri"`
+		ScanOnPush bool              `json:"scanOnPush"`
+		Tags       map[string]string `json:"tags"`
+	}
+	newProjectView struct {
+		ARN string `json:"arn"`
+		changedProjectView
+	}
+	changedProjectView struct {
+		model.ProjectSettings
+		Tags map[string]string `json:"tags"`
+	}
 )
 
 func newPlanView(key string) planView {
 	return planView{
 		Config: key, Steps: []stepView{}, Findings: []plan.Finding{}, Refusals: []refusalView{}, Losses: []lossView{},
-		Adoptable: map[string]string{}, Removed: []string{}, Problems: []problemView{},
+		Adoptable: map[string]string{}, Builds: map[string]buildView{}, Removed: []string{}, Problems: []problemView{},
 	}
 }
 
@@ -100,15 +124,23 @@ func (p planned) view() planView {
 		}
 	}
 	maps.Copy(v.Adoptable, p.waits())
+	for agent, o := range p.Builds {
+		v.Builds[agent] = viewBuild(o)
+	}
 	v.Removed = append(v.Removed, p.Removed...)
 	v.Problems = viewProblems(p.Problems)
 	return v
+}
+
+func viewBuild(o model.BuildOrder) buildView {
+	return buildView{o.Project, o.Identity, o.SourceVersion, o.ImageTag, o.Latest}
 }
 
 func (p planned) step(s plan.Step) stepView {
 	v := stepView{
 		Op: s.Op, Reason: s.Reason, Agent: s.Agent, Role: s.Role, Element: s.Element, Policy: s.Policy, Service: s.Service,
 		Kinds: append([]model.RoleKind{}, s.Kinds...), Adopting: append([]model.RoleKind{}, s.Adopting...),
+		Parts: append([]model.Part{}, s.Parts...),
 	}
 	d, o := s.Desired, p.look.seen.role(s.Role)
 	switch s.Op {
@@ -129,8 +161,34 @@ func (p planned) step(s plan.Step) stepView {
 		v.Before = document(o.Policies[s.Policy])
 	case plan.UpdateSettings:
 		v.Before, v.After = settingsView{o.Description, o.MaxSessionDuration}, settingsView{d.Description, d.MaxSessionDuration}
+	default:
+		p.imageStep(&v, s)
 	}
 	return v
+}
+
+// imageStep fills in what a step writes that is about an image.
+func (p planned) imageStep(v *stepView, s plan.Step) {
+	switch s.Op {
+	case plan.CreateRepository:
+		v.After = newRepositoryView{s.Repository.ARN, s.Repository.URI, s.Repository.ScanOnPush, s.Repository.Tags}
+	case plan.ScanOnPush:
+		v.Before, v.After = p.look.seen.repositories.seen(s.Role).ScanOnPush, s.Repository.ScanOnPush
+	case plan.TagRepository:
+		v.Before, v.After = ours(p.look.seen.repositories.seen(s.Role).Tags, s.Repository.Tags), s.Repository.Tags
+	case plan.CreateProject:
+		v.After = newProjectView{s.Project.ARN, changedProjectView{s.Project.ProjectSettings, s.Project.Tags}}
+	case plan.UpdateProject:
+		o, _ := p.look.seen.projects.seen(s.Role)
+		o.Environment = texts(o.Environment)
+		v.Before, v.After = changedProjectView{o.ProjectSettings, ours(o.Tags, s.Project.Tags)}, changedProjectView{s.Project.ProjectSettings, s.Project.Tags}
+	case plan.CreateLogGroup:
+		v.After = s.Project.LogGroup
+	case plan.RetainLogs:
+		v.After = s.Project.LogRetentionDays
+	case plan.StartBuild:
+		v.After = viewBuild(*s.Build)
+	}
 }
 
 // ours gives those of a role's tags that are to have another value, or the same.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,9 +59,12 @@ func (p planned) text(t *terminal) {
 }
 
 func (p planned) summary() string {
-	steps, blocked := len(p.Plan.Steps), map[string]bool{}
+	steps, blocked := len(p.Plan.Steps), map[string][]string{} // names by noun
 	for _, f := range p.Plan.Refusals {
-		blocked[f.Role] = true
+		noun, _, _ := strings.Cut(string(f.Kind), "-")
+		if !slices.Contains(blocked[noun], f.Role) {
+			blocked[noun] = append(blocked[noun], f.Role)
+		}
 	}
 	switch {
 	case p.Gone:
@@ -74,8 +78,10 @@ func (p planned) summary() string {
 	if steps > 0 {
 		parts = append(parts, many(steps, "step"))
 	}
-	if len(blocked) > 0 {
-		parts = append(parts, many(len(blocked), "role")+" blocked")
+	for _, noun := range []string{"role", "repository", "project"} {
+		if n := len(blocked[noun]); n > 0 {
+			parts = append(parts, many(n, noun)+" blocked")
+		}
 	}
 	return strings.Join(parts, ", ")
 }
@@ -83,6 +89,9 @@ func (p planned) summary() string {
 func many(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "ory"); ok {
+		noun = stem + "orie"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
@@ -116,26 +125,60 @@ func (p planned) of(agent string) plan.Plan {
 	}
 }
 
+// subject is what a step, a finding or a refusal is about.
+type subject struct{ kind, name string }
+
+// kinds of subjects, in the order in which they are told.
+var kinds = []string{string(model.RuntimeRole), string(model.BuildRole), string(model.RepositoryPart), string(model.ProjectPart)}
+
+func (s subject) String() string {
+	if s.kind == string(model.RuntimeRole) || s.kind == string(model.BuildRole) {
+		return s.kind + " role " + s.name
+	}
+	return s.kind + " " + s.name
+}
+
+func ofStep(s plan.Step) subject {
+	if s.Build != nil {
+		return subject{string(model.ProjectPart), s.Role}
+	}
+	return subject{string(plan.KindOf(s.Element)), s.Role}
+}
+
+func ofFinding(f plan.Finding) subject { return subject{string(plan.KindOf(f.Element)), f.Role} }
+
+func ofRefusal(f plan.Refusal) subject {
+	kind, _, _ := strings.Cut(string(f.Kind), "-")
+	if kind == "role" {
+		kind = string(model.RuntimeRole)
+		if strings.HasPrefix(f.Role, naming.BuildRolePrefix) {
+			kind = string(model.BuildRole)
+		}
+	}
+	return subject{kind, f.Role}
+}
+
 // agentText writes what is done about an agent: the steps role by role, which is
-// nearly their order, and last what is noted in the claim meanwhile.
+// nearly their order, and last what is noted in the claims meanwhile.
 func (p planned) agentText(t *terminal, agent string) {
 	t.line("agent %s", agent)
 	of := p.of(agent)
-	var roles []string
+	var all []subject
 	for _, s := range of.Steps {
-		roles = append(roles, s.Role)
+		all = append(all, ofStep(s))
 	}
 	for _, f := range of.Refusals {
-		roles = append(roles, f.Role)
+		all = append(all, ofRefusal(f))
 	}
 	for _, f := range of.Findings {
-		roles = append(roles, f.Role)
+		all = append(all, ofFinding(f))
 	}
-	slices.Sort(roles) // build before runtime, by their prefixes
-	slices.Reverse(roles)
-	for _, role := range slices.Compact(roles) {
-		if role != "" {
-			p.roleText(t, of, role)
+	slices.SortFunc(all, func(a, b subject) int {
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.kind), slices.Index(kinds, b.kind)), cmp.Compare(a.name, b.name))
+	})
+	for _, s := range slices.Compact(all) {
+		if s.name != "" {
+			p.subjectText(t, of, s)
 		}
 	}
 	for _, s := range of.Steps {
@@ -149,7 +192,12 @@ func (p planned) agentText(t *terminal, agent string) {
 func noted(s plan.Step) string {
 	switch s.Op {
 	case plan.ReserveCreation:
+		if len(s.Parts) > 0 {
+			return "that " + partsOf(s.Parts) + " about to be made"
+		}
 		return "that " + rolesOf(s.Kinds) + " about to be made"
+	case plan.RecordParts:
+		return "when repository and project were made"
 	case plan.FinishAdoption:
 		return "that " + rolesOf(s.Adopting) + " taken over whole"
 	}
@@ -167,35 +215,38 @@ func rolesOf(kinds []model.RoleKind) string {
 	return "both roles are"
 }
 
-func (p planned) roleText(t *terminal, of plan.Plan, role string) {
-	kind := model.RuntimeRole
-	if strings.HasPrefix(role, naming.BuildRolePrefix) {
-		kind = model.BuildRole
+func partsOf(parts []model.Part) string {
+	if len(parts) == 1 {
+		return fmt.Sprintf("the %s is", parts[0])
 	}
-	t.line("  %s role %s", kind, role)
+	return "repository and project are"
+}
+
+func (p planned) subjectText(t *terminal, of plan.Plan, about subject) {
+	t.line("  %s", about)
 	for _, f := range of.Findings {
-		if f.Role == role && f.Kind == plan.RoleMissing {
-			t.line("    drift: the role is gone, and is made anew")
+		if ofFinding(f) == about && f.Element == about.kind {
+			goneText(t, f)
 		}
 	}
 	for _, s := range of.Steps {
-		if s.Role == role {
+		if ofStep(s) == about {
 			p.stepText(t, s)
 		}
 	}
 	for _, f := range of.Findings {
-		if f.Role == role && !f.Repaired {
-			t.line("    kept: %s, which is not Rolekeeper's", elementText(f.Element))
+		if ofFinding(f) == about && f.Element != about.kind && !f.Repaired {
+			leftText(t, f)
 		}
 	}
 	for _, f := range of.Refusals {
-		if f.Role == role {
+		if ofRefusal(f) == about {
 			t.line("    blocked: %s; %s [%s]", f.Message, f.Fix, f.Kind)
 		}
 	}
-	if losses := p.losses[role]; len(losses) > 0 {
+	if losses := p.losses[about.name]; len(losses) > 0 {
 		verb := "takes"
-		if of.Refused(role) {
+		if of.Refused(about.name) {
 			verb = "would take"
 		}
 		t.line("    adoption %s away:", verb)
@@ -205,7 +256,32 @@ func (p planned) roleText(t *terminal, of plan.Plan, role string) {
 	}
 }
 
-// elementText names an element of a role for people.
+// goneText tells that something is gone as a whole.
+func goneText(t *terminal, f plan.Finding) {
+	noun, more := ofFinding(f).kind, "is made anew"
+	if f.Kind == plan.RoleMissing {
+		noun = "role"
+	}
+	if !f.Repaired {
+		more = "is not made anew while its build role is blocked"
+	}
+	t.line("    drift: the %s is gone, and %s", noun, more)
+}
+
+// leftText tells of what is left as it is.
+func leftText(t *terminal, f plan.Finding) {
+	what := elementText(f.Element)
+	switch {
+	case f.Kind == plan.Extra:
+		t.line("    kept: %s, which is not Rolekeeper's", what)
+	case what == "tags":
+		t.line("    drift: tags, left while others' leave no room for them or the build role is blocked")
+	default:
+		t.line("    drift: %s, left while the build role is blocked", what)
+	}
+}
+
+// elementText names an element of a role or of a project for people.
 func elementText(element string) string {
 	_, part, _ := strings.Cut(element, "/")
 	if name, ok := strings.CutPrefix(part, "policy/"); ok {
@@ -213,6 +289,9 @@ func elementText(element string) string {
 	}
 	if arn, ok := strings.CutPrefix(part, "attached/"); ok {
 		return "managed policy " + arn
+	}
+	if name, ok := strings.CutPrefix(part, "extra/"); ok {
+		return "setting " + name
 	}
 	return part
 }
@@ -254,8 +333,57 @@ func (p planned) stepText(t *terminal, s plan.Step) {
 			t.line("      sessions of at most %d s -> %d s", o.MaxSessionDuration, d.MaxSessionDuration)
 		}
 	default:
+		p.imageStepText(t, s, line)
+	}
+}
+
+// imageStepText writes a step that is about an image.
+func (p planned) imageStepText(t *terminal, s plan.Step, line func(format string, args ...any)) {
+	switch s.Op {
+	case plan.CreateRepository:
+		line("the repository is made")
+		t.line("      images are pushed to %s", s.Repository.URI)
+		if s.Repository.ScanOnPush {
+			t.line("      images are scanned when they are pushed")
+		}
+		tagsText(t, nil, s.Repository.Tags)
+	case plan.ScanOnPush:
+		line("images are scanned when they are pushed")
+	case plan.TagRepository:
+		line("tags")
+		tagsText(t, p.look.seen.repositories.seen(s.Role).Tags, s.Repository.Tags)
+	case plan.CreateProject:
+		line("the project is made")
+		for _, setting := range settingLines(s.Project.ProjectSettings) {
+			t.line("      %s", setting)
+		}
+		tagsText(t, nil, s.Project.Tags)
+	case plan.UpdateProject:
+		line("%s", elementText(s.Element))
+		o, _ := p.look.seen.projects.seen(s.Role)
+		for _, differs := range settingsDiff(o.ProjectSettings, s.Project.ProjectSettings) {
+			t.line("      %s", differs)
+		}
+		tagsText(t, o.Tags, s.Project.Tags)
+	case plan.CreateLogGroup:
+		line("log group %s is made, if it is not there", s.Project.LogGroup)
+	case plan.RetainLogs:
+		line("log group %s keeps its logs for %s", s.Project.LogGroup, many(int(s.Project.LogRetentionDays), "day"))
+	case plan.StartBuild:
+		line("a build is started")
+		t.line("      source version %s", s.Build.SourceVersion)
+		t.line("      image tag %s", tagsOf(*s.Build))
+	default:
 		line("%s", s.Op)
 	}
+}
+
+// tagsOf names the tags that the image of a build gets.
+func tagsOf(o model.BuildOrder) string {
+	if o.Latest {
+		return o.ImageTag + " and latest"
+	}
+	return o.ImageTag
 }
 
 // tagsText writes the tags that are not yet as they should be.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -55,9 +56,8 @@ const requestHelp = `
 
 Nothing is changed from here: the request is an object in the config bucket, which
 Rolekeeper carries out. It names, for each agent, the digest of what was shown. When
-a role of such an agent, or what the config or the stack's settings ask for it, was
-changed since, the request is refused and nothing is done; other changes of the
-config do not matter.
+that was changed since, the request is refused and nothing is done; other changes of
+the config do not matter.
 
 Needs what plan needs, and s3:PutObject on requests/ in the config bucket. Only the
 principals of the stack's OperatorPrincipalArns may write there.
@@ -78,7 +78,7 @@ is the config's S3 key, with or without configs/ in front.` + requestHelp,
   rolekeeper adopt team/agent.yaml my_agent --yes --wait=false`,
 		Args: takes(2, 2, "a CONFIG and an AGENT"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.request(c.Context(), f, model.Adopt, args[0], args[1])
+			return p.request(c.Context(), f, model.Adopt, args[0], p.adoption(args[1]))
 		},
 	}
 	f.register(c)
@@ -98,16 +98,19 @@ front.` + requestHelp,
 		Example: `  rolekeeper approve team/agent.yaml`,
 		Args:    takes(1, 1, "one CONFIG"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return p.request(c.Context(), f, model.Approve, args[0], "")
+			return p.request(c.Context(), f, model.Approve, args[0], p.adoption(""))
 		},
 	}
 	f.register(c)
 	return c
 }
 
-// request asks for what waits for an operator in a config's plan: for one agent,
-// or for all when none is named.
-func (p program) request(ctx context.Context, f requestFlags, action model.RequestAction, config, agent string) error {
+// proposal shows what is about to be asked for and gives what the request has to
+// say of it, by agent. When nothing is to be asked for it gives none, and says why.
+type proposal func(context.Context, stack, planned) (plans map[string]string, err error)
+
+// request asks for something to be done about a config.
+func (p program) request(ctx context.Context, f requestFlags, action model.RequestAction, config string, propose proposal) error {
 	if f.expiresIn <= 0 || f.expiresIn > model.MaxRequestAge {
 		return fmt.Errorf("--expires-in: %v is not between 0 and %v", f.expiresIn, model.MaxRequestAge)
 	}
@@ -123,11 +126,8 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	if err != nil {
 		return s.unreadable(err)
 	}
-	plans, err := p.waiting(s, now, agent)
+	plans, err := propose(ctx, s, now)
 	if err != nil || len(plans) == 0 {
-		return err
-	}
-	if err := p.show(ctx, s, now, agent, slices.Sorted(maps.Keys(plans))); err != nil {
 		return err
 	}
 	if len(s.settings.OperatorPrincipalArns) == 0 {
@@ -150,6 +150,18 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 		return nil
 	}
 	return p.await(ctx, s.bucket, r)
+}
+
+// adoption proposes what waits for an operator in a config's plan: for one agent,
+// or for all when none is named.
+func (p program) adoption(agent string) proposal {
+	return func(ctx context.Context, s stack, now planned) (map[string]string, error) {
+		plans, err := p.waiting(s, now, agent)
+		if err != nil || len(plans) == 0 {
+			return nil, err
+		}
+		return plans, p.show(ctx, s, now, agent, slices.Sorted(maps.Keys(plans)))
+	}
 }
 
 // show shows what is about to be asked for, for the agents, and what is not:
@@ -177,12 +189,8 @@ func (p program) show(ctx context.Context, s stack, now planned, agent string, a
 // digests of plans by agent. When there are none, or nothing can be asked for,
 // it says why.
 func (p program) waiting(s stack, now planned, name string) (map[string]string, error) {
-	switch {
-	case now.Gone:
-		return nil, fmt.Errorf("there is no config %s in %s", now.Key, s.bucket.name)
-	case fault.Blocks(now.Problems):
-		now.text(p.stdout)
-		return nil, errProblems
+	if err := p.good(s, now); err != nil {
+		return nil, err
 	}
 	if plans := now.waits(); name == "" && len(plans) > 0 {
 		return plans, nil
@@ -206,6 +214,18 @@ func (p program) waiting(s stack, now planned, name string) (map[string]string, 
 	return nil, errProblems
 }
 
+// good says that there is a config, and shows what is wrong with it.
+func (p program) good(s stack, now planned) error {
+	switch {
+	case now.Gone:
+		return fmt.Errorf("there is no config %s in %s", now.Key, s.bucket.name)
+	case fault.Blocks(now.Problems):
+		now.text(p.stdout)
+		return errProblems
+	}
+	return nil
+}
+
 // byItself is said of adoptions that nobody has to ask for.
 const byItself = "the stack's parameter ExistingRoles is adopt: the next look does this by itself"
 
@@ -222,19 +242,28 @@ func (p program) nothing(now planned, name string) error {
 		p.stdout.line("%s: nothing waits for an operator", now.Key)
 		return nil
 	}
-	var names []string
-	for _, a := range now.Desired.Agents {
-		names = append(names, a.Name)
-	}
+	a, err := now.agent(name)
 	switch {
-	case !slices.Contains(names, name):
-		return fmt.Errorf("%s has no agent %q; it has %s", now.Key, name, strings.Join(names, ", "))
-	case len(now.Desired.Agent(name).Roles()) == 0:
+	case err != nil:
+		return err
+	case len(a.Roles()) == 0:
 		p.stdout.line("%s: nothing to adopt: agent %s has no role of its own, but those that the config brings for it or another agent has", now.Key, name)
 	default:
 		p.stdout.line("%s: nothing to adopt: the roles of agent %s are Rolekeeper's, or are not there yet", now.Key, name)
 	}
 	return nil
+}
+
+// agent gives what the config's agent should have.
+func (p planned) agent(name string) (desired.Agent, error) {
+	var names []string
+	for _, a := range p.Desired.Agents {
+		if a.Name == name {
+			return a, nil
+		}
+		names = append(names, a.Name)
+	}
+	return desired.Agent{}, fmt.Errorf("%s has no agent %q; it has %s", p.Key, name, strings.Join(names, ", "))
 }
 
 // waits gives what waits for an operator, as Adoptable has it: it leaves out what
@@ -313,11 +342,13 @@ func (s stack) write(ctx context.Context, r model.Request) error {
 
 // await waits for the answer to a request and shows it.
 func (p program) await(ctx context.Context, b bucket, r model.Request) error {
+	var s status.Status
 	for range pollFor / pollEvery {
 		if err := p.sleep(ctx, pollEvery); err != nil {
 			return fmt.Errorf("%w; the request stands, and the answer will be in `rolekeeper status %s`", err, r.Config)
 		}
-		s, err := b.status(ctx, r.Config)
+		var err error
+		s, err = b.status(ctx, r.Config)
 		if err != nil && !errors.Is(err, fault.ErrNotFound) && fault.Of(err) != fault.Retry {
 			return b.unreadable(err)
 		}
@@ -327,14 +358,29 @@ func (p program) await(ctx context.Context, b bucket, r model.Request) error {
 		}
 		answer := s.Requests[i]
 		p.stdout.line("request %s: %s: %s", answer.ID, answer.Outcome, answer.Message)
+		p.buildsText(s, r)
 		if answer.Outcome == status.RequestRefused {
 			return errProblems
 		}
 		blockedText(p.stdout, s, slices.Sorted(maps.Keys(r.Plans)))
 		return nil
 	}
+	p.buildsText(s, r)
 	return fmt.Errorf("no answer within %v: the request stands until %s; look with `rolekeeper status %s`, and when it has none, "+
 		"ask the platform team to look into the dead letters", pollFor, moment(r.Expires), r.Config)
+}
+
+// buildsText tells where the newest build stands of an agent that a build was
+// asked for.
+func (p program) buildsText(s status.Status, r model.Request) {
+	if r.Action != model.BuildImage {
+		return
+	}
+	for name := range r.Plans { // there is one
+		if a, _ := s.Agent(name); a.Build != nil {
+			buildText(p.stdout, *a.Build)
+		}
+	}
 }
 
 // blockedText tells what of the agents stays blocked, for other reasons than the

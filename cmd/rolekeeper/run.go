@@ -16,9 +16,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
 	"rolekeeper/shared/aws/parameter"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/naming"
 )
 
@@ -51,18 +54,21 @@ type program struct {
 // account is an AWS account in one region, with what is called of it. But for
 // requests, all of it reads.
 type account struct {
-	id, region string
-	caller     string // ARN of who asks
-	objects    configstore.ReadAPI
-	requests   requestAPI
-	roles      iamrole.ReadAPI
-	buckets    bucketAPI
-	iam        iamAPI
-	parameters parameter.API
-	queues     queueAPI
-	trails     trailAPI
-	builders   builderAPI
-	registry   registryAPI
+	id, region   string
+	caller       string // ARN of who asks
+	objects      configstore.ReadAPI
+	requests     requestAPI
+	roles        iamrole.ReadAPI
+	sources      sourcebucket.API
+	repositories imagerepository.ReadAPI
+	projects     buildproject.ReadAPI
+	buckets      bucketAPI
+	iam          iamAPI
+	parameters   parameter.API
+	queues       queueAPI
+	trails       trailAPI
+	builders     builderAPI
+	registry     registryAPI
 }
 
 // run carries out the command in args, without the program's name, and gives
@@ -132,9 +138,10 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 func (p program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rolekeeper",
-		Short: "See the IAM roles that Rolekeeper makes for Amazon Bedrock AgentCore agents",
-		Long: `Rolekeeper makes and keeps the IAM roles that AgentCore agents need: you upload
-an agent config to S3 and read the answer beside it.
+		Short: "See what Rolekeeper makes for Amazon Bedrock AgentCore agents",
+		Long: `Rolekeeper makes and keeps the IAM roles that AgentCore agents need, and builds
+their images: you upload an agent config and its source to S3 and read the answer
+beside the config.
 
 This tool shows the roles before the upload, what Rolekeeper would do now, and the
 answer after it, and looks at an account before Rolekeeper is deployed to it. For
@@ -143,7 +150,8 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
   rolekeeper render .bedrock_agentcore.yaml
   rolekeeper plan team/agent.yaml
   rolekeeper status team/agent.yaml
-  rolekeeper adopt team/agent.yaml my_agent`,
+  rolekeeper adopt team/agent.yaml my_agent
+  rolekeeper build team/agent.yaml my_agent`,
 		Version:           version(debug.ReadBuildInfo()),
 		SilenceErrors:     true, // told by run, cleaned
 		SilenceUsage:      true,
@@ -154,7 +162,7 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.adoptCommand(), p.approveCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.preflightCommand())
 	return root
 }
 

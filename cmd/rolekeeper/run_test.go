@@ -116,6 +116,7 @@ func TestExitCodes(t *testing.T) {
 		"a plan of two":                        {[]string{"plan", "a", "b"}, "", 1},
 		"an adoption of nobody":                {[]string{"adopt", "a"}, "", 1},
 		"an approval of two":                   {[]string{"approve", "a", "b"}, "", 1},
+		"a build of nobody":                    {[]string{"build", "a"}, "", 1},
 		"help":                                 {[]string{"--help"}, "", 0},
 		"no command is a call for help":        {nil, "", 0},
 		"help of a command":                    {[]string{"help", "render"}, "", 0},

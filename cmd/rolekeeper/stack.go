@@ -5,16 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
 	"rolekeeper/shared/aws/parameter"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
-	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
@@ -99,18 +100,22 @@ type look struct {
 
 // look begins a look at an uploaded config.
 func (s stack) look(key string) look {
-	seen := &snapshot{
-		Objects: s.bucket, roles: iamrole.NewReader(s.account.roles),
-		objects: memory[model.Object]{}, heads: memory[model.ObservedRole]{}, whole: memory[model.ObservedRole]{}, managed: memory[string]{},
-	}
+	env := env(s.settings, s.account.place())
+	seen := newSnapshot(reconcile.Viewer{
+		Objects: s.bucket, Roles: iamrole.NewReader(s.account.roles),
+		Sources:      sourcebucket.New(s.account.sources, env.SourceBucket, s.account.id),
+		Repositories: imagerepository.NewReader(s.account.repositories, s.account.id),
+		Projects:     buildproject.NewReader(s.account.projects),
+	})
 	return look{
 		key: key, name: key, seen: seen,
 		viewer: reconcile.Viewer{
 			Settings: reconcile.Settings{
-				Env: env(s.settings, s.account.place()), Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
+				Env: env, Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
 				EnsureServiceLinkedRoles: s.settings.EnsureServiceLinkedRoles,
 			},
 			Objects: seen, Roles: seen, ServiceLinkedRoles: seen,
+			Sources: seen.sources, Repositories: seen.repositories, Projects: seen.projects,
 		},
 	}
 }
@@ -153,62 +158,4 @@ func (l look) plan(ctx context.Context, adopt ...string) (planned, error) {
 		}
 	}
 	return p, nil
-}
-
-// snapshot remembers what was read of the config bucket and of IAM, errors too.
-type snapshot struct {
-	reconcile.Objects // lists are not remembered
-	roles             reconcile.RoleReader
-	objects           memory[model.Object]
-	heads, whole      memory[model.ObservedRole]
-	managed           memory[string]
-}
-
-// memory keeps what reads gave, by what was read.
-type memory[T any] map[string]func() (T, error)
-
-func (m memory[T]) recall(name string, read func() (T, error)) (T, error) {
-	if m[name] == nil {
-		m[name] = sync.OnceValues(read)
-	}
-	return m[name]()
-}
-
-// Get reads an object.
-func (s *snapshot) Get(ctx context.Context, key string) (model.Object, error) {
-	return s.objects.recall(key, func() (model.Object, error) { return s.Objects.Get(ctx, key) })
-}
-
-// Head reads a role without its policies.
-func (s *snapshot) Head(ctx context.Context, name string) (model.ObservedRole, error) {
-	return s.heads.recall(name, func() (model.ObservedRole, error) { return s.roles.Head(ctx, name) })
-}
-
-// Read reads a whole role.
-func (s *snapshot) Read(ctx context.Context, name string) (model.ObservedRole, error) {
-	return s.whole.recall(name, func() (model.ObservedRole, error) { return s.roles.Read(ctx, name) })
-}
-
-// Managed reads the document of a managed policy.
-func (s *snapshot) Managed(ctx context.Context, arn string) (string, error) {
-	return s.managed.recall(arn, func() (string, error) { return s.roles.Managed(ctx, arn) })
-}
-
-// Present reports whether a service-linked role is there.
-func (s *snapshot) Present(ctx context.Context, name string) (bool, error) {
-	_, err := s.Head(ctx, name)
-	if errors.Is(err, fault.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// role gives a role as it was read; the zero value when it is not there.
-func (s *snapshot) role(name string) model.ObservedRole {
-	if read := s.whole[name]; read != nil {
-		if o, err := read(); err == nil {
-			return o
-		}
-	}
-	return model.ObservedRole{}
 }

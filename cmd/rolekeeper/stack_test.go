@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,10 +19,14 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
@@ -44,6 +50,8 @@ type deployed struct {
 	t          *testing.T
 	parameters map[string]any // of the stack; nil when there is no stack
 	inbox      string
+
+	sourceBucket string
 }
 
 func deploy(t *testing.T) *deployed {
@@ -54,7 +62,10 @@ func deploy(t *testing.T) *deployed {
 		"ExistingRoles": "report", "TeamTag": "", "AllowedRepositories": []string{"*"}, "AllowedMemories": []string{""},
 		"AllowedCredentialProviders": []string{"*"}, "AllowedAudiences": []string{"*"},
 		"OperatorPrincipalArns": []string{"arn:aws:iam::123456789012:role/operators"},
+		"BuildImage":            "aws/codebuild/amazonlinux-aarch64-standard:4.0", "LogRetentionDays": "30",
 	}}
+	w.sourceBucket = naming.SourceBucket(w.Account, w.Region)
+	w.AddBucket(w.sourceBucket)
 	w.inbox = w.AddQueue("inbox", 0, 10, "")
 	w.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(w.Account, w.Region)).JSON())
 	w.connect = func(_ context.Context, region string) (account, error) {
@@ -64,6 +75,7 @@ func deploy(t *testing.T) *deployed {
 		return account{
 			id: w.Account, region: region, caller: operatorARN,
 			objects: w.S3(operator), requests: w.S3(operator), roles: w.IAM(operator), parameters: w,
+			sources: w.S3(operator), repositories: w.ECR(operator), projects: w.CodeBuild(operator),
 		}, nil
 	}
 	return w
@@ -84,8 +96,13 @@ func (w *deployed) place() agent.Place {
 
 func (w *deployed) env() desired.Env {
 	profile, _ := w.parameters["PermissionProfile"].(string)
+	image, _ := w.parameters["BuildImage"].(string)
+	text, _ := w.parameters["LogRetentionDays"].(string)
+	days, err := strconv.ParseInt(text, 10, 32)
+	w.must(nil, err)
 	return desired.Env{
-		Place: w.place(), Profile: desired.Profile(profile), PermissionsBoundary: boundary, SourceBucket: naming.SourceBucket(w.Account, w.Region),
+		Place: w.place(), Profile: desired.Profile(profile), PermissionsBoundary: boundary, SourceBucket: w.sourceBucket,
+		BuildImage: image, LogRetentionDays: int32(days),
 	}
 }
 
@@ -100,6 +117,8 @@ func (w *deployed) reconcile(key string) {
 		Settings:     reconcile.Settings{Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), EnsureServiceLinkedRoles: true},
 		SettingsHash: "hash", Operators: true,
 		Store: configstore.New(w.S3(owner), w.bucket, w.Account), Roles: iamrole.New(w.IAM(owner)), ServiceLinkedRoles: slrole.New(w.IAM(owner)),
+		Sources: sourcebucket.New(w.S3(owner), w.sourceBucket, w.Account), Repositories: imagerepository.New(w.ECR(owner), w.Account),
+		Projects: buildproject.New(w.CodeBuild(owner)), LogGroups: loggroup.New(w.Logs(owner)),
 		Inbox: workqueue.New(w.SQS(owner), w.inbox), Bus: bus.New(w.EventBridge(owner)), Now: w.Now,
 		Random: func() string { n++; return fmt.Sprintf("random-%s-%d", key, n) },
 	}
@@ -112,6 +131,44 @@ func (w *deployed) reconcile(key string) {
 func (w *deployed) upload(key, body string) {
 	w.t.Helper()
 	w.put(w.t, key, body)
+	w.reconcile(key)
+}
+
+// source uploads the source of an agent.
+func (w *deployed) source(agent, body string) {
+	w.t.Helper()
+	_, err := w.S3("developer").PutObject(w.t.Context(), &s3.PutObjectInput{
+		Bucket: &w.sourceBucket, Key: aws.String(naming.SourceKey("", agent)), Body: strings.NewReader(body),
+	})
+	w.must(nil, err)
+}
+
+// zipped is how a zip with entries begins.
+const zipped = "PK\x03\x04 and what follows"
+
+// built uploads a source and a config of one container agent, and lets the function
+// make the image of it, which ends so.
+func (w *deployed) built(key, agent string, o awsfake.Outcome) {
+	w.t.Helper()
+	w.source(agent, zipped)
+	w.upload(key, container(agent))
+	w.endBuild(key, agent, o)
+}
+
+// endBuild ends the newest build and lets the function look at what came of it.
+func (w *deployed) endBuild(key, agent string, o awsfake.Outcome) {
+	w.t.Helper()
+	builds := w.Builds()
+	if len(builds) == 0 {
+		w.t.Fatal("no build was started")
+	}
+	last := builds[len(builds)-1]
+	if o.State == "" {
+		w.must(nil, w.PushImage(naming.Repository(agent), model.ImageTag(aws.ToString(last.SourceVersion)), "sha256:"+digest("5")))
+	}
+	if !w.FinishBuild(*last.Id, o) {
+		w.t.Fatalf("build %s has ended already", *last.Id)
+	}
 	w.reconcile(key)
 }
 
@@ -201,11 +258,14 @@ func (w *deployed) byToolkit(name string, deployment agent.Deployment) {
 	}
 }
 
+var verbs = regexp.MustCompile(`^(BatchGet|[A-Z][a-z]+)`)
+
 // wrote gives the writes of the tool, of all services.
 func (w *deployed) wrote() []string {
 	var all []string
+	reads := func(verb string) bool { return slices.Contains([]string{"Get", "List", "Describe", "BatchGet"}, verb) }
 	for _, c := range w.Calls() {
-		if c.Caller == operator && !strings.HasPrefix(c.Operation, "Get") && !strings.HasPrefix(c.Operation, "List") {
+		if c.Caller == operator && !reads(verbs.FindString(c.Operation)) {
 			all = append(all, c.Service+":"+c.Operation+" "+c.Resource)
 		}
 	}
