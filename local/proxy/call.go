@@ -13,14 +13,16 @@ import (
 
 // Call is one request to the local AWS, with its answer once there is one.
 type Call struct {
-	Seq       int       `json:"seq"` // counts arrivals from 1; Reset does not restart it
-	Time      time.Time `json:"time"`
-	Caller    string    `json:"caller"`    // from the access key; "unknown" for a key that was not made here
-	Service   string    `json:"service"`   // signing name: s3, sqs, iam, events, sts, ssm, cloudtrail, …
-	Operation string    `json:"operation"` // PutObject, CreateRole, …
+	Seq     int       `json:"seq"` // counts arrivals from 1; Reset does not restart it
+	Time    time.Time `json:"time"`
+	Caller  string    `json:"caller"`  // from the access key; "unknown" for a key that was not made here
+	Service string    `json:"service"` // signing name: s3, sqs, iam, events, sts, ssm, cloudtrail, …
+	// Operation is PutObject, CreateRole, …. That of one version of an object is in
+	// its query: GetObject with versionId needs s3:GetObjectVersion.
+	Operation string `json:"operation"`
 	// Resource is what the call is about: role or policy name, bucket/key, queue
-	// name, detail types of events, ARN of a parameter, trail; empty where there
-	// is none.
+	// name, detail types of events, ARN of a parameter, trail, repository, log
+	// group; empty where there is none.
 	Resource string  `json:"resource"`
 	Request  Request `json:"request"`
 
@@ -111,6 +113,9 @@ func formResource(form url.Values) string {
 }
 
 func (p *Proxy) jsonResource(service string, body []byte) string {
+	if service == "ecr" {
+		return ecrResource(body)
+	}
 	var in struct {
 		QueueURL  string `json:"QueueUrl"`
 		QueueName string

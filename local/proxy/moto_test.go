@@ -92,6 +92,10 @@ func TestOnMoto(t *testing.T) {
 	t.Run("service-linked roles", func(t *testing.T) { testServiceLinkedRoles(t, w) })
 	t.Run("the account", func(t *testing.T) { testAccount(t, w) })
 	t.Run("bucket settings", func(t *testing.T) { testBucketSettings(t, w) })
+	t.Run("versions", func(t *testing.T) { testVersions(t, w) })
+	t.Run("foreign buckets", func(t *testing.T) { testForeignBuckets(t, w) })
+	t.Run("repositories", func(t *testing.T) { testRepositories(t, w) })
+	t.Run("log groups", func(t *testing.T) { testLogGroups(t, w) })
 	t.Run("queues", func(t *testing.T) { testQueues(t, w) })
 	t.Run("parameters", func(t *testing.T) { testParameters(t, w) })
 	t.Run("trails", func(t *testing.T) { testTrails(t, w) })
@@ -828,6 +832,9 @@ func testGaps(t *testing.T, direct world) {
 	}
 
 	testGapsBesideRoles(t, direct)
+	testGapsOfBuckets(t, direct)
+	testGapsOfRepositories(t, direct)
+	testGapsOfLogGroups(t, direct)
 
 	q := sqs.NewFromConfig(direct.config("gaps"))
 	queue, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("gap.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})

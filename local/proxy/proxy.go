@@ -281,6 +281,10 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerSSM(ctx, c, r, body)
 	case "cloudtrail":
 		return p.answerCloudTrail(ctx, c, r, body)
+	case "ecr":
+		return p.answerECR(ctx, c, r, body)
+	case "logs":
+		return p.answerLogs(ctx, c, r, body)
 	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:

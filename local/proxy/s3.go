@@ -68,6 +68,9 @@ func (p *Proxy) lockKeys(bucket string, keys []string) (unlock func()) {
 
 func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []byte) answer {
 	bucket, key := splitPath(r.URL.Path)
+	if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != p.o.Account {
+		return refuse(c, http.StatusForbidden, "AccessDenied", "Access Denied")
+	}
 	switch c.Operation {
 	case "PutBucketPolicy", "GetBucketPolicy", "DeleteBucketPolicy",
 		"PutBucketNotificationConfiguration", "GetBucketNotificationConfiguration":
@@ -76,11 +79,7 @@ func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []by
 		}
 		return p.configure(c, bucket, body)
 	case "GetObject", "HeadObject":
-		a := p.forward(ctx, c, r, body)
-		if a.status == http.StatusNotFound && errorCode(a) != "NoSuchBucket" && !p.lists(c.Caller, bucket) {
-			return refuse(c, http.StatusForbidden, "AccessDenied", "Access Denied")
-		}
-		return a
+		return p.read(ctx, c, r, bucket, key)
 	case "PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject":
 		defer p.lockKeys(bucket, []string{key})()
 		a := p.forward(ctx, c, r, body)
@@ -108,6 +107,33 @@ func (p *Proxy) answerS3(ctx context.Context, c Call, r *http.Request, body []by
 	default:
 		return p.forward(ctx, c, r, body)
 	}
+}
+
+// read reads an object. Of one that is not there moto says neither that it was
+// deleted, unless the request is a HEAD, nor that its caller may not know.
+func (p *Proxy) read(ctx context.Context, c Call, r *http.Request, bucket, key string) answer {
+	a := p.forward(ctx, c, r, nil)
+	if a.status != http.StatusNotFound || errorCode(a) == "NoSuchBucket" {
+		return a
+	}
+	if !p.lists(c.Caller, bucket) {
+		return refuse(c, http.StatusForbidden, "AccessDenied", "Access Denied")
+	}
+	path, version := objectPath(bucket, key), r.URL.Query().Get("versionId")
+	if version != "" {
+		path += "?versionId=" + url.QueryEscape(version)
+	}
+	head, err := p.own(ctx, "s3", http.MethodHead, path, "", nil)
+	if err != nil || head.header.Get("X-Amz-Delete-Marker") != "true" {
+		return a
+	}
+	if version != "" {
+		a = refuse(c, http.StatusMethodNotAllowed, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+	}
+	for _, name := range []string{"X-Amz-Delete-Marker", "X-Amz-Version-Id"} {
+		a.header.Set(name, head.header.Get(name))
+	}
+	return a
 }
 
 // objectPath gives the escaped path of an object for a call of the proxy's own.
@@ -195,8 +221,8 @@ type detail struct {
 	Object       objectDetail `json:"object"`
 	RequestID    string       `json:"request-id"`
 	Requester    string       `json:"requester"`
-	SourceIP     string       `json:"source-ip-address"`
-	Reason       string       `json:"reason"`
+	SourceIP     string       `json:"source-ip-address,omitempty"`
+	Reason       string       `json:"reason"` // operation, or lifecycle
 	DeletionType string       `json:"deletion-type,omitempty"`
 }
 
@@ -212,11 +238,40 @@ type objectDetail struct {
 	Sequencer string `json:"sequencer"`
 }
 
+// lifecycle is the reason of what no call did.
+const lifecycle = "Lifecycle Expiration"
+
+// Expire deletes an object as a lifecycle rule does: in a bucket that keeps
+// versions they stay, and a delete marker is the newest.
+func (p *Proxy) Expire(ctx context.Context, bucket, key string) error {
+	defer p.lockKeys(bucket, []string{key})()
+	a, err := p.own(ctx, "s3", http.MethodDelete, objectPath(bucket, key), "", nil)
+	if err != nil {
+		return fmt.Errorf("expire %s/%s: %w", bucket, key, err)
+	}
+	if !a.ok() {
+		return fmt.Errorf("expire %s/%s: %s", bucket, key, errorCode(a))
+	}
+	p.deleted(bucket, key, lifecycle, a)
+	return nil
+}
+
+// deleted tells of the delete of one object that moto answered so.
+func (p *Proxy) deleted(bucket, key, reason string, a answer) {
+	p.publish("Object Deleted", bucket, detail{
+		Reason: reason, DeletionType: deletionType(a.header.Get("X-Amz-Delete-Marker") == "true"),
+		Object: objectDetail{Key: key, VersionID: strings.TrimPrefix(a.header.Get("X-Amz-Version-Id"), "null")},
+	})
+}
+
 func (p *Proxy) publish(detailType, bucket string, d detail) {
 	if !p.notifies(bucket) {
 		return
 	}
-	d.Version, d.Bucket.Name, d.Requester, d.SourceIP = "0", bucket, p.o.Account, "127.0.0.1"
+	d.Version, d.Bucket.Name = "0", bucket
+	if d.Requester, d.SourceIP = p.o.Account, "127.0.0.1"; d.Reason == lifecycle {
+		d.Requester, d.SourceIP = "s3.amazonaws.com", ""
+	}
 	d.RequestID = rand.Text()[:16]
 	d.Object.Sequencer = p.nextSequencer()
 	text, err := json.Marshal(d)
@@ -232,17 +287,11 @@ func (p *Proxy) publish(detailType, bucket string, d detail) {
 // constant id and sequencer, none for a delete marker, and two for one multipart
 // upload.
 func (p *Proxy) written(ctx context.Context, c Call, r *http.Request, bucket, key string, body []byte, a answer) {
-	version := a.header.Get("X-Amz-Version-Id")
-	if version == "null" {
-		version = ""
-	}
 	if c.Operation == "DeleteObject" {
-		p.publish("Object Deleted", bucket, detail{
-			Reason: "DeleteObject", DeletionType: deletionType(a.header.Get("X-Amz-Delete-Marker") == "true"),
-			Object: objectDetail{Key: key, VersionID: version},
-		})
+		p.deleted(bucket, key, c.Operation, a)
 		return
 	}
+	version := strings.TrimPrefix(a.header.Get("X-Amz-Version-Id"), "null")
 	size, etag := int64(len(body)), a.header.Get("ETag")
 	if decoded, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64); err == nil {
 		size = decoded // the body is in signed chunks

@@ -4,7 +4,9 @@
 package suite
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -43,7 +47,7 @@ func TestOnTheLocalAWS(t *testing.T) {
 
 func testSuite(t *testing.T, a *local.AWS) {
 	a.Proxy().SetListBucket(func(caller, _ string) bool { return caller != "unlisted" })
-	queues := sqs.NewFromConfig(a.Config("suite"))
+	queues, repositories, logs := sqs.NewFromConfig(a.Config("suite")), ecr.NewFromConfig(a.Config("suite")), cloudwatchlogs.NewFromConfig(a.Config("suite"))
 	suite.Run(t, &suite.Backend{
 		Account: account, Region: region, Bucket: bucket,
 		Inbox: output(t, a, "Inbox"), Boundary: output(t, a, "Boundary"),
@@ -52,9 +56,19 @@ func testSuite(t *testing.T, a *local.AWS) {
 		AddQueue: func(t suite.T, name string, visibility time.Duration, maxReceives int, deadLetters string) string {
 			return addQueue(t, queues, name, visibility, maxReceives, deadLetters)
 		},
-		Receive:  func(t suite.T, url string, most int) events.SQSEvent { return receive(t, queues, url, most) },
-		Done:     func(t suite.T, url string, e events.SQSEvent) { done(t, queues, url, e) },
-		Pass:     func(d time.Duration) { time.Sleep(time.Duration(float64(d) * timeScale)) },
+		Receive: func(t suite.T, url string, most int) events.SQSEvent { return receive(t, queues, url, most) },
+		Done:    func(t suite.T, url string, e events.SQSEvent) { done(t, queues, url, e) },
+		Pass:    func(d time.Duration) { time.Sleep(time.Duration(float64(d) * timeScale)) },
+		Plain:   "suite-plain", ECR: repositories, Logs: logs,
+		Expire: func(t suite.T, key string) {
+			if err := a.Proxy().Expire(t.Context(), bucket, key); err != nil {
+				t.Fatalf("%v", err)
+			}
+		},
+		PushImage: func(t suite.T, repository, tag, content string) (string, error) {
+			return pushImage(t, repositories, repository, tag, content)
+		},
+		LogGroup: func(t suite.T, name string) (int32, map[string]string) { return logGroup(t, logs, name) },
 		Parallel: true,
 		Gaps:     gaps(),
 	})
@@ -63,10 +77,11 @@ func testSuite(t *testing.T, a *local.AWS) {
 // gaps are those of the local AWS: moto's that no fill-in closes.
 func gaps() map[string]string {
 	return map[string]string{
-		"a role that has 50 tags takes no other":                 "moto bounds the tags of a request, not those of a role",
-		"an empty attribute is refused":                          "moto takes it",
-		"a delay of more than 15 minutes is refused":             "the delay is shortened before moto sees it",
-		"configstore does not touch a bucket of another account": "moto does not look at ExpectedBucketOwner",
+		"a role that has 50 tags takes no other":       "moto bounds the tags of a request, not those of a role",
+		"an empty attribute is refused":                "moto takes it",
+		"a delay of more than 15 minutes is refused":   "the delay is shortened before moto sees it",
+		"a repository that has 50 tags takes no other": "moto bounds no tags of a repository; the proxy those of a request",
+		"a star in a filter stands for any characters": "moto takes filters for regular expressions",
 	}
 }
 
@@ -138,4 +153,40 @@ func done(t suite.T, c *sqs.Client, url string, e events.SQSEvent) {
 			t.Fatalf("delete from %s: %v", url, err)
 		}
 	}
+}
+
+// pushImage puts a manifest whose configuration and layer are the content.
+func pushImage(t suite.T, c *ecr.Client, repository, tag, content string) (string, error) {
+	t.Helper()
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+		"config": map[string]any{"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(content), "digest": digest},
+		"layers": []any{map[string]any{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": len(content), "digest": digest}},
+	})
+	if err != nil {
+		t.Fatalf("manifest: %v", err)
+	}
+	_, err = c.PutImage(t.Context(), &ecr.PutImageInput{RepositoryName: &repository, ImageTag: &tag, ImageManifest: aws.String(string(manifest))})
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(manifest)), err
+}
+
+func logGroup(t suite.T, c *cloudwatchlogs.Client, name string) (int32, map[string]string) {
+	t.Helper()
+	out, err := c.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name})
+	if err != nil {
+		t.Fatalf("describe log groups: %v", err)
+	}
+	for _, g := range out.LogGroups {
+		if aws.ToString(g.LogGroupName) != name {
+			continue
+		}
+		tags, err := c.ListTagsForResource(t.Context(), &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: g.LogGroupArn})
+		if err != nil {
+			t.Fatalf("tags of log group %s: %v", name, err)
+		}
+		return aws.ToInt32(g.RetentionInDays), tags.Tags
+	}
+	t.Fatalf("no log group %s", name)
+	return 0, nil
 }

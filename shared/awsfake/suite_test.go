@@ -1,6 +1,8 @@
 package awsfake_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,8 +23,20 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 		Receive: func(_ suite.T, url string, most int) events.SQSEvent { return c.Receive(url, most) },
 		Done:    func(_ suite.T, url string, e events.SQSEvent) { c.Done(url, e, nil) },
 		Pass:    c.Advance,
+		Plain:   "suite-plain", ECR: c.ECR("suite"), Logs: c.Logs("suite"),
+		Expire: func(_ suite.T, key string) { c.Expire("suite", key) },
+		PushImage: func(_ suite.T, repository, tag, content string) (string, error) {
+			digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
+			return digest, c.PushImage(repository, tag, digest)
+		},
+		LogGroup: func(_ suite.T, name string) (int32, map[string]string) {
+			g := c.LogGroups()[name]
+			return g.RetentionDays, g.Tags
+		},
 	}
 	c.AddBucket(b.Bucket)
+	c.AddUnversionedBucket(b.Plain)
+	c.SetEventBridge(b.Plain, false)
 	c.DenyList(b.Bucket, "unlisted")
 	c.AddPolicy(b.Boundary, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`)
 	b.Inbox = c.AddQueue("suite-inbox", time.Minute, 0, "")

@@ -14,13 +14,18 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/smithy-go"
 
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
 )
 
@@ -36,7 +41,21 @@ type IAM interface {
 // S3 is what is called of S3.
 type S3 interface {
 	configstore.API
-	configstore.ReadAPI
+	sourcebucket.API
+}
+
+// ECR is what is called of ECR by the adapter, and by the people whose doings
+// tests play.
+type ECR interface {
+	imagerepository.API
+	UntagResource(context.Context, *ecr.UntagResourceInput, ...func(*ecr.Options)) (*ecr.UntagResourceOutput, error)
+	DeleteRepository(context.Context, *ecr.DeleteRepositoryInput, ...func(*ecr.Options)) (*ecr.DeleteRepositoryOutput, error)
+}
+
+// Logs is what is called of CloudWatch Logs, likewise.
+type Logs interface {
+	loggroup.API
+	DeleteLogGroup(context.Context, *cloudwatchlogs.DeleteLogGroupInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DeleteLogGroupOutput, error)
 }
 
 // Backend is an account to run the cases in. They leave things behind in it.
@@ -44,6 +63,7 @@ type Backend struct {
 	Account  string // 12 digits
 	Region   string
 	Bucket   string // versioned; its object events under configs/ reach Inbox
+	Plain    string // a bucket that never kept versions and sends no events
 	Inbox    string // URL of a standard queue
 	Boundary string // ARN of a managed policy of the account
 
@@ -52,7 +72,16 @@ type Backend struct {
 	Unlisted    S3 // S3 for a caller that may not list the bucket
 	SQS         workqueue.API
 	EventBridge bus.API
+	ECR         ECR
+	Logs        Logs
 
+	// Expire deletes an object of Bucket as a lifecycle rule does.
+	Expire func(t T, key string)
+	// PushImage pushes an image of the content to a tag, as Docker does.
+	PushImage func(t T, repository, tag, content string) (digest string, err error)
+	// LogGroup gives how many days a log group keeps its events, 0 for ever, and
+	// its tags.
+	LogGroup func(t T, name string) (days int32, tags map[string]string)
 	// AddQueue makes a queue, FIFO when the name ends in .fifo, and gives its
 	// URL. After maxReceives a message goes to the dead letters; 0 is never.
 	AddQueue func(t T, name string, visibility time.Duration, maxReceives int, deadLetters string) (url string)
@@ -88,7 +117,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.
