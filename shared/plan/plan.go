@@ -149,8 +149,8 @@ const (
 	ProjectNotOurs    RefusalKind = "project-not-ours"
 )
 
-// part gives what a refusal is about that is not about a role.
-func (k RefusalKind) part() model.Part {
+// Part gives what a refusal is about that is not about a role; else none.
+func (k RefusalKind) Part() model.Part {
 	switch k {
 	case RepositoryNotOurs, RepositoryMissing:
 		return model.RepositoryPart
@@ -224,7 +224,7 @@ func (p Plan) Refused(role string) bool {
 // It goes by the agent, since one agent's repository may have the name of
 // another's project.
 func (p Plan) RefusedPart(agent string, part model.Part) bool {
-	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Agent == agent && r.Kind.part() == part })
+	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Agent == agent && r.Kind.Part() == part })
 }
 
 // Stranger reports whether the role was refused because somebody else made it,
@@ -363,11 +363,14 @@ func stand(r Role) standing {
 // HalfMade reports whether a role that was not recorded was made under the claim.
 func HalfMade(r Role) bool { return stand(r) == halfMade }
 
-// bare reports whether the role is as CreateRole leaves it: our path, trust and
-// boundary, and nothing attached.
+// bare reports whether the role is as CreateRole leaves it: our path and
+// boundary, a trust in the service for this account alone, and nothing attached.
+// The trust that is wanted now may be another: a build role's names the projects
+// of all who share it.
 func bare(r Role) bool {
 	o := r.Observed
-	return o.ARN == r.Desired.ARN && r.Desired.Trust.Same(o.Trust) && o.PermissionsBoundary == r.Desired.PermissionsBoundary &&
+	service, account := user(r.Desired)
+	return o.ARN == r.Desired.ARN && len(policy.TrustBeyond(o.Trust, service, account)) == 0 && o.PermissionsBoundary == r.Desired.PermissionsBoundary &&
 		len(o.Policies) == 0 && len(o.Attached) == 0
 }
 

@@ -87,7 +87,7 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 // reserve notes in the claim what is about to be made, so that after a crash it
 // is known for ours.
 func (a applying) reserve(ctx context.Context, s plan.Step) error {
-	c := withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs).WithAdopting(s.Adopting...)
+	c := withCreated(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), s.Created).WithAdopting(s.Adopting...)
 	for _, kind := range s.Kinds {
 		c = c.WithCreating(model.HashNonce(a.nonce(s.Agent, string(kind), model.Nonce(kind, a.Random()))))
 	}
@@ -140,12 +140,7 @@ func (a applying) createPart(ctx context.Context, s plan.Step) error {
 }
 
 func (a applying) recordParts(ctx context.Context, s plan.Step) error {
-	c := a.claims[s.Claim].Claim
-	for _, created := range []map[model.Part]time.Time{s.Created, a.created[s.Agent]} {
-		for part, at := range created {
-			c = c.WithCreated(part, at)
-		}
-	}
+	c := withCreated(withCreated(a.claims[s.Claim].Claim, s.Created), a.created[s.Agent])
 	if !s.KeepNonces {
 		c.Creating = nil
 	}
@@ -169,6 +164,13 @@ func (a applying) start(ctx context.Context, o model.BuildOrder) error {
 	}
 	a.started[o.Agent] = b
 	return nil
+}
+
+func withCreated(c model.Claim, at map[model.Part]time.Time) model.Claim {
+	for part, created := range at {
+		c = c.WithCreated(part, created)
+	}
+	return c
 }
 
 func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {

@@ -78,13 +78,13 @@ func (r *run) imaged(ctx context.Context, a desired.Agent, there seen, p plan.Pl
 	}
 	wanted, refused := map[model.Part]bool{}, map[model.Part]bool{}
 	if a.Repository != nil {
-		wanted[model.RepositoryPart], refused[model.RepositoryPart] = true, p.Refused(i.Repository.Name)
+		wanted[model.RepositoryPart], refused[model.RepositoryPart] = true, p.RefusedPart(a.Name, model.RepositoryPart)
 		if !refused[model.RepositoryPart] {
 			s.Repository = a.Repository.Name
 		}
 	}
 	if a.Project != nil {
-		wanted[model.ProjectPart], refused[model.ProjectPart] = true, p.Refused(i.Project.Name) || p.Refused(i.BuildRole)
+		wanted[model.ProjectPart], refused[model.ProjectPart] = true, p.RefusedPart(a.Name, model.ProjectPart) || p.Refused(i.BuildRole)
 		if !refused[model.ProjectPart] {
 			s.Project = a.Project.Name
 		}

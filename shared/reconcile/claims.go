@@ -271,14 +271,14 @@ func (r *run) finishParts(ctx context.Context, key string, c *held) error {
 	if err != nil {
 		return err
 	}
-	if repository != nil && c.Created(model.RepositoryPart).IsZero() && c.MadePart(model.RepositoryPart, repository.Tags[model.TagCreation]) {
+	if repository != nil && c.MadePart(model.RepositoryPart, repository.Tags[model.TagCreation]) {
 		next = next.WithCreated(model.RepositoryPart, repository.Created)
 	}
 	projects, err := r.from.Projects.Read(ctx, []string{naming.Project(c.Agent)})
 	if err != nil {
 		return err
 	}
-	if project, there := projects[naming.Project(c.Agent)]; there && c.Created(model.ProjectPart).IsZero() && c.MadePart(model.ProjectPart, project.Tags[model.TagCreation]) {
+	if project, there := projects[naming.Project(c.Agent)]; there && c.MadePart(model.ProjectPart, project.Tags[model.TagCreation]) {
 		next = next.WithCreated(model.ProjectPart, project.Created)
 	}
 	next.Creating = nil

@@ -602,6 +602,9 @@ func TestANamedRepositoryIsUsedAndNeverMade(t *testing.T) {
 		t.Errorf("%s, %v", s.Outcome, s.Problems)
 	}
 	wantBuilt(t, w)
+	if n := len(w.sent("Agent Roles Ready")); n != 1 {
+		t.Errorf("the roles, which wait for no repository, were told to be ready %d times", n)
+	}
 
 	w.repository("team/app")
 	w.again(key)
@@ -701,4 +704,61 @@ func buildEvent(w *world, b types.Build) string {
 
 func buildEventOf(w *world, project string) string {
 	return buildEvent(w, types.Build{Arn: ptr("arn:aws:codebuild:us-east-1:123456789012:build/" + project + ":0123"), ProjectName: &project})
+}
+
+// A run that dies between the creation and its record leaves parts that only the
+// claim's nonces know. Nobody asks for them any more.
+func TestPartsThatNobodyAsksForAnyMoreAreStillOurs(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.cloud.After = func(c awsfake.Call) error {
+		if c.Operation == "CreateProject" {
+			panic(killed{})
+		}
+		return nil
+	}
+	w.later = func() {
+		w.cloud.After = nil
+		w.upload(key, agentsNamed("another"))
+	}
+	w.settle()
+	c := w.claim(naming.ProjectClaimKey("my_agent"))
+	if c.Config != key || c.RepositoryCreated.IsZero() || c.ProjectCreated.IsZero() || len(c.Creating) > 0 {
+		t.Errorf("claim %+v", c)
+	}
+	w.upload(key, container)
+	w.settle()
+	if s := w.status(key); len(s.Problems) > 0 {
+		t.Errorf("%v", s.Problems)
+	}
+}
+
+func TestASharedBuildRoleThatIsHalfMadeIsFinished(t *testing.T) {
+	shared := agentsNamed("keeper") + "  sharer:\n    name: sharer\n    entrypoint: main.py\n    aws: {}\n    codebuild:\n      execution_role: " +
+		"arn:aws:iam::123456789012:role/" + buildRole("keeper") + "\n"
+	for name, next := range map[string]string{
+		"under the same config": shared, "when it is shared no more": agentsNamed("keeper"), "when its agent is gone": agentsNamed("another"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, shared)
+			w.cloud.After = func(c awsfake.Call) error {
+				if c.Operation == "CreateRole" && c.Resource == buildRole("keeper") {
+					panic(killed{})
+				}
+				return nil
+			}
+			w.later = func() {
+				w.cloud.After = nil
+				w.upload(key, next)
+			}
+			w.settle()
+			if s := w.status(key); s.Outcome == status.Blocked || len(s.Problems) > 0 {
+				t.Errorf("%s, %v", s.Outcome, s.Problems)
+			}
+			if c := w.claim(naming.RoleClaimKey("keeper")); c.BuildRoleID != w.role(buildRole("keeper")).ID || len(c.Creating) > 0 {
+				t.Errorf("claim %+v", c)
+			}
+		})
+	}
 }

@@ -333,11 +333,17 @@ func refused(before, now status.Status) []event.Outgoing {
 // newlyReady reports whether the roles of an agent are as the config asks and
 // were not, or not of this version, at the answer before.
 func newlyReady(before, now status.Status, a status.Agent) bool {
-	if a.Phase != status.PhaseActive || len(a.BlockedBy) > 0 || slices.Contains(a.Notes, RemovedAgentNote) {
+	if a.Phase != status.PhaseActive || rolesBlocked(a) || slices.Contains(a.Notes, RemovedAgentNote) {
 		return false
 	}
 	was, _ := before.Agent(a.Name)
-	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(roleDigests(was), roleDigests(a)) || len(was.BlockedBy) > 0
+	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(roleDigests(was), roleDigests(a)) || rolesBlocked(was)
+}
+
+// rolesBlocked reports whether a role of the agent is left alone. What its image
+// is made with keeps no role from being ready.
+func rolesBlocked(a status.Agent) bool {
+	return slices.ContainsFunc(a.BlockedBy, func(b status.Blocker) bool { return plan.RefusalKind(b.Kind).Part() == "" })
 }
 
 // roleDigests gives what was last applied to the agent's roles.
