@@ -166,7 +166,7 @@ func objectCases() []testCase {
 			wantCode(t, "delete again", b.remove(t, key, second), "PreconditionFailed", "NoSuchKey")
 			wantCode(t, "delete what is gone, without a condition", b.remove(t, key, ""), "")
 		}},
-		{"writes and deletes under configs/ reach the inbox", objectEvents},
+		{"writes, deletes and expiry under configs/ reach the inbox", objectEvents},
 		{"a list has all keys of a prefix in order, in pages", func(t T, b *Backend) {
 			prefix := b.fresh("list") + "/"
 			var want []string
@@ -195,18 +195,20 @@ func objectCases() []testCase {
 	}
 }
 
-// objectEvents writes, overwrites and deletes a config and waits for what that leads
-// to. Events may be late and in any order.
+// objectEvents writes, overwrites and deletes a config, lets it expire, and waits
+// for what that leads to. Events may be late and in any order.
 func objectEvents(t T, b *Backend) {
 	key := "configs/" + b.fresh("team") + "/agent.yaml"
 	first := must(b.put(t, key, "one", "", ""))(t)
 	second := must(b.put(t, key, "two", "", ""))(t)
 	must(b.put(t, strings.Replace(key, "configs/", "status/", 1), "x", "", ""))(t)
 	wantCode(t, "delete", b.remove(t, key, ""), "")
+	third := must(b.put(t, key, "three", "", ""))(t)
+	b.Expire(t, key)
 
-	got := map[string]int{} // kind and version of a hint
+	got := map[string]int{} // kind, version and actor of a hint
 	ids := map[string]bool{}
-	var deleted string
+	deleted := map[string]string{} // version by actor
 	for range 500 {
 		e := b.Receive(t, b.Inbox, 10)
 		for _, r := range e.Records {
@@ -226,27 +228,32 @@ func objectEvents(t T, b *Backend) {
 				t.Errorf("event id %q came before", envelope.ID)
 			}
 			ids[envelope.ID] = true
-			if look.Hint.Time.IsZero() || look.Hint.Actor != b.Account {
+			if look.Hint.Time.IsZero() {
 				t.Errorf("hint %+v", look.Hint)
 			}
-			got[look.Hint.Kind+" "+look.Hint.ID]++
+			got[look.Hint.Kind+" "+look.Hint.ID+" "+look.Hint.Actor]++
 			if look.Hint.Kind == "config-deleted" {
-				deleted = look.Hint.ID
+				deleted[look.Hint.Actor] = look.Hint.ID
 			}
 		}
 		b.Done(t, b.Inbox, e)
-		if len(ids) >= 3 {
+		if len(ids) >= 5 {
 			break
 		}
 		b.Pass(time.Second)
 	}
-	want := []string{"config-uploaded " + *first.VersionId, "config-uploaded " + *second.VersionId, "config-deleted " + deleted}
+	const lifecycle = "s3.amazonaws.com"
+	want := []string{
+		"config-uploaded " + *first.VersionId + " " + b.Account, "config-uploaded " + *second.VersionId + " " + b.Account,
+		"config-uploaded " + *third.VersionId + " " + b.Account,
+		"config-deleted " + deleted[b.Account] + " " + b.Account, "config-deleted " + deleted[lifecycle] + " " + lifecycle,
+	}
 	for _, w := range want {
 		if got[w] != 1 {
 			t.Errorf("%d events %q, want one: %v", got[w], w, got)
 		}
 	}
-	if len(got) != len(want) || deleted == "" || deleted == *second.VersionId {
+	if marker := deleted[b.Account]; len(got) != len(want) || marker == "" || marker == *second.VersionId || deleted[lifecycle] == "" || deleted[lifecycle] == marker {
 		t.Errorf("events: %v", got)
 	}
 }
