@@ -1,6 +1,6 @@
 // Package local is an AWS on the loopback device for tests, the demo and
 // debugging: moto behind a proxy, an event bus, a Lambda host for the functions'
-// own binaries, and a deployment of the SAM template. What it does and does not
+// own binaries, a CodeBuild, and a deployment of the SAM template. What it does and does not
 // do is in docs/local-aws.md.
 package local
 
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,14 +23,17 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"rolekeeper/local/bus"
+	"rolekeeper/local/codebuild"
 	"rolekeeper/local/host"
 	"rolekeeper/local/moto"
 	"rolekeeper/local/proxy"
 	"rolekeeper/local/stack"
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/naming"
 )
 
@@ -46,6 +50,9 @@ type Options struct {
 	// Dir receives moto.log and <function>.log; when empty, a temporary
 	// directory that Stop removes.
 	Dir string
+	// BuildLimit is how many builds of CodeBuild run at the same time; 0 stands for
+	// more than any test starts. CodeBuild().LimitBuilds changes it, to none as well.
+	BuildLimit int
 	// Binaries are bootstraps to run instead of building the functions' source, by
 	// short name (intake for functions/intake).
 	Binaries map[string]string
@@ -70,6 +77,7 @@ type AWS struct {
 	proxy    *proxy.Proxy
 	bus      *bus.Bus
 	host     *host.Host
+	builds   *codebuild.CodeBuild
 	stack    *stack.Stack
 	pollers  []*host.Poller
 	server   *http.Server
@@ -156,7 +164,15 @@ func (a *AWS) serve(ctx context.Context) error {
 	a.bus = bus.New(ctx, a.o.Account, a.o.Region, a.deliver)
 	a.proxy = proxy.New(proxy.Options{
 		Backend: a.moto.URL, Account: a.o.Account, Region: a.o.Region, Bus: a.bus, TimeScale: a.o.TimeScale,
+		CodeBuild: func(caller string) *awsfake.CodeBuild { return a.builds.Client(caller) },
 	})
+	a.builds = codebuild.New(ctx, codebuild.Options{
+		Account: a.o.Account, Region: a.o.Region, Endpoint: a.endpoint, Config: a.Config,
+		Publish: func(e bus.Event) { a.bus.Publish(e) }, Role: a.role, Note: a.note, TimeScale: a.o.TimeScale,
+	})
+	if a.o.BuildLimit > 0 {
+		a.builds.LimitBuilds(a.o.BuildLimit)
+	}
 	a.host = host.New(host.Options{Endpoint: a.endpoint, Region: a.o.Region, Dir: a.o.Dir})
 	a.routes()
 	a.server = &http.Server{Handler: a.proxy, ReadHeaderTimeout: 10 * time.Second}
@@ -256,6 +272,25 @@ func (a *AWS) deliver(ctx context.Context, queueARN, group string, event []byte)
 	return err
 }
 
+// role gives a role as CodeBuild sees it. It asks moto itself: what CodeBuild
+// looks at is no call of anybody.
+func (a *AWS) role(ctx context.Context, name string) (arn, trust string, err error) {
+	out, err := iam.NewFromConfig(a.unlogged()).GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	if err != nil {
+		return "", "", err
+	}
+	trust, err = url.PathUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
+	return aws.ToString(out.Role.Arn), trust, err
+}
+
+// unlogged gives a configuration whose calls go to moto itself and leave no trace
+// in the log.
+func (a *AWS) unlogged() aws.Config {
+	cfg := a.Config("unlogged")
+	cfg.BaseEndpoint = aws.String(a.moto.URL.String())
+	return cfg
+}
+
 // Endpoint is the URL for AWS_ENDPOINT_URL.
 func (a *AWS) Endpoint() string { return a.endpoint }
 
@@ -294,8 +329,17 @@ func (a *AWS) Events() []bus.Event { return a.bus.Events() }
 // Subscribe calls f with every event from now on until it is cancelled.
 func (a *AWS) Subscribe(f func(bus.Event)) (cancel func()) { return a.bus.Subscribe(f) }
 
-// Logs gives the last lines that a function wrote.
-func (a *AWS) Logs(function string) []string { return a.host.Log(function) }
+// Logs gives the last lines that a function wrote, or by codebuild/<project> the
+// builds of a project.
+func (a *AWS) Logs(name string) []string {
+	if project, ok := strings.CutPrefix(name, codebuild.CallerName); ok {
+		return a.builds.Log(project)
+	}
+	return a.host.Log(name)
+}
+
+// CodeBuild is the account's CodeBuild: its builds, and the limit of their number.
+func (a *AWS) CodeBuild() *codebuild.CodeBuild { return a.builds }
 
 // Invoke runs a function on a payload, past its queue.
 func (a *AWS) Invoke(ctx context.Context, function string, payload []byte) (host.Result, error) {
@@ -319,10 +363,10 @@ func (a *AWS) note(err error) {
 	a.errors = append(a.errors, err)
 }
 
-// WaitIdle waits until no event is on its way, no function runs and no queue
-// that a function reads has a message. Messages with a delay are of the future
-// and are not waited for; one that failed is, until it has been handled or is
-// in the dead letters.
+// WaitIdle waits until no build is left, no event is on its way, no function runs
+// and no queue that a function reads has a message. Messages with a delay are of
+// the future and are not waited for; one that failed is, until it has been
+// handled or is in the dead letters.
 func (a *AWS) WaitIdle(ctx context.Context) error {
 	quiet := 0
 	for {
@@ -347,8 +391,9 @@ func (a *AWS) WaitIdle(ctx context.Context) error {
 }
 
 func (a *AWS) pending(ctx context.Context) (n int, what string, err error) {
+	builds := a.builds.Pending() // before events: one that ends sends one
 	events, running, batches := a.bus.Pending(), a.host.Running(), 0
-	n = events + running
+	n = builds + events + running
 	var queues []string
 	for _, p := range a.pollers {
 		batches += p.Busy()
@@ -359,15 +404,12 @@ func (a *AWS) pending(ctx context.Context) (n int, what string, err error) {
 		n += visible
 		queues = append(queues, p.QueueName()+" "+strconv.Itoa(visible))
 	}
-	return n, fmt.Sprintf("%d events, %d invocations, %d batches, messages: %s", events, running, batches, strings.Join(queues, ", ")), nil
+	return n, fmt.Sprintf("%d builds, %d events, %d invocations, %d batches, messages: %s", builds, events, running, batches, strings.Join(queues, ", ")), nil
 }
 
-// queueLength counts the messages without a delay. It asks moto itself, so that
-// looking leaves no trace in the log.
+// queueLength counts the messages without a delay.
 func (a *AWS) queueLength(ctx context.Context, queue string) (int, error) {
-	cfg := a.Config("unlogged")
-	cfg.BaseEndpoint = aws.String(a.moto.URL.String())
-	out, err := sqs.NewFromConfig(cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	out, err := sqs.NewFromConfig(a.unlogged()).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: aws.String(a.moto.URL.String() + "/" + a.o.Account + "/" + queue), AttributeNames: []sqstypes.QueueAttributeName{"All"},
 	})
 	if err != nil {
@@ -388,6 +430,9 @@ func (a *AWS) Stop() {
 			a.host.Stop()
 		}
 		a.polling.Wait()
+		if a.builds != nil {
+			a.builds.Stop()
+		}
 		if a.server != nil {
 			_ = a.server.Close()
 		}
@@ -402,9 +447,10 @@ func (a *AWS) Stop() {
 
 // routes are those of the endpoint below /_local/ that need more than the proxy.
 func (a *AWS) routes() {
-	a.proxy.Handle("GET /_local/logs/{function}", func(w http.ResponseWriter, r *http.Request) {
-		proxy.WriteJSON(w, a.Logs(r.PathValue("function")))
+	a.proxy.Handle("GET /_local/logs/{name...}", func(w http.ResponseWriter, r *http.Request) {
+		proxy.WriteJSON(w, a.Logs(r.PathValue("name")))
 	})
+	a.proxy.Handle("POST /_local/builds/{secret}", a.builds.Programs)
 	a.proxy.Handle("GET /_local/stack", func(w http.ResponseWriter, _ *http.Request) { proxy.WriteJSON(w, a.stack) })
 	a.proxy.Handle("POST /_local/invoke/{function}", func(w http.ResponseWriter, r *http.Request) {
 		var payload json.RawMessage

@@ -134,6 +134,9 @@ func (p *Proxy) jsonResource(service string, body []byte) string {
 		}
 		return strings.Join(types, ",")
 	}
+	if service == "codebuild" {
+		return codeBuildResource(body)
+	}
 	if service == "ssm" {
 		return p.parameterARN(in.Name)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"rolekeeper/local/bus"
+	"rolekeeper/shared/awsfake"
 )
 
 // Options say what the proxy stands for.
@@ -27,6 +28,8 @@ type Options struct {
 	// TimeScale multiplies delays, visibility timeouts and the deduplication
 	// interval of queues; 1 leaves AWS's own.
 	TimeScale float64
+	// CodeBuild gives CodeBuild as a caller has it; nil: there is none.
+	CodeBuild func(caller string) *awsfake.CodeBuild
 }
 
 // Proxy is an http.Handler. Its methods may be called concurrently.
@@ -285,6 +288,8 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerECR(ctx, c, r, body)
 	case "logs":
 		return p.answerLogs(ctx, c, r, body)
+	case "codebuild":
+		return p.answerCodeBuild(ctx, c, body)
 	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:

@@ -77,6 +77,14 @@ func (c *Cloud) Builds() []types.Build {
 	return all
 }
 
+// PendingBuilds gives the number of builds that wait or run.
+func (c *Cloud) PendingBuilds() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting, running := c.builds.count()
+	return waiting + running
+}
+
 // EnterPhase ends the phase that a running build is in and begins another one.
 func (c *Cloud) EnterPhase(id string, phase types.BuildPhaseType) {
 	c.mu.Lock()
