@@ -234,6 +234,9 @@ func (b *bucket) find(key string, version *string) (object, error) {
 		}
 		return object{}, &types.NoSuchKey{Message: aws.String("The specified key does not exist.")}
 	}
+	if *version == "" {
+		return object{}, APIError("InvalidArgument", "Version id cannot be the empty string")
+	}
 	for _, o := range b.versions[key] {
 		switch {
 		case o.version != *version:

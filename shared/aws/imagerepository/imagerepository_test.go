@@ -165,12 +165,26 @@ func TestLatestIsMovedOnlyWhereItSurelyCanBe(t *testing.T) {
 	}
 }
 
+func TestAFilterOfAnotherKindIsOnLatestPerhaps(t *testing.T) {
+	filters := []types.ImageTagMutabilityExclusionFilter{{Filter: aws.String("latest"), FilterType: "REGEX"}}
+	for _, setting := range []types.ImageTagMutability{types.ImageTagMutabilityImmutableWithExclusion, types.ImageTagMutabilityMutableWithExclusion} {
+		for _, filter := range []string{"latest", "dev-*"} {
+			filters[0].Filter = &filter
+			a := &answers{repositories: []types.Repository{{ImageTagMutability: setting, ImageTagMutabilityExclusionFilters: filters}}}
+			if o, err := imagerepository.NewReader(a, account).Head(t.Context(), name); err != nil || o.LatestMutable {
+				t.Errorf("%s with %s: latest can be moved: %v (%v)", setting, filter, o.LatestMutable, err)
+			}
+		}
+	}
+}
+
 // answers is an ECR that gives what it is told to, and keeps what it was asked.
 type answers struct {
 	*awsfake.ECR
 	repositories []types.Repository
 	images       []types.ImageDetail
 	registries   []*string
+	created      *ecr.CreateRepositoryInput
 }
 
 func (a *answers) DescribeRepositories(_ context.Context, in *ecr.DescribeRepositoriesInput, _ ...func(*ecr.Options)) (*ecr.DescribeRepositoriesOutput, error) {
@@ -185,6 +199,7 @@ func (a *answers) DescribeImages(_ context.Context, in *ecr.DescribeImagesInput,
 
 func (a *answers) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInput, _ ...func(*ecr.Options)) (*ecr.CreateRepositoryOutput, error) {
 	a.registries = append(a.registries, in.RegistryId)
+	a.created = in
 	return &ecr.CreateRepositoryOutput{Repository: &types.Repository{}}, nil
 }
 
@@ -193,7 +208,7 @@ func (a *answers) PutImageScanningConfiguration(_ context.Context, in *ecr.PutIm
 	return &ecr.PutImageScanningConfigurationOutput{}, nil
 }
 
-func TestEveryCallNamesTheRegistry(t *testing.T) {
+func TestEveryCallNamesTheRegistryAndWhatItSets(t *testing.T) {
 	a := &answers{repositories: []types.Repository{{}}, images: []types.ImageDetail{{ImageDigest: aws.String(digest)}}}
 	client, ctx := imagerepository.New(a, account), t.Context()
 	_, head := client.Head(ctx, name)
@@ -201,6 +216,9 @@ func TestEveryCallNamesTheRegistry(t *testing.T) {
 	_, image := client.Digest(ctx, name, "latest")
 	if err := errors.Join(head, created, image, client.ScanOnPush(ctx, wanted())); err != nil || len(a.registries) != 4 {
 		t.Fatalf("%d calls: %v", len(a.registries), err)
+	}
+	if a.created.ImageTagMutability != types.ImageTagMutabilityMutable {
+		t.Errorf("made with tags that are %q", a.created.ImageTagMutability)
 	}
 	for _, r := range a.registries {
 		if aws.ToString(r) != account {
@@ -212,7 +230,7 @@ func TestEveryCallNamesTheRegistry(t *testing.T) {
 func TestAnEmptyAnswerIsNotAbsence(t *testing.T) {
 	for what, a := range map[string]*answers{
 		"none":             {},
-		"two":              {repositories: make([]types.Repository, 2), images: make([]types.ImageDetail, 2)},
+		"two":              {repositories: make([]types.Repository, 2), images: []types.ImageDetail{{ImageDigest: aws.String(digest)}, {}}},
 		"without a digest": {images: []types.ImageDetail{{}}},
 	} {
 		client := imagerepository.NewReader(a, account)
