@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -16,6 +18,8 @@ import (
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
@@ -33,14 +37,21 @@ func adapters(t *testing.T, a *local.AWS, attempts int) map[string]func(context.
 	if err != nil {
 		t.Fatal(err)
 	}
+	repositories, groups := imagerepository.New(ecr.NewFromConfig(c), account), loggroup.New(cloudwatchlogs.NewFromConfig(c))
 	role := model.Role{Name: "faulty", MaxSessionDuration: 3600, PermissionsBoundary: output(t, a, "Boundary"), Trust: trust}
 	return map[string]func(context.Context) error{
 		"iam read":  func(ctx context.Context) error { _, err := roles.Head(ctx, "faulty"); return err },
 		"iam write": func(ctx context.Context) error { _, err := roles.Create(ctx, role, "nonce"); return err },
 		"s3 read":   func(ctx context.Context) error { _, err := store.Get(ctx, "faulty"); return err },
 		"s3 write":  func(ctx context.Context) error { _, err := store.Create(ctx, "faulty", []byte("x")); return err },
-		"sqs":       func(ctx context.Context) error { return queue.Send(ctx, event.Message{Body: "m"}) },
-		"events":    func(ctx context.Context) error { return events.Send(ctx, []event.Outgoing{event.RolesReady{}}) },
+		"ecr read":  func(ctx context.Context) error { _, err := repositories.Head(ctx, "faulty"); return err },
+		"ecr write": func(ctx context.Context) error {
+			_, err := repositories.Create(ctx, model.Repository{Name: "faulty"}, "nonce")
+			return err
+		},
+		"logs":   func(ctx context.Context) error { return groups.Retain(ctx, "faulty", 90) },
+		"sqs":    func(ctx context.Context) error { return queue.Send(ctx, event.Message{Body: "m"}) },
+		"events": func(ctx context.Context) error { return events.Send(ctx, []event.Outgoing{event.RolesReady{}}) },
 	}
 }
 
@@ -72,7 +83,7 @@ func testFaults(t *testing.T, a *local.AWS) {
 				if got := fault.Of(err); err == nil || got != c.class {
 					t.Errorf("%s: class %q, want %q (%v)", what, got, c.class, err)
 				}
-				for _, sentinel := range []error{fault.ErrNotFound, fault.ErrExists, fault.ErrConflict} {
+				for _, sentinel := range []error{fault.ErrNotFound, fault.ErrExists, fault.ErrConflict, fault.ErrLimit} {
 					if errors.Is(err, sentinel) {
 						t.Errorf("%s: taken for %q: %v", what, sentinel, err)
 					}
@@ -86,13 +97,14 @@ func testFaults(t *testing.T, a *local.AWS) {
 
 	t.Run("a lost answer to a creation is told from a name taken before by looking again", func(t *testing.T) {
 		injected := a.InjectFault(proxy.Fault{Caller: "faulty", Kind: proxy.DropAfter})
-		for what, sentinel := range map[string]error{"iam write": fault.ErrExists, "s3 write": fault.ErrConflict} {
+		taken := map[string]error{"iam write": fault.ErrExists, "ecr write": fault.ErrExists, "s3 write": fault.ErrConflict}
+		for what, sentinel := range taken {
 			if err := adapters(t, a, 1)[what](t.Context()); fault.Of(err) != fault.Retry || errors.Is(err, sentinel) {
 				t.Errorf("%s, first: %v", what, err)
 			}
 		}
 		injected.Remove()
-		for what, sentinel := range map[string]error{"iam write": fault.ErrExists, "s3 write": fault.ErrConflict} {
+		for what, sentinel := range taken {
 			if err := adapters(t, a, 1)[what](t.Context()); fault.Of(err) != fault.Retry || !errors.Is(err, sentinel) {
 				t.Errorf("%s, again: %v", what, err)
 			}
