@@ -1,6 +1,7 @@
 // Package awsfake holds an AWS in memory, for tests: IAM roles, S3 objects, SQS
-// queues and an event bus that behave and refuse as the services do. What it
-// was checked against is in package suite, which also runs on the local AWS.
+// queues, an event bus, ECR repositories, log groups and CodeBuild, that behave
+// and refuse as the services do. What it was checked against is in package
+// suite, which also runs on the local AWS.
 package awsfake
 
 import (
@@ -45,7 +46,7 @@ type Call struct {
 	Caller    string
 	Service   string // iam, s3, sqs, events, codebuild, ecr, logs
 	Operation string
-	Resource  string // role name, bucket/key, queue URL
+	Resource  string // role name, bucket/key, queue URL; name of a project, repository or log group
 }
 
 // String gives the call on one line.
