@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -48,6 +49,7 @@ func TestOnTheLocalAWS(t *testing.T) {
 func testSuite(t *testing.T, a *local.AWS) {
 	a.Proxy().SetListBucket(func(caller, _ string) bool { return caller != "unlisted" })
 	queues, repositories, logs := sqs.NewFromConfig(a.Config("suite")), ecr.NewFromConfig(a.Config("suite")), cloudwatchlogs.NewFromConfig(a.Config("suite"))
+	builds := codebuild.NewFromConfig(a.Config("suite"))
 	suite.Run(t, &suite.Backend{
 		Account: account, Region: region, Bucket: bucket,
 		Inbox: output(t, a, "Inbox"), Boundary: output(t, a, "Boundary"),
@@ -68,7 +70,9 @@ func testSuite(t *testing.T, a *local.AWS) {
 		PushImage: func(t suite.T, repository, tag, content string) (string, error) {
 			return pushImage(t, repositories, repository, tag, content)
 		},
-		LogGroup: func(t suite.T, name string) (int32, map[string]string) { return logGroup(t, logs, name) },
+		LogGroup:  func(t suite.T, name string) (int32, map[string]string) { return logGroup(t, logs, name) },
+		CodeBuild: builds, LimitBuilds: a.CodeBuild().LimitBuilds,
+		EndBuild: func(t suite.T, id, _ string) { awaitEnd(t, builds, id) },
 		Parallel: true,
 		Gaps:     gaps(),
 	})
@@ -83,6 +87,22 @@ func gaps() map[string]string {
 		"a repository that has 50 tags takes no other": "moto bounds no tags of a repository; the proxy those of a request",
 		"a star in a filter stands for any characters": "moto takes filters for regular expressions",
 	}
+}
+
+// awaitEnd waits until a build has ended by itself.
+func awaitEnd(t suite.T, c *codebuild.Client, id string) {
+	t.Helper()
+	for range 600 {
+		out, err := c.BatchGetBuilds(t.Context(), &codebuild.BatchGetBuildsInput{Ids: []string{id}})
+		if err != nil || len(out.Builds) != 1 {
+			t.Fatalf("build %s: %+v, %v", id, out, err)
+		}
+		if out.Builds[0].BuildComplete {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("build %s does not end", id)
 }
 
 func output(t *testing.T, a *local.AWS, name string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/awsfake/suite"
@@ -32,6 +33,16 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 		LogGroup: func(_ suite.T, name string) (int32, map[string]string) {
 			g := c.LogGroups()[name]
 			return g.RetentionDays, g.Tags
+		},
+		CodeBuild: c.CodeBuild("suite"), LimitBuilds: c.LimitBuilds,
+		EndBuild: func(t suite.T, id, message string) {
+			o := awsfake.Outcome{Message: message}
+			if message != "" {
+				o.State = types.StatusTypeFailed
+			}
+			if !c.FinishBuild(id, o) {
+				t.Fatalf("build %s has ended already", id)
+			}
 		},
 	}
 	c.AddBucket(b.Bucket)

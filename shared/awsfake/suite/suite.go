@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,7 +75,13 @@ type Backend struct {
 	EventBridge bus.API
 	ECR         ECR
 	Logs        Logs
+	CodeBuild   CodeBuild
 
+	// EndBuild lets a build end, one that has left the queue: it fails in phase
+	// BUILD with the message, if there is one.
+	EndBuild func(t T, id, message string)
+	// LimitBuilds sets how many builds run at the same time.
+	LimitBuilds func(concurrent int)
 	// Expire deletes an object of Bucket as a lifecycle rule does.
 	Expire func(t T, key string)
 	// PushImage pushes an image of the content to a tag, as Docker does.
@@ -100,6 +107,7 @@ type Backend struct {
 	Gaps map[string]string
 
 	serial atomic.Int64
+	room   sync.RWMutex // held by who leaves no room for builds, read by who starts one
 }
 
 // T is what a case needs of *testing.T.
@@ -117,7 +125,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.
