@@ -76,7 +76,7 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 		},
 		{
 			"prowler", "PassRole+CodeBuildCreateProject+StartBuild", []string{"reconcile"}, []string{"iam:passrole", "codebuild:createproject", "codebuild:startbuild"},
-			"it is how images are built: only roles of the build roles' name pattern are passed, and only to CodeBuild, by two denials; what they grant the boundary bounds, and reconcile could write it anyway",
+			"it is how images are built: only roles of the build roles' name pattern are passed, and only to CodeBuild; what they grant the boundary bounds, and reconcile could write it anyway",
 		},
 		{
 			"prowler", "CodeBuildStartBuild", []string{"reconcile"}, []string{"codebuild:startbuild"},
