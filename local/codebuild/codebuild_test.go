@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,9 @@ const (
 	bucket  = "bedrock-agentcore-codebuild-sources-" + account + "-" + region
 )
 
+// limit is of builds at the same time, until a test sets another.
+const limit = 4
+
 // world is a local AWS with a bucket for sources.
 type world struct {
 	*local.AWS
@@ -51,7 +55,7 @@ type world struct {
 }
 
 func TestBuilds(t *testing.T) {
-	a := localtest.Start(t, local.Options{TimeScale: 0.01})
+	a := localtest.Start(t, local.Options{TimeScale: 0.01, BuildLimit: limit})
 	w := world{
 		AWS: a, s3: s3.NewFromConfig(a.Config("developer"), func(o *s3.Options) { o.UsePathStyle = true }), iam: iam.NewFromConfig(a.Config("t")),
 		ecr: ecr.NewFromConfig(a.Config("t")), api: awscodebuild.NewFromConfig(a.Config("t")),
@@ -69,7 +73,9 @@ func TestBuilds(t *testing.T) {
 	t.Run("a build is stopped", w.testStop)
 	t.Run("a build runs out of time", w.testTimeout)
 	t.Run("a build that CodeBuild fails to run", w.testFault)
+	t.Run("more builds than there is room for", w.testRoom)
 	t.Run("many builds under a limit", w.testLimit)
+	t.Run("the log over HTTP", w.testLog)
 	t.Run("a role that CodeBuild cannot assume", w.testRole)
 	for _, err := range a.Errors() {
 		t.Error(err)
@@ -472,6 +478,44 @@ func (w world) testFault(t *testing.T) {
 	}
 }
 
+func (w world) testRoom(t *testing.T) {
+	p := w.make(t, "crowded", "version: 0.2\nphases: {build: {commands: [sleep 600]}}\n")
+	version := w.upload(t, p, archive(t, "a", "x"))
+	start := func(i int) (model.Build, error) {
+		o := p.Order(version, false)
+		o.Request = fmt.Sprint(i)
+		return w.projects.Start(t.Context(), o)
+	}
+	var ids []string
+	for i := range 6 * limit {
+		b, err := start(i)
+		must(t, err)
+		ids = append(ids, b.ID)
+	}
+	if _, err := start(6 * limit); !errors.Is(err, fault.ErrLimit) {
+		t.Errorf("one more: %v", err)
+	}
+	waiting := 0
+	for _, b := range w.CodeBuild().Builds() {
+		if aws.ToString(b.CurrentPhase) == "QUEUED" {
+			waiting++
+		}
+	}
+	if waiting != 5*limit || w.CodeBuild().Pending() != 6*limit {
+		t.Errorf("%d builds wait of %d", waiting, w.CodeBuild().Pending())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := w.WaitIdle(ctx); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d builds", 6*limit)) {
+		t.Errorf("with builds it is idle: %v", err)
+	}
+	slices.Reverse(ids) // those that wait first
+	for _, id := range ids {
+		must(t, w.do(w.api.StopBuild(t.Context(), &awscodebuild.StopBuildInput{Id: &id})))
+	}
+	w.settle(t)
+}
+
 func (w world) testLimit(t *testing.T) {
 	p := w.make(t, "limited", "version: 0.2\nphases: {build: {commands: [echo done]}}\n")
 	version := w.upload(t, p, archive(t, "a", "x"))
@@ -481,7 +525,7 @@ func (w world) testLimit(t *testing.T) {
 		return w.projects.Start(t.Context(), o)
 	}
 	w.CodeBuild().LimitBuilds(0)
-	defer w.CodeBuild().LimitBuilds(1000)
+	defer w.CodeBuild().LimitBuilds(limit)
 	if _, err := start(0); !errors.Is(err, fault.ErrLimit) {
 		t.Errorf("without room: %v", err)
 	}
@@ -512,6 +556,18 @@ func (w world) testLimit(t *testing.T) {
 	}
 	if len(all) != started {
 		t.Errorf("%d builds, %d were started", len(all), started)
+	}
+}
+
+func (w world) testLog(t *testing.T) {
+	const name = "codebuild/bedrock-agentcore-limited-builder"
+	resp, err := http.Get(w.Endpoint() + "/_local/logs/" + name)
+	must(t, err)
+	defer resp.Body.Close()
+	var got []string
+	must(t, json.NewDecoder(resp.Body).Decode(&got))
+	if want := w.Logs(name); !slices.Equal(got, want) || !slices.Contains(got, "done") {
+		t.Errorf("log %q, want %q", got, want)
 	}
 }
 
