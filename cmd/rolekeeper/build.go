@@ -64,14 +64,14 @@ func (p program) build(name string) proposal {
 		p.stdout.line("  project %s", order.Project)
 		p.stdout.line("  source s3://%s, version %s", a.Project.Source, order.SourceVersion)
 		p.stdout.line("  image %s with tag %s", a.Repository.URI, tagsOf(order))
-		if i := slices.IndexFunc(builds, order.Made); i >= 0 {
-			lastBuildText(p.stdout, builds[i])
-		} else {
-			p.stdout.line("  it was not built yet")
-		}
-		if slices.ContainsFunc(now.Plan.Steps, func(s plan.Step) bool { return s.Op == plan.StartBuild && s.Agent == name }) {
-			p.stdout.line("")
-			p.stdout.line("the next look starts this build by itself; the request has it look now")
+		last := slices.IndexFunc(builds, order.Made)
+		switch {
+		case last >= 0:
+			lastBuildText(p.stdout, builds[last])
+		case slices.ContainsFunc(now.Plan.Steps, func(s plan.Step) bool { return s.Op == plan.StartBuild && s.Agent == name }):
+			p.stdout.line("  it was not built yet: the next look starts this build by itself; the request has it look now")
+		default:
+			p.stdout.line("  last build of it: CodeBuild lists it no longer; `rolekeeper status %s` tells how it ended", now.Key)
 		}
 		return map[string]string{name: order.Identity}, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	cbtypes "github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 
@@ -66,7 +67,7 @@ func TestABuildThatWasNotStartedYetIsStartedByItself(t *testing.T) {
 	w := failed(t)
 	w.source("solo", zipped+", anew")
 	got := w.run(t, "build", teamKey, "solo", "--yes")
-	for _, want := range []string{"it was not built yet", "the next look starts this build by itself", ": done: build "} {
+	for _, want := range []string{"it was not built yet: the next look starts this build by itself", ": done: build "} {
 		if got.code != exitGood || !strings.Contains(got.stdout, want) {
 			t.Errorf("exit code %d; %q is not in\n%s%s", got.code, want, got.stdout, got.stderr)
 		}
@@ -104,6 +105,51 @@ func TestABuildWithoutRoomWaits(t *testing.T) {
 	w.LimitBuilds(0)
 	got := w.run(t, "build", teamKey, "solo", "--yes")
 	if got.code != exitError || !strings.Contains(got.stdout, "build: waiting for room in CodeBuild") || !strings.Contains(got.stderr, "no answer within 2m0s: the request stands") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+// What is wrong with other agents, and with what a build does not need, keeps
+// none from being asked for.
+func TestOnlyWhatABuildNeedsKeepsItFromBeingAskedFor(t *testing.T) {
+	trouble := map[string]func(w *deployed){
+		"another's project": func(w *deployed) { w.project("duo") },
+		"another's source":  func(w *deployed) { w.source("duo", "no zip") },
+		"another's build":   func(w *deployed) { w.source("duo", zipped) },
+		"its runtime role": func(w *deployed) {
+			trust := w.role(runtimeRole("solo")).Trust
+			w.deleteRole(runtimeRole("solo"))
+			w.createRole(runtimeRole("solo"), trust)
+		},
+		"its project is gone": func(w *deployed) {
+			w.source("duo", zipped)
+			w.must(w.CodeBuild("admin").DeleteProject(w.t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(naming.Project("solo"))}))
+		},
+	}
+	for name, prepare := range trouble {
+		t.Run(name, func(t *testing.T) {
+			w := failed(t)
+			prepare(w)
+			w.put(t, teamKey, two(container("solo"), container("duo")))
+			got := w.run(t, "build", teamKey, "solo", "--yes")
+			if got.code != exitGood || !strings.Contains(got.stdout, ": done: build ") || !strings.Contains(got.stdout, "last build of it") || strings.Contains(got.stdout, "duo") {
+				t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+// Of what is wrong only that is told which keeps the source from being built.
+func TestOnlyTheSourcesProblemsAreToldOfASource(t *testing.T) {
+	w := deploy(t)
+	w.source("solo", "no zip")
+	w.source("duo", "")
+	w.upload(teamKey, two(strings.Replace(container("solo"), "aws: {}", "aws: {network_configuration: {network_mode: VPC}}", 1), container("duo")))
+	if all := w.run(t, "plan", teamKey).stdout; strings.Count(all, "warning") != 3 {
+		t.Fatalf("there is nothing to be left out:\n%s", all)
+	}
+	got := w.run(t, "build", teamKey, "solo", "--yes")
+	if got.code != exitProblems || !strings.Contains(got.stdout, "[source-not-zip]") || strings.Count(got.stdout, "warning") != 1 {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -151,6 +197,14 @@ func TestNothingIsAskedForThatCannotBeBuilt(t *testing.T) {
 			}, nil, exitProblems, []string{"what it takes is blocked", "[repository-not-ours]"},
 		},
 		"a build that runs": {sourced(zipped), nil, exitProblems, []string{"a build is running: bedrock-agentcore-solo-builder:", "ask again when it has ended"}},
+		"a build that has just ended, beside an agent without source": {
+			func(w *deployed) {
+				w.source("solo", zipped)
+				w.upload(teamKey, two(container("solo"), container("duo")))
+				w.source("solo", zipped+", anew")
+				w.FinishBuild(*w.Builds()[0].Id, broken)
+			}, nil, exitProblems, []string{"has just ended and the answer does not have it yet"},
+		},
 		"a build that runs, of a source before": {
 			func(w *deployed) { sourced(zipped)(w); w.source("solo", zipped+", anew") }, nil, exitProblems, []string{"a build is running"},
 		},

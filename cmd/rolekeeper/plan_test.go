@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -512,16 +513,80 @@ func TestNothingOfAPlanCommandsTheTerminal(t *testing.T) {
 
 func TestAllOfAPlanIsOfOneMoment(t *testing.T) {
 	w := deploy(t)
-	scenes()["adopted"].prepare(w)
+	w.parameters["ExistingRoles"] = "adopt"
+	w.must(w.ECR("admin").CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/app")}))
+	named := strings.Replace(container("named"), "aws: {}", "aws: {ecr_repository: team/app}", 1)
+	w.source("named", zipped)
+	w.upload(teamKey, two(container("solo"), named))
+	w.source("solo", zipped)
+	w.byToolkit("duo", agent.DirectCode)
+	w.put(t, teamKey, two(two(container("solo"), named), direct("duo")))
 	w.ForgetCalls()
-	w.run(t, "plan", teamKey)
+	if got := w.run(t, "plan", teamKey); !strings.Contains(got.stdout, "adoption takes away") || !strings.Contains(got.stdout, "a build is started") {
+		t.Fatalf("not enough is planned:\n%s", got.stdout)
+	}
 	reads := map[string]int{}
 	for _, c := range w.Calls() {
-		if reads[c.Operation+c.Resource]++; reads[c.Operation+c.Resource] > 1 && c.Operation != "GetRolePolicy" {
+		if reads[c.Operation+" "+c.Resource]++; reads[c.Operation+" "+c.Resource] > 1 && c.Operation != "GetRolePolicy" {
 			t.Errorf("%s is read again", c)
 		}
 	}
-	if len(reads) < 8 {
-		t.Errorf("only %v", reads)
+	for _, read := range []string{
+		"GetObject " + w.sourceBucket + "/solo/source.zip", "GetBucketNotificationConfiguration " + w.sourceBucket,
+		"DescribeRepositories team/app", "ListTagsForResource " + naming.Repository("solo"),
+		"BatchGetProjects " + naming.Project("solo") + "," + naming.Project("named"),
+		"ListBuildsForProject " + naming.Project("solo"), "BatchGetBuilds " + naming.Project("named"), "GetRole " + runtimeRole("duo"),
+	} {
+		if reads[read] != 1 {
+			t.Errorf("%s: %d times", read, reads[read])
+		}
+	}
+	if t.Failed() {
+		t.Log(slices.Sorted(maps.Keys(reads)))
+	}
+}
+
+func TestWhatIsGoneIsNotMadeWhileItsBuildRoleIsBlocked(t *testing.T) {
+	w := deploy(t)
+	roleInTheWay(w)
+	w.must(w.CodeBuild("admin").DeleteProject(t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(naming.Project("solo"))}))
+	got := w.run(t, "plan", teamKey)
+	_, told, _ := strings.Cut(got.stdout, "  project ")
+	if want := naming.Project("solo") + "\n    drift: the project is gone, and is not made anew while its build role is blocked\n"; got.code != exitProblems || told != want {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestLatestIsToldOnlyWhereItMoves(t *testing.T) {
+	w := deploy(t)
+	w.must(w.ECR("admin").CreateRepository(t.Context(), &ecr.CreateRepositoryInput{
+		RepositoryName: aws.String("team/app"), ImageTagMutability: ecrtypes.ImageTagMutabilityImmutable,
+	}))
+	w.source("solo", zipped)
+	w.put(t, teamKey, strings.Replace(container("solo"), "aws: {}", "aws: {ecr_repository: team/app}", 1))
+	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "      image tag src-") || strings.Contains(got.stdout, "latest") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestSourcesAreWhereTheStackHasThem(t *testing.T) {
+	w := deploy(t)
+	w.sourceBucket = "team-sources"
+	w.AddBucket(w.sourceBucket)
+	w.parameters["SourceBucketName"] = w.sourceBucket
+	w.source("solo", zipped)
+	w.put(t, teamKey, container("solo"))
+	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "source s3://team-sources/solo/source.zip") || !strings.Contains(got.stdout, "a build is started") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestCountsHaveTheirNouns(t *testing.T) {
+	for want, got := range map[string]string{
+		"1 role": many(1, "role"), "2 roles": many(2, "role"), "2 repositories": many(2, "repository"), "1 repository": many(1, "repository"), "30 days": many(30, "day"),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

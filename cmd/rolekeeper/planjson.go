@@ -180,7 +180,6 @@ func (p planned) imageStep(v *stepView, s plan.Step) {
 		v.After = newProjectView{s.Project.ARN, changedProjectView{s.Project.ProjectSettings, s.Project.Tags}}
 	case plan.UpdateProject:
 		o, _ := p.look.seen.projects.seen(s.Role)
-		o.Environment = texts(o.Environment)
 		v.Before, v.After = changedProjectView{o.ProjectSettings, ours(o.Tags, s.Project.Tags)}, changedProjectView{s.Project.ProjectSettings, s.Project.Tags}
 	case plan.CreateLogGroup:
 		v.After = s.Project.LogGroup

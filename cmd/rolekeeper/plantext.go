@@ -225,7 +225,7 @@ func partsOf(parts []model.Part) string {
 func (p planned) subjectText(t *terminal, of plan.Plan, about subject) {
 	t.line("  %s", about)
 	for _, f := range of.Findings {
-		if ofFinding(f) == about && f.Element == about.kind {
+		if f.Element == about.kind {
 			goneText(t, f)
 		}
 	}

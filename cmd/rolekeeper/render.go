@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -301,22 +302,14 @@ func viewRepository(r *model.Repository) *repositoryView {
 	if r == nil {
 		return nil
 	}
-	return &repositoryView{r.Name, r.ARN, r.URI, r.Named, r.ScanOnPush, texts(r.Tags)}
+	v := &repositoryView{r.Name, r.ARN, r.URI, r.Named, r.ScanOnPush, map[string]string{}}
+	maps.Copy(v.Tags, r.Tags)
+	return v
 }
 
 func viewProject(p *model.Project) *projectView {
 	if p == nil {
 		return nil
 	}
-	v := projectView{p.Name, p.ARN, p.ProjectSettings, p.LogRetentionDays, texts(p.Tags)}
-	v.Environment = texts(p.Environment)
-	return &v
-}
-
-// texts gives a map that is no null in JSON.
-func texts(m map[string]string) map[string]string {
-	if m == nil {
-		m = map[string]string{}
-	}
-	return m
+	return &projectView{p.Name, p.ARN, p.ProjectSettings, p.LogRetentionDays, p.Tags}
 }

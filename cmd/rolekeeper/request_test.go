@@ -307,6 +307,7 @@ func TestWhatStaysBlockedIsTold(t *testing.T) {
 		s := ready(teamKey, "solo", "duo")
 		s.Outcome = status.Blocked
 		for i := range s.Agents {
+			s.Agents[i].Build = &status.Build{ID: "build:1", State: model.BuildSucceeded} // nobody asked for one
 			s.Agents[i].BlockedBy = []status.Blocker{{ARN: "arn:" + s.Agents[i].Name, Kind: "role-policies-full", Fix: "make room"}}
 		}
 		s.Requests = []status.Request{{ID: requestID, Outcome: status.RequestDone, Message: "done"}}
@@ -314,7 +315,7 @@ func TestWhatStaysBlockedIsTold(t *testing.T) {
 		return nil
 	}
 	got := w.run(t, "adopt", teamKey, "solo", "--yes")
-	if want := "\nagent solo stays blocked by arn:solo: make room [role-policies-full]\n"; got.code != exitGood || !strings.Contains(got.stdout, want) || strings.Contains(got.stdout, "arn:duo") {
+	if want := "\nagent solo stays blocked by arn:solo: make room [role-policies-full]\n"; got.code != exitGood || !strings.Contains(got.stdout, want) || strings.Contains(got.stdout, "arn:duo") || strings.Contains(got.stdout, "build:1") {
 		t.Errorf("exit code %d; want %q in\n%s%s", got.code, want, got.stdout, got.stderr)
 	}
 }

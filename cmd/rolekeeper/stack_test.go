@@ -281,6 +281,9 @@ func direct(name string, more ...string) string {
 		name, strings.Join(more, ""))
 }
 
+// two gives a config of the agents of two others.
+func two(one, other string) string { return one + strings.TrimPrefix(other, "agents:\n") }
+
 func container(name string) string {
 	return fmt.Sprintf("agents:\n  %[1]s:\n    name: %[1]s\n    entrypoint: main.py\n    deployment_type: container\n    aws: {}\n", name)
 }
