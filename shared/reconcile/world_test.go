@@ -198,13 +198,14 @@ type killed struct{}
 func (w *world) run(bound time.Duration) bool {
 	w.t.Helper()
 	end := w.cloud.Now().Add(bound)
+	w.pushImages()
 	for range 10_000 {
-		w.pushImages()
 		if w.poll(w.inbox, 10, w.intakeBatch()) || w.poll(w.work, 1, w.reconcileBatch()) {
 			continue
 		}
 		at, any := w.cloud.NextVisible(w.inbox, w.work)
-		if ends, building := w.cloud.NextBuild(); building && (!any || ends.Before(at)) {
+		ends, building := w.cloud.NextBuild()
+		if building && (!any || ends.Before(at)) {
 			at, any = ends, true
 		}
 		if !any {
@@ -215,6 +216,9 @@ func (w *world) run(bound time.Duration) bool {
 			return false
 		}
 		w.cloud.Advance(max(at.Sub(w.cloud.Now()), time.Millisecond))
+		if building {
+			w.pushImages()
+		}
 	}
 	w.t.Fatal("the queues do not come to rest")
 	return false
