@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
@@ -126,7 +127,7 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	var running []string
 	for i := range images {
 		b := v.lastBuild(images[i])
-		if b == nil || b.ID == "" {
+		if b == nil || b.ID == "" || b.State.Ended() && outlived(images[i], b.Since) {
 			continue
 		}
 		if !b.State.Ended() {
@@ -148,7 +149,11 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	}
 	var problems []fault.Problem
 	for i := range images {
-		if images[i].Order == nil || slices.ContainsFunc(images[i].Builds, images[i].Order.Made) {
+		if images[i].Order == nil {
+			continue
+		}
+		if slices.ContainsFunc(images[i].Builds, images[i].Order.Made) {
+			v.lostRepository(&images[i])
 			continue
 		}
 		if err := v.listBuilds(ctx, &images[i]); err != nil {
@@ -190,6 +195,25 @@ func (v *view) refresh(i *plan.Image, fresh []model.Build) {
 	}
 }
 
+// repositorySkew is how far the clocks of ECR and CodeBuild, and ours, may lie
+// apart without a build being taken for one of an earlier repository.
+const repositorySkew = time.Minute
+
+// outlived reports whether what was built by a time went with a repository that
+// somebody deleted, and that was made anew since.
+func outlived(i plan.Image, by time.Time) bool {
+	o := i.ObservedRepository
+	return o != nil && by.Before(o.Created.Add(-repositorySkew))
+}
+
+// lostRepository leaves the build that fills a repository anew, which the plan
+// makes in the place of one that is gone, to the look after that.
+func (v *view) lostRepository(i *plan.Image) {
+	if i.ObservedRepository == nil && !i.Repository.Named {
+		i.Order, v.next[i.Repository.Agent] = nil, true
+	}
+}
+
 // listBuilds reads the newest builds of the image's project, which has none
 // before it is made.
 func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
@@ -200,6 +224,7 @@ func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(b model.Build) bool { return b.State.Ended() && outlived(*i, b.Started) })
 	for _, b := range i.Builds { // a list may lag behind
 		if !slices.ContainsFunc(all, func(l model.Build) bool { return l.ID == b.ID }) {
 			all = append([]model.Build{b}, all...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/awsfake"
@@ -186,6 +187,31 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 			if b := w.build(key); b.State != model.BuildSucceeded || !strings.HasSuffix(b.Image, "@"+digest(b.ID)) {
 				t.Errorf("build: %+v", b)
 			}
+		})
+	}
+}
+
+func TestAnImageThatWentWithItsRepositoryIsBuiltAgain(t *testing.T) {
+	for name, lost := range map[string]bool{"with the status": false, "with the status lost": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, container)
+			version := w.source("my_agent", zip)
+			w.settle()
+			w.cloud.Advance(time.Hour)
+			repository := naming.Repository("my_agent")
+			w.must(w.cloud.ECR("admin").DeleteRepository(context.Background(), &ecr.DeleteRepositoryInput{RepositoryName: &repository, Force: true}))
+			w.again(key)
+			if lost {
+				w.lose(naming.StatusKey(key))
+			}
+			w.again(key)
+			wantBuilt(t, w, version, version)
+			if b := w.build(key); b.State != model.BuildSucceeded || !strings.HasSuffix(b.Image, digest(*w.cloud.Builds()[1].Id)) {
+				t.Errorf("build: %+v", b)
+			}
+			w.again(key)
+			wantBuilt(t, w, version, version)
 		})
 	}
 }
