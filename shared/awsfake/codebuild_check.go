@@ -92,13 +92,11 @@ func validEnvironment(p types.Project) error {
 }
 
 func validVariables(all []types.EnvironmentVariable) error {
-	seen := map[string]bool{}
 	for _, v := range all {
 		name := aws.ToString(v.Name)
-		if !variableName.MatchString(name) || v.Value == nil || seen[name] || v.Type != "" && !slices.Contains(v.Type.Values(), v.Type) {
+		if !variableName.MatchString(name) || v.Value == nil || v.Type != "" && !slices.Contains(v.Type.Values(), v.Type) {
 			return invalidInput("Invalid environment variable %q", name)
 		}
-		seen[name] = true
 	}
 	return nil
 }
@@ -107,7 +105,6 @@ func validTags(p types.Project) error {
 	if len(p.Tags) > 50 {
 		return invalidInput("Cannot have more than 50 tags")
 	}
-	seen := map[string]bool{}
 	for _, t := range p.Tags {
 		key, value := aws.ToString(t.Key), aws.ToString(t.Value)
 		switch {
@@ -117,10 +114,7 @@ func validTags(p types.Project) error {
 			return invalidInput("Tag %q has characters that are not allowed", key)
 		case strings.HasPrefix(key, "aws:"):
 			return invalidInput("Tag keys that begin with aws: are reserved")
-		case seen[key]:
-			return invalidInput("Tag %q is given twice", key)
 		}
-		seen[key] = true
 	}
 	return nil
 }

@@ -106,6 +106,18 @@ func TestABuildOutOfTimeEnds(t *testing.T) {
 	}
 }
 
+func TestNoBuildRunsLongerThanItsTimeout(t *testing.T) {
+	for after, want := range map[time.Duration]string{time.Hour: "SUCCEEDED COMPLETED", time.Hour + 1: "TIMED_OUT COMPLETED"} {
+		c := builds(t)
+		c.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: after} })
+		start(t, c)
+		c.Advance(2 * time.Hour)
+		if b := c.Builds()[0]; states(c) != want || b.EndTime.Sub(*b.StartTime) != time.Hour {
+			t.Errorf("after %s: %s", after, states(c))
+		}
+	}
+}
+
 func TestABuildWaitsInTheQueueForSoLong(t *testing.T) {
 	c := builds(t)
 	c.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: 59 * time.Minute} })
@@ -283,14 +295,19 @@ func TestACloneHasBuildsOfItsOwn(t *testing.T) {
 	url := c.AddQueue("q", time.Minute, 0, "")
 	c.NotifyBuilds(url)
 	id := start(t, c)
+	watched := 0
+	c.WatchBuilds(func(awsfake.BuildEvent) { watched++ })
 	out := c.Clone()
 	out.FinishBuild(id, awsfake.Outcome{})
 	start(t, out)
 	if _, err := out.CodeBuild("t").DeleteProject(t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(builder)}); err != nil {
 		t.Fatal(err)
 	}
-	if got := states(c); got != "IN_PROGRESS PROVISIONING" || len(c.Messages(url)) != 1 || len(c.Projects()) != 1 {
+	if got := states(c); got != "IN_PROGRESS PROVISIONING" || len(c.Messages(url)) != 1 || len(c.Projects()) != 1 || watched != 0 {
 		t.Errorf("the first: %s", got)
+	}
+	if phases := c.Builds()[0].Phases; len(phases) != 3 || phases[2].EndTime != nil {
+		t.Errorf("phases of the first: %+v", phases)
 	}
 	if got := states(out); got != "SUCCEEDED COMPLETED, IN_PROGRESS PROVISIONING" || len(out.Messages(url)) != 3 || len(out.Projects()) != 0 {
 		t.Errorf("the clone: %s", got)
@@ -320,10 +337,12 @@ func TestRolesAreAssumedOnlyByWhoTheyTrustAndNotAtOnce(t *testing.T) {
 		"another service":          {trust: strings.Replace(trustFor(project), "codebuild.", "ecs.", 1)},
 		"a condition on something": {trust: strings.Replace(trustFor(project), "aws:SourceAccount", "aws:SourceOrgID", 1)},
 		"denied":                   {trust: strings.Replace(trustFor(project), "Allow", "Deny", 1)},
-		"too new":                  {trust: trustFor(project), settle: 10 * time.Second, age: 9 * time.Second},
-		"old enough":               {trust: trustFor(project), settle: 10 * time.Second, age: 10 * time.Second, can: true},
-		"no such role":             {trust: trustFor(project), role: "arn:aws:iam::123456789012:role/other"},
-		"a role on another path":   {trust: trustFor(project), role: "arn:aws:iam::123456789012:role/path/role"},
+		"denied what is allowed": {trust: strings.Replace(trustFor(project), `"Statement":[`, `"Statement":[{"Effect":"Deny","Principal":{"Service":["codebuild.amazonaws.com"]},"Action":["sts:AssumeRole"],`+
+			`"Condition":{"ArnLike":{"aws:SourceArn":"*:project/pro*"}}},`, 1)},
+		"too new":                {trust: trustFor(project), settle: 10 * time.Second, age: 9 * time.Second},
+		"old enough":             {trust: trustFor(project), settle: 10 * time.Second, age: 10 * time.Second, can: true},
+		"no such role":           {trust: trustFor(project), role: "arn:aws:iam::123456789012:role/other"},
+		"a role on another path": {trust: trustFor(project), role: "arn:aws:iam::123456789012:role/path/role"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cloud := awsfake.New()
