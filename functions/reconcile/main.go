@@ -60,18 +60,23 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 	if err := errors.Join(err, awsErr); err != nil {
 		return nil, err
 	}
-	queues := sqs.NewFromConfig(ac)
-	pipeline, err := reconciler(s, ac, queues, now)
-	if err != nil {
-		return nil, err
-	}
 	parameters := ssm.NewFromConfig(ac)
 	latest := &settings.Latest{
 		Read:  func(ctx context.Context) (string, error) { return parameter.Read(ctx, parameters, s.SettingsParameter) },
 		Place: s.Env().Place,
 		Now:   now,
 	}
-	if _, err := latest.Get(ctx); err != nil {
+	read := make(chan error, 1)
+	go func() { // the start does not wait for Systems Manager before it does the rest
+		_, err := latest.Get(ctx)
+		read <- err
+	}()
+	queues := sqs.NewFromConfig(ac)
+	pipeline, err := reconciler(s, ac, queues, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := <-read; err != nil {
 		return nil, err
 	}
 	batch := sqsbatch.Batch{

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -103,24 +102,24 @@ func (s Reconcile) Hash() (string, error) {
 	return hex.EncodeToString(sum[:])[:16], nil
 }
 
-var (
-	accountID   = regexp.MustCompile(`\A[0-9]{12}\z`)
-	boundaryARN = regexp.MustCompile(`\Aarn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([\w+=,.@/-]+)\z`)
-	buildImage  = regexp.MustCompile(`\Aaws/codebuild/[a-z0-9]+-aarch64-standard:[0-9][0-9A-Za-z._-]*\z`)
+// The checks below are the template's patterns. They are no expressions, since
+// those are compiled whenever a function starts.
+
+const (
+	digits       = "0123456789"
+	lower        = "abcdefghijklmnopqrstuvwxyz"
+	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lower + digits
 )
 
-// bucketName is that of the template's SourceBucketName, whose length Bucket
-// checks, for the reason of maxPolicyPath.
-var bucketName = regexp.MustCompile(`\A[a-z0-9][a-z0-9.-]+[a-z0-9]\z`)
-
-// maxPolicyPath bounds a policy's path and name together. As {1,512} in the
-// expression it would be 512 copies of it, made whenever a function starts.
-const maxPolicyPath = 512
+// of reports whether a text has between least and most bytes, all of the set.
+func of(text, set string, least, most int) bool {
+	return least <= len(text) && len(text) <= most && strings.Trim(text, set) == ""
+}
 
 // An empty value is reported by the loader itself, so the checks let it pass.
 
 func account(id string) error {
-	if id == "" || accountID.MatchString(id) {
+	if id == "" || of(id, digits, 12, 12) {
 		return nil
 	}
 	return fmt.Errorf("ACCOUNT_ID: %q is not 12 digits", id)
@@ -144,10 +143,11 @@ func Profile(p desired.Profile) error {
 
 // Boundary says what is wrong with the ARN of a permissions boundary; empty is not wrong.
 func Boundary(arn string) error {
-	if arn == "" {
-		return nil
-	}
-	if m := boundaryARN.FindStringSubmatch(arn); m != nil && len(m[2]) <= maxPolicyPath {
+	rest, ok := strings.CutPrefix(arn, "arn:aws")
+	partition, rest, iam := strings.Cut(rest, ":iam::")
+	account, path, policy := strings.Cut(rest, ":policy/")
+	if arn == "" || ok && iam && policy && of(partition, lower+"-", 0, len(partition)) &&
+		(account == "aws" || of(account, digits, 12, 12)) && of(path, alphanumeric+"_+=,.@/-", 1, 512) {
 		return nil
 	}
 	return fmt.Errorf("%q is not the ARN of a managed policy", arn)
@@ -156,19 +156,19 @@ func Boundary(arn string) error {
 // Bucket says what is wrong with the name of a bucket; empty is not wrong. The
 // name becomes part of ARNs in policies, where a wildcard would widen them.
 func Bucket(name string) error {
-	if name == "" || len(name) <= 63 && bucketName.MatchString(name) {
+	if name == "" || of(name, lower+digits+".-", 3, 63) && strings.Trim(name, ".-") == name {
 		return nil
 	}
 	return fmt.Errorf("%q is not the name of a bucket", name)
 }
 
-// maxBuildImage bounds the name of an image for the reason of maxPolicyPath.
-const maxBuildImage = 100
-
 // BuildImage says what is wrong with the name of the image that builds run in;
 // empty is not wrong. It is one of CodeBuild's own for builds with Docker on ARM.
 func BuildImage(name string) error {
-	if name == "" || len(name) <= maxBuildImage && buildImage.MatchString(name) {
+	rest, ok := strings.CutPrefix(name, "aws/codebuild/")
+	system, version, arm := strings.Cut(rest, "-aarch64-standard:")
+	if name == "" || len(name) <= 100 && ok && arm && of(system, lower+digits, 1, 100) &&
+		of(version, alphanumeric+"._-", 1, 100) && strings.IndexByte(digits, version[0]) >= 0 {
 		return nil
 	}
 	return fmt.Errorf("%.200q is not an image of CodeBuild's own for ARM, such as %s", name, DefaultBuildImage)
@@ -200,8 +200,7 @@ func Existing(e plan.Existing) error {
 }
 
 const (
-	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	maxTagKey    = 128
+	maxTagKey = 128
 	// maxPrincipal bounds what follows user/ or role/ in an ARN: path and name
 	// (IAM API reference, CreateRole and CreateUser).
 	maxPrincipal = 512 + 64

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -237,6 +238,34 @@ func TestSingleValues(t *testing.T) {
 			t.Errorf("Profile(%q) = %v", profile, err)
 		}
 	}
+}
+
+// FuzzSingleValues holds the checks to the patterns of template.yaml.
+func FuzzSingleValues(f *testing.F) {
+	patterns := map[string]struct {
+		pattern *regexp.Regexp
+		most    int
+		check   func(string) error
+	}{
+		"account":  {regexp.MustCompile(`\A(?:|[0-9]{12})\z`), 12, account},
+		"boundary": {regexp.MustCompile(`\A(?:|arn:aws[a-z-]*:iam::(?:aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512})\z`), 1 << 20, Boundary},
+		"bucket":   {regexp.MustCompile(`\A(?:|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\z`), 63, Bucket},
+		"image":    {regexp.MustCompile(`\A(?:|aws/codebuild/[a-z0-9]+-aarch64-standard:[0-9][0-9A-Za-z._-]*)\z`), 100, BuildImage},
+	}
+	for _, text := range []string{
+		"", "123456789012", "arn:aws:iam::123456789012:policy/a/b", "arn:aws-cn:iam::aws:policy/x", "arn:aws:iam::aws:policy/:policy/x", "arn:aws:iam:::iam::aws:policy/x",
+		"arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 512), "abc", ".ab", "ab-", "a.b", DefaultBuildImage, DefaultBuildImage + "\n",
+		"aws/codebuild/-aarch64-standard:4.0", "aws/codebuild/a-aarch64-standard:a", "aws/codebuild/a-aarch64-standard:4-aarch64-standard:5", "aws/codebuild/a-aarch64-standard:",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, p := range patterns {
+			if want, err := len(text) <= p.most && p.pattern.MatchString(text), p.check(text); want != (err == nil) {
+				t.Errorf("%s: %q: the template takes it: %v, the code says %v", name, text, want, err)
+			}
+		}
+	})
 }
 
 func TestTheLocalAWSIsAnAllowedQueue(t *testing.T) {
