@@ -14,6 +14,7 @@ import (
 	"rolekeeper/local"
 	"rolekeeper/local/child"
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -50,17 +51,13 @@ func (w *watcher) adoption(ctx context.Context, p *printer) error {
 	for _, o := range before {
 		p.line("there is role %s, no boundary, %d tags", o.Name, len(o.Tags))
 	}
-	if err := w.upload(ctx, p, veteranKey, veteranConfig); err != nil {
-		return err
-	}
-	s, err := w.status(ctx, veteranKey)
+	s, err := w.uploadConfig(ctx, p, veteranKey, veteranConfig)
 	if err != nil {
 		return err
 	}
 	if s.Outcome != status.Blocked {
 		return fmt.Errorf("outcome is %s, want %s", s.Outcome, status.Blocked)
 	}
-	p.line("answer   %s: %s", strings.ToUpper(string(s.Outcome)), s.Summary)
 	tellSome(p, s.Agents[0].Notes)
 
 	p.line("")
@@ -73,20 +70,19 @@ func (w *watcher) adoption(ctx context.Context, p *printer) error {
 	if err := w.wait(ctx); err != nil {
 		return err
 	}
-	if s, err = w.status(ctx, veteranKey); err != nil {
+	p.line("")
+	if s, err = w.answer(ctx, p, veteranKey); err != nil {
 		return err
 	}
-	p.line("")
-	p.line("answer   %s: %s", strings.ToUpper(string(s.Outcome)), s.Summary)
-	if s.Outcome != status.Ready {
-		return fmt.Errorf("outcome is %s, want %s", s.Outcome, status.Ready)
+	if err := ready(s); err != nil {
+		return err
 	}
 	for _, was := range before {
 		if err := w.tellAdopted(ctx, p, was); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.tellParts(ctx, p, veteranKey, s.Agents[0])
 }
 
 // byToolkit makes the agent's roles as the toolkit makes them.
@@ -168,10 +164,23 @@ func (w *watcher) tellAdopted(ctx context.Context, p *printer, was model.Observe
 	if err != nil {
 		return err
 	}
-	if o.ID != was.ID || o.PermissionsBoundary == "" || o.Trust != was.Trust || o.Tags[model.TagConfig] != veteranKey {
+	trust, ok := "the same trust", o.Trust == was.Trust
+	if o.Name == naming.BuildRole(region, veteran) {
+		trust, ok = "trust narrowed to project "+naming.Project(veteran), forProjectAlone(o.Trust)
+	}
+	if !ok || o.ID != was.ID || o.PermissionsBoundary == "" || o.Tags[model.TagConfig] != veteranKey {
 		return fmt.Errorf("%w: %+v", errNotAdopted, o)
 	}
-	p.line("role     %s is the same role (%s) with the same trust, for the toolkit nothing has changed", o.Name, o.ID)
+	p.line("role     %s is the same role (%s), %s", o.Name, o.ID, trust)
 	w.adopted++
 	return tellRole(p, o)
+}
+
+// forProjectAlone reports whether a trust lets CodeBuild in for the veteran's
+// project, and for no other agent's.
+func forProjectAlone(trust string) bool {
+	lets := func(agent string) bool {
+		return awsfake.TrustsCodeBuild(trust, "arn:aws:codebuild:"+region+":"+account+":project/"+naming.Project(agent), account)
+	}
+	return lets(veteran) && !lets(assistant)
 }

@@ -1,8 +1,9 @@
 // Command demo shows the main job on the local AWS: two good configs and a
-// faulty one are uploaded, roles that the starter toolkit made are adopted, and
-// what all of it led to is read back and told. It ends
-// with an error when anything is not as it should be. KEEP=1 leaves the local
-// AWS running; DENY_CREATE_ROLE=1 shows how a failure looks.
+// faulty one are uploaded, a source leads to an image and another to a build that
+// fails, roles that the starter toolkit made are adopted, and what all of it led
+// to is read back and told. It ends with an error when anything is not as it
+// should be. KEEP=1 leaves the local AWS running; DENY=CreateRole, or another
+// operation that is then denied to all, shows how a failure looks.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"rolekeeper/local"
+	"rolekeeper/local/codebuild"
 	"rolekeeper/local/proxy"
 	"rolekeeper/shared/naming"
 )
@@ -36,16 +38,37 @@ func main() {
 	}
 }
 
-// upload is one act of the demo.
+// act is one act of the demo.
+type act struct {
+	title string
+	play  func(context.Context, *printer) error
+}
+
+func (w *watcher) acts() []act {
+	config := func(title string, u upload) act {
+		return act{title, func(ctx context.Context, p *printer) error { return w.config(ctx, p, u) }}
+	}
+	u := uploads()
+	return []act{
+		config("a container agent, called "+assistant+", with memory and one model", u[0]),
+		{"the source of " + assistant, w.image},
+		{"a source of " + assistant + " whose Dockerfile has a fault", w.failure},
+		config("a direct-code agent in a VPC, called flight_search, with the browser", u[1]),
+		config("a config with faults", u[2]),
+		{"an agent, called " + veteran + ", whose roles the starter toolkit made", w.adoption},
+	}
+}
+
+// upload is a config.
 type upload struct {
-	key, title, config string
-	good               bool
+	key, config string
+	good        bool
 }
 
 func uploads() []upload {
 	return []upload{
 		{
-			key: "configs/support/claims.yaml", title: "a container agent, called claims_assistant, with memory and one model", good: true,
+			key: assistantKey, good: true,
 			config: `agents:
   claims_assistant:
     name: claims_assistant
@@ -62,7 +85,7 @@ func uploads() []upload {
 `,
 		},
 		{
-			key: "configs/travel/team.yaml", title: "a direct-code agent in a VPC, called flight_search, with the browser", good: true,
+			key: "configs/travel/team.yaml", good: true,
 			config: `agents:
   flight_search:
     name: flight_search
@@ -79,7 +102,7 @@ func uploads() []upload {
 `,
 		},
 		{
-			key: "configs/travel/broken.yaml", title: "a config with faults", good: false,
+			key: "configs/travel/broken.yaml", good: false,
 			config: `agents:
   hotel-search:
     name: hotel-search
@@ -106,21 +129,17 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 		return err
 	}
 	defer a.Stop()
-	if getenv("DENY_CREATE_ROLE") != "" {
-		a.InjectFault(proxy.Fault{Operation: "CreateRole", Kind: proxy.Denied})
+	if operation := getenv("DENY"); operation != "" {
+		a.InjectFault(proxy.Fault{Operation: operation, Kind: proxy.Denied})
 	}
 	w := newWatcher(a)
 	p.line("%s, %d functions, %d resources", a.Endpoint(), len(a.Stack().Functions), len(a.Stack().Resources))
 
-	for i, u := range uploads() {
-		p.title("%d. %s", i+1, u.title)
-		if err := w.act(ctx, p, u); err != nil {
-			return fmt.Errorf("%s: %w", u.key, err)
+	for i, act := range w.acts() {
+		p.title("%d. %s", i+1, act.title)
+		if err := act.play(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", act.title, err)
 		}
-	}
-	p.title("%d. an agent, called %s, whose roles the starter toolkit made", len(uploads())+1, veteran)
-	if err := w.adoption(ctx, p); err != nil {
-		return fmt.Errorf("%s: %w", veteranKey, err)
 	}
 	p.title("What was called on AWS, by function")
 	for _, line := range w.callCounts() {
@@ -129,8 +148,8 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	if err := errorsOf(a); err != nil {
 		return err
 	}
-	p.title("Done in %.1f s: %d roles made, %d adopted, %d config refused; every fact above was read back from the local AWS",
-		time.Since(started).Seconds(), w.made, w.adopted, w.refused)
+	p.title("Done in %.1f s: %d roles made, %d adopted, %d image built, %d build failed, %d config refused; every fact above was read back from the local AWS",
+		time.Since(started).Seconds(), w.made, w.adopted, w.built, w.failed, w.refused)
 	if getenv("KEEP") != "" {
 		keep(p, a)
 		<-ctx.Done()
@@ -156,11 +175,14 @@ func keep(p *printer, a *local.AWS) {
 		p.line("export %s=%s", k, env[k])
 	}
 	p.line("go run ./cmd/rolekeeper status")
-	p.line("go run ./cmd/rolekeeper status configs/support/claims.yaml")
+	p.line("go run ./cmd/rolekeeper status %s", assistantKey)
 	p.line("go run ./cmd/rolekeeper plan --all")
+	p.line("go run ./cmd/rolekeeper build %s %s", assistantKey, assistant)
 	p.line("curl -s '%s/_local/calls?caller=reconcile' | head -c 2000", a.Endpoint())
 	p.line("curl -s %s/_local/logs/reconcile", a.Endpoint())
+	p.line("curl -s %s/_local/logs/%s%s", a.Endpoint(), codebuild.CallerName, naming.Project(assistant))
 	p.line("aws s3 cp my.yaml s3://%s/configs/my.yaml     # if you have the AWS CLI", naming.ConfigBucket(account, region))
+	p.line("aws s3 cp source.zip s3://%s/%s", naming.SourceBucket(account, region), naming.SourceKey("", assistant))
 }
 
 // printer writes for a person at a terminal.

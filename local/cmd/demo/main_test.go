@@ -24,7 +24,11 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"answer   REJECTED",
 		"  3 |     name: hotel-search",
 		"answer   BLOCKED", naming.RuntimeRole(region, "night_porter") + " is the same role", "done: the roles of night_porter are Rolekeeper's",
-		"3 roles made, 2 adopted, 1 config refused",
+		"Agent Build Started: configs/support/claims.yaml claims_assistant", "Agent Build Succeeded: configs/support/claims.yaml claims_assistant",
+		"image    123456789012.dkr.ecr.us-east-1.amazonaws.com/bedrock-agentcore-claims_assistant@sha256:",
+		"Agent Build Failed: configs/support/claims.yaml claims_assistant", "message  BUILD: COMMAND_EXECUTION_ERROR", "ERROR: failed to solve",
+		"latest is still sha256:", "trust narrowed to project bedrock-agentcore-night_porter-builder",
+		"3 roles made, 2 adopted, 1 image built, 1 build failed, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not tell %q:\n%s", want, out.String())
@@ -32,17 +36,19 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 	}
 }
 
-func TestTheDemoFailsWhenARoleCannotBeMade(t *testing.T) {
+func TestTheDemoFailsWhenAnythingIsDenied(t *testing.T) {
 	mototest.Venv(t)
 	t.Chdir("../../..")
-	var out bytes.Buffer
-	err := run(t.Context(), &out, func(name string) string {
-		if name == "DENY_CREATE_ROLE" {
-			return "1"
+	for _, operation := range []string{"CreateRole", "PutImage"} {
+		var out bytes.Buffer
+		err := run(t.Context(), &out, func(name string) string {
+			if name == "DENY" {
+				return operation
+			}
+			return ""
+		})
+		if err == nil {
+			t.Errorf("without %s the demo says all is well:\n%s", operation, out.String())
 		}
-		return ""
-	})
-	if err == nil {
-		t.Errorf("the demo says all is well:\n%s", out.String())
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,13 +13,17 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/local"
 	"rolekeeper/local/bus"
 	"rolekeeper/local/proxy"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
@@ -27,58 +32,100 @@ import (
 
 // watcher uploads as a developer and reads back what became of it.
 type watcher struct {
-	aws     *local.AWS
-	objects *s3.Client
-	roles   *iamrole.Client
-	bucket  string
+	aws          *local.AWS
+	objects      *s3.Client
+	roles        *iamrole.Client
+	repositories *imagerepository.Reader
+	projects     *buildproject.Reader
+	bucket       string
 
-	made, adopted, refused int // roles made and adopted, all read back; configs refused
+	// What was read back: roles made and adopted, images and builds that failed, and
+	// configs refused.
+	made, adopted, built, failed, refused int
 }
 
 func newWatcher(a *local.AWS) *watcher {
+	auditor := a.Config("auditor")
 	return &watcher{
-		aws: a, objects: s3.NewFromConfig(a.Config("developer")), roles: iamrole.New(iam.NewFromConfig(a.Config("auditor"))),
-		bucket: naming.ConfigBucket(account, region),
+		aws: a, objects: s3.NewFromConfig(a.Config("developer")), bucket: naming.ConfigBucket(account, region),
+		roles: iamrole.New(iam.NewFromConfig(auditor)), projects: buildproject.NewReader(codebuild.NewFromConfig(auditor)),
+		repositories: imagerepository.NewReader(ecr.NewFromConfig(auditor), account),
 	}
 }
 
-// act uploads a config, waits for what follows and tells it.
-func (w *watcher) act(ctx context.Context, p *printer, u upload) error {
-	started := time.Now()
-	if err := w.upload(ctx, p, u.key, u.config); err != nil {
-		return err
-	}
-	took := time.Since(started)
-	s, err := w.status(ctx, u.key)
+// config uploads a config, waits for what follows and tells it.
+func (w *watcher) config(ctx context.Context, p *printer, u upload) error {
+	s, err := w.uploadConfig(ctx, p, u.key, u.config)
 	if err != nil {
 		return err
 	}
-	p.line("answer   %s after %d ms: %s", strings.ToUpper(string(s.Outcome)), took.Milliseconds(), s.Summary)
-	if u.good {
-		return w.tellRoles(ctx, p, s)
+	if !u.good {
+		w.refused++
+		return tellFaults(p, s, u)
 	}
-	w.refused++
-	return tellFaults(p, s, u)
+	if err := ready(s); err != nil {
+		return err
+	}
+	if err := w.tellMade(ctx, p, s); err != nil {
+		return err
+	}
+	tellNext(p, s)
+	return nil
 }
 
-// upload uploads a config, waits until nothing is left to do and tells the
-// events on the way.
-func (w *watcher) upload(ctx context.Context, p *printer, key, config string) error {
-	events := len(w.aws.Events())
-	_, err := w.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: &w.bucket, Key: &key, Body: strings.NewReader(config)})
+func tellNext(p *printer, s status.Status) {
+	for _, n := range s.Next {
+		p.line("next     %s", n)
+	}
+}
+
+// uploadConfig uploads a config and gives the answer to it.
+func (w *watcher) uploadConfig(ctx context.Context, p *printer, key, config string) (status.Status, error) {
+	_, _, err := w.upload(ctx, p, w.bucket, key, []byte(config))
 	if err != nil {
-		return fmt.Errorf("upload: %w", err)
+		return status.Status{}, err
 	}
-	p.line("uploaded s3://%s/%s", w.bucket, key)
-	if err := w.wait(ctx); err != nil {
-		return err
+	return w.answer(ctx, p, key)
+}
+
+// answer reads the answer to a config and tells it.
+func (w *watcher) answer(ctx context.Context, p *printer, key string) (status.Status, error) {
+	s, err := w.status(ctx, key)
+	if err != nil {
+		return status.Status{}, err
 	}
-	for _, e := range w.aws.Events()[events:] {
-		if about, of := subject(e); of {
-			p.line("event    %-11s %s: %s", e.Source, e.DetailType, about)
-		}
+	p.line("answer   %s: %s", strings.ToUpper(string(s.Outcome)), s.Summary)
+	return s, nil
+}
+
+// ready says what keeps an answer from being that everything is as it should be.
+func ready(s status.Status) error {
+	if s.Outcome != status.Ready {
+		return fmt.Errorf("outcome is %s, want %s: %v", s.Outcome, status.Ready, s.Problems)
 	}
 	return nil
+}
+
+// upload uploads an object, waits until nothing is left to do and tells the
+// events on the way. It gives the object's version and the events.
+func (w *watcher) upload(ctx context.Context, p *printer, bucket, key string, data []byte) (version string, events []bus.Event, err error) {
+	started, before := time.Now(), len(w.aws.Events())
+	out, err := w.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data)})
+	if err != nil {
+		return "", nil, fmt.Errorf("upload: %w", err)
+	}
+	p.line("uploaded s3://%s/%s", bucket, key)
+	if err := w.wait(ctx); err != nil {
+		return "", nil, err
+	}
+	events = w.aws.Events()[before:]
+	for _, e := range events {
+		if about, of := subject(e); of {
+			p.line("event    %-13s %s: %s", e.Source, e.DetailType, about)
+		}
+	}
+	p.line("idle     after %d ms", time.Since(started).Milliseconds())
+	return aws.ToString(out.VersionId), events, nil
 }
 
 // wait waits until nothing is left to do.
@@ -89,8 +136,9 @@ func (w *watcher) wait(ctx context.Context) error {
 }
 
 // subject gives what an event is about, and whether it is of the story: an
-// upload, or an event of Rolekeeper's own. Its statuses and claims are objects
-// of the same bucket and have events, too, which no rule wants.
+// upload, a change of a build, or an event of Rolekeeper's own. Its statuses and
+// claims are objects of the same bucket as configs and have events, too, which no
+// rule wants.
 func subject(e bus.Event) (string, bool) {
 	var d struct {
 		Agent  string `json:"agent"`
@@ -98,14 +146,20 @@ func subject(e bus.Event) (string, bool) {
 		Object struct {
 			Key string `json:"key"`
 		} `json:"object"`
+		Project string `json:"project-name"`
+		Build   string `json:"build-status"`
 	}
 	if err := json.Unmarshal(e.Detail, &d); err != nil {
 		return "", false
 	}
-	if d.Config != "" {
+	_, _, source := naming.SplitSourceKey(d.Object.Key)
+	switch {
+	case d.Config != "":
 		return strings.TrimSpace(d.Config + " " + d.Agent), true
+	case d.Build != "":
+		return d.Build + " " + d.Project, true
 	}
-	return d.Object.Key, strings.HasPrefix(d.Object.Key, naming.ConfigPrefix)
+	return d.Object.Key, source || strings.HasPrefix(d.Object.Key, naming.ConfigPrefix)
 }
 
 func (w *watcher) status(ctx context.Context, key string) (status.Status, error) {
@@ -120,14 +174,8 @@ func (w *watcher) status(ctx context.Context, key string) (status.Status, error)
 	return status.Parse(data)
 }
 
-// tellRoles reads every role that the answer names from IAM.
-func (w *watcher) tellRoles(ctx context.Context, p *printer, s status.Status) error {
-	if s.Outcome != status.Ready {
-		for _, problem := range s.Problems {
-			p.line("         %s", problem)
-		}
-		return fmt.Errorf("outcome is %s, want %s", s.Outcome, status.Ready)
-	}
+// tellMade reads everything that the answer names from AWS.
+func (w *watcher) tellMade(ctx context.Context, p *printer, s status.Status) error {
 	for _, a := range s.Agents {
 		for _, arn := range []string{a.RuntimeRoleARN, a.BuildRoleARN} {
 			if arn == "" {
@@ -142,9 +190,12 @@ func (w *watcher) tellRoles(ctx context.Context, p *printer, s status.Status) er
 			}
 			w.made++
 		}
-	}
-	for _, n := range s.Next {
-		p.line("next     %s", n)
+		if a.Project == "" {
+			continue
+		}
+		if err := w.tellParts(ctx, p, s.Config.Key, a); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -205,12 +256,19 @@ func tellFaults(p *printer, s status.Status, u upload) error {
 func (w *watcher) callCounts() []string {
 	var lines []string
 	for _, function := range []string{"intake", "reconcile"} {
-		counts := map[string]int{}
+		services := map[string]map[string]int{}
 		for _, c := range w.aws.Calls(proxy.Filter{Caller: function}) {
-			counts[c.Service+":"+c.Operation]++
+			if services[c.Service] == nil {
+				services[c.Service] = map[string]int{}
+			}
+			services[c.Service][c.Operation]++
 		}
-		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			lines = append(lines, fmt.Sprintf("%-10s %3d x %s", function, counts[name], name))
+		for _, service := range slices.Sorted(maps.Keys(services)) {
+			var counts []string
+			for _, operation := range slices.Sorted(maps.Keys(services[service])) {
+				counts = append(counts, fmt.Sprintf("%d %s", services[service][operation], operation))
+			}
+			lines = append(lines, fmt.Sprintf("%-10s %-10s %s", function, service, strings.Join(counts, ", ")))
 		}
 	}
 	return lines
