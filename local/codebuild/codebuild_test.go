@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -279,7 +281,7 @@ func (w world) testCommands(t *testing.T) {
 		failed string // phases
 	}{
 		"exported variables and directories go on": {
-			"install: {commands: [export A=\"one two\", mkdir d && cd d]}, build: {commands: ['echo \"$A in ${PWD##*/}\"']}", []string{"one two in d"}, "",
+			"install: {commands: [export A=\"one two\", mkdir d && cd d]}, build: {commands: ['echo \"$A in $(basename \"$(/bin/pwd -P)\")\"']}", []string{"one two in d"}, "",
 		},
 		"a phase ends where it fails":  {"pre_build: {commands: [exit 3, echo more]}, build: {commands: [echo build]}", nil, "PRE_BUILD"},
 		"what is done finally is done": {"pre_build: {commands: [exit 3], finally: [echo final]}, build: {commands: [echo build]}", []string{"final"}, "PRE_BUILD"},
@@ -419,7 +421,7 @@ func linked(t *testing.T) string {
 // waits gives a build whose command does not end by itself.
 func (w world) waits(t *testing.T, name string, change func(*model.Project)) (model.Project, model.Build) {
 	t.Helper()
-	p := w.make(t, name, "version: 0.2\nphases: {build: {commands: [sleep 600 & sleep 600]}}\n")
+	p := w.make(t, name, "version: 0.2\nphases: {build: {commands: ['sleep 600 & echo pid $!; wait']}}\n")
 	change(&p)
 	must(t, w.projects.Update(t.Context(), p))
 	b, err := w.projects.Start(t.Context(), p.Order(w.upload(t, p, archive(t, "a", "x")), false))
@@ -444,16 +446,38 @@ func (w world) testStop(t *testing.T) {
 	if b := w.ended(t, b.ID); b.State != model.BuildStopped || b.Message != "BUILD: STOPPED" || time.Since(began) > 5*time.Second {
 		t.Errorf("build %+v after %s", b, time.Since(began))
 	}
+	w.gone(t, p.Name)
 	if calls := w.Calls(proxy.Filter{Service: "codebuild", Operation: "StopBuild"}); len(calls) != 1 || calls[0].Resource != p.Name {
 		t.Errorf("calls %+v", calls)
 	}
 }
 
+// gone waits until what the command of waits has started is no more.
+func (w world) gone(t *testing.T, project string) {
+	t.Helper()
+	for range 1000 {
+		for _, line := range w.Logs("codebuild/" + project) {
+			pid, found := strings.CutPrefix(line, "pid ")
+			if !found {
+				continue
+			}
+			n, err := strconv.Atoi(pid)
+			must(t, err)
+			if errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+				return
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Errorf("what the build started still runs: %q", w.Logs("codebuild/"+project))
+}
+
 func (w world) testTimeout(t *testing.T) {
-	_, b := w.waits(t, "late", func(p *model.Project) { p.TimeoutMinutes = 5 }) // at this scale 3 s
+	p, b := w.waits(t, "late", func(p *model.Project) { p.TimeoutMinutes = 5 }) // at this scale 3 s
 	if b := w.ended(t, b.ID); b.State != model.BuildTimedOut || b.Message != "BUILD: TIMED_OUT" {
 		t.Errorf("build %+v", b)
 	}
+	w.gone(t, p.Name)
 }
 
 func (w world) testFault(t *testing.T) {
