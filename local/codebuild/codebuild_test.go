@@ -604,6 +604,11 @@ func (w world) testRole(t *testing.T) {
 		t.Errorf("trust of another project: %v", err)
 	}
 	must(t, w.do(w.iam.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &a.BuildRole.Name, PolicyDocument: aws.String(a.BuildRole.Trust.JSON())})))
+	elsewhere := *a.Project
+	elsewhere.ServiceRole = strings.Replace(elsewhere.ServiceRole, ":role/", ":role/path/", 1)
+	if _, err := w.projects.Create(t.Context(), elsewhere, "nonce"); fault.Of(err) != fault.Retry {
+		t.Errorf("a role of that name on another path: %v", err)
+	}
 	if _, err := w.projects.Create(t.Context(), *a.Project, "nonce"); err != nil {
 		t.Error(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -102,6 +103,12 @@ func TestTheSDKReadsEverythingThatCodeBuildAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, want, got)
+	})
+	t.Run("nothing that is not set", func(t *testing.T) {
+		data, err := json.Marshal(members(reflect.ValueOf(&codebuild.BatchGetProjectsOutput{Projects: []types.Project{{Badge: &types.ProjectBadge{}}}})))
+		if want := `{"projects":[{"badge":{"badgeEnabled":false}}]}`; err != nil || string(data) != want {
+			t.Errorf("%s, want %s, %v", data, want, err)
+		}
 	})
 	t.Run("an empty answer", func(t *testing.T) {
 		client, _ := talk(t, &codebuild.ListBuildsForProjectOutput{})
