@@ -100,9 +100,13 @@ func TestAFunctionThatMissesATargetIsNamed(t *testing.T) {
 func TestWorkIsHeldAgainstItsTargets(t *testing.T) {
 	good := work{
 		ready: []float64{maxReadyP50, maxReadyP99}, count: together, allReady: time.Second,
-		create: calls{iamReads: 3, iamWrites: 4}, bulk: calls{iamReads: 3 * together, iamWrites: 4 * together},
-		change: calls{iamReads: 9, iamWrites: 1}, unchanged: calls{iamReads: 9},
+		create: calls{iam: access{3, 4}, codebuild: access{1, 1}}, bulk: calls{iam: access{3 * together, 4 * together}},
+		change: calls{iam: access{9, 1}}, unchanged: calls{iam: access{9, 0}, s3: 1}, imaged: calls{iam: access{9, 0}, s3: 3},
+		first: toImage{start: calls{iam: access{9, 0}, codebuild: access{5, 1}, s3: 1}, rest: calls{codebuild: access{99, 9}}},
+		next:  toImage{start: calls{iam: access{9, 0}, codebuild: access{5, 1}, s3: 3}},
 	}
+	const first, next = "first source uploaded, to StartBuild", "next source uploaded, to StartBuild"
+	const bare, built = "unchanged, without a source", "unchanged, its image built"
 	type row struct {
 		name string
 		of   func(work) string
@@ -110,7 +114,8 @@ func TestWorkIsHeldAgainstItsTargets(t *testing.T) {
 	rows := []row{
 		{"50 one after the other, p50", workTable}, {"50 one after the other, p99", workTable}, {"200 at once, ready", workTable},
 		{"200 at once, dead letters", workTable}, {"200 at once, calls of IAM", workTable},
-		{"made", callTable}, {"one permission changed", callTable}, {"unchanged", callTable},
+		{"made", callTable}, {"one permission changed", callTable}, {bare, callTable},
+		{first, callTable}, {built, callTable}, {next, callTable},
 	}
 	for name, c := range map[string]struct {
 		spoil  func(*work)
@@ -121,14 +126,21 @@ func TestWorkIsHeldAgainstItsTargets(t *testing.T) {
 		"one is too slow":                  {func(w *work) { w.ready[1]++ }, []string{"50 one after the other, p99"}},
 		"one is not ready":                 {func(w *work) { w.count-- }, []string{"200 at once, ready"}},
 		"one is dead":                      {func(w *work) { w.dead++ }, []string{"200 at once, dead letters"}},
-		"one call of IAM more than linear": {func(w *work) { w.bulk.iamReads++ }, []string{"200 at once, calls of IAM"}},
-		"one call too many for one": {func(w *work) { w.create.iamReads++; w.bulk.iamReads += together },
+		"one call of IAM more than linear": {func(w *work) { w.bulk.iam.reads++ }, []string{"200 at once, calls of IAM"}},
+		"one call too many for one": {func(w *work) { w.create.iam.reads++; w.bulk.iam.reads += together },
 			[]string{"made"}},
-		"a change writes twice":      {func(w *work) { w.change.iamWrites++ }, []string{"one permission changed"}},
-		"a change writes nothing":    {func(w *work) { w.change.iamWrites = 0 }, []string{"one permission changed"}},
-		"no change writes":           {func(w *work) { w.unchanged.iamWrites++ }, []string{"unchanged"}},
-		"no change reads once more":  {func(w *work) { w.unchanged.iamReads++ }, []string{"unchanged"}},
-		"other calls have no target": {func(w *work) { w.create.s3, w.bulk.sqs, w.unchanged.s3 = 99, 9999, 99 }, nil},
+		"a change writes twice":           {func(w *work) { w.change.iam.writes++ }, []string{"one permission changed"}},
+		"a change writes nothing":         {func(w *work) { w.change.iam.writes = 0 }, []string{"one permission changed"}},
+		"a change writes the project":     {func(w *work) { w.change.codebuild.writes++ }, []string{"one permission changed"}},
+		"no change writes":                {func(w *work) { w.unchanged.iam.writes++ }, []string{bare}},
+		"no change writes the project":    {func(w *work) { w.imaged.codebuild.writes++ }, []string{built}},
+		"no change writes ECR":            {func(w *work) { w.imaged.ecr.writes++ }, []string{built}},
+		"no change writes a log group":    {func(w *work) { w.unchanged.logs.writes++ }, []string{bare}},
+		"no change reads once more":       {func(w *work) { w.unchanged.iam.reads++ }, []string{bare}},
+		"a source takes one call more":    {func(w *work) { w.first.start.s3++ }, []string{first}},
+		"the next takes one call more":    {func(w *work) { w.next.start.other++ }, []string{next}},
+		"other calls have no target":      {func(w *work) { w.create.s3, w.bulk.sqs, w.imaged.ecr.reads = 99, 9999, 99 }, nil},
+		"nor has what follows StartBuild": {func(w *work) { w.next.rest.codebuild.writes = 99 }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := good
@@ -157,12 +169,20 @@ func TestCallsAreThoseOfTheFunctions(t *testing.T) {
 		{Caller: "intake", Service: "sqs", Operation: "SendMessage"},
 		{Caller: "reconcile", Service: "events", Operation: "PutEvents"},
 		{Caller: "reconcile", Service: "sts", Operation: "GetCallerIdentity"},
+		{Caller: "reconcile", Service: "codebuild", Operation: "BatchGetProjects"},
+		{Caller: "reconcile", Service: "codebuild", Operation: "StartBuild"},
+		{Caller: "reconcile", Service: "ecr", Operation: "DescribeRepositories"},
+		{Caller: "reconcile", Service: "ecr", Operation: "ListTagsForResource"},
+		{Caller: "reconcile", Service: "logs", Operation: "CreateLogGroup"},
+		{Caller: "codebuild/bedrock-agentcore-one-builder", Service: "ecr", Operation: "PutImage"},
 		{Caller: "poller/reconcile", Service: "sqs", Operation: "ReceiveMessage"},
 		{Caller: "developer", Service: "s3", Operation: "PutObject"},
 	}
 	got := countCalls(made, map[string]bool{"intake": true, "reconcile": true})
-	want := calls{iamReads: 2, iamWrites: 1, s3: 1, sqs: 1, events: 1, other: 1}
-	if got != want || got.iam() != 3 || got.all() != 7 {
+	want := calls{
+		iam: access{2, 1}, codebuild: access{1, 1}, ecr: access{2, 0}, logs: access{0, 1}, s3: 1, sqs: 1, events: 1, other: 1,
+	}
+	if got != want || got.all() != 12 || got.writes() != 3 {
 		t.Errorf("calls %+v, want %+v", got, want)
 	}
 }

@@ -126,10 +126,22 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 }
 
 // calls of AWS by the functions. Lambda's own calls of SQS are not among them.
-type calls struct{ iamReads, iamWrites, s3, sqs, events, other int }
+type calls struct {
+	iam, codebuild, ecr, logs access
+	s3, sqs, events, other    int
+}
 
-func (c calls) iam() int { return c.iamReads + c.iamWrites }
-func (c calls) all() int { return c.iam() + c.s3 + c.sqs + c.events + c.other }
+// access to one service, by reading and by writing calls.
+type access struct{ reads, writes int }
+
+func (a access) all() int { return a.reads + a.writes }
+
+func (c calls) all() int {
+	return c.iam.all() + c.codebuild.all() + c.ecr.all() + c.logs.all() + c.s3 + c.sqs + c.events + c.other
+}
+
+// writes are those of what agents are made of; claims and answers are in S3.
+func (c calls) writes() int { return c.iam.writes + c.codebuild.writes + c.ecr.writes + c.logs.writes }
 
 func countCalls(made []proxy.Call, functions map[string]bool) calls {
 	var n calls
@@ -139,11 +151,13 @@ func countCalls(made []proxy.Call, functions map[string]bool) calls {
 		}
 		switch c.Service {
 		case "iam":
-			if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") {
-				n.iamReads++
-			} else {
-				n.iamWrites++
-			}
+			n.iam.add(c)
+		case "codebuild":
+			n.codebuild.add(c)
+		case "ecr":
+			n.ecr.add(c)
+		case "logs":
+			n.logs.add(c)
 		case "s3":
 			n.s3++
 		case "sqs":
@@ -155,4 +169,14 @@ func countCalls(made []proxy.Call, functions map[string]bool) calls {
 		}
 	}
 	return n
+}
+
+func (a *access) add(c proxy.Call) {
+	for _, reading := range []string{"Get", "List", "BatchGet", "Describe"} {
+		if strings.HasPrefix(c.Operation, reading) {
+			a.reads++
+			return
+		}
+	}
+	a.writes++
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,12 +38,20 @@ type work struct {
 
 	ready []float64 // milliseconds from upload to ready, one config after the other, sorted
 
-	create, change, unchanged calls // of one container agent
+	// Of one container agent. imaged is unchanged with an image of its source.
+	create, change, unchanged, imaged calls
+	first, next                       toImage // of its first source, and of a newer one
 
 	allReady time.Duration // from the first of the uploads at once to the last ready
 	count    int           // configs ready of those uploaded at once
 	dead     int           // messages in all dead letters
 	bulk     calls         // of the uploads at once
+}
+
+// toImage is what the way from a source to its image takes.
+type toImage struct {
+	start calls // from the upload to the start of the build, which is the last of them
+	rest  calls // all that follow
 }
 
 func container(name string, more ...string) string {
@@ -79,12 +90,31 @@ func (w *work) oneByOne(ctx context.Context, watch *watcher, afterOne func() err
 
 	last := inSequence - 1
 	changed := container(agent(last), "    permissions:\n      code_interpreter: true\n")
-	for _, n := range []*calls{&w.change, &w.unchanged} { // the second upload of the same is no change
+	again := func(n *calls) error {
 		watch.aws.Proxy().Reset()
-		if _, err := watch.uploadAndWait(ctx, key(last), changed); err != nil {
+		_, err := watch.uploadAndWait(ctx, key(last), changed)
+		*n = watch.calls()
+		return err
+	}
+	build := func(n *toImage) (err error) {
+		*n, err = watch.buildOf(ctx, key(last), agent(last))
+		return err
+	}
+	return inTurn(
+		func() error { return again(&w.change) },
+		func() error { return again(&w.unchanged) }, // the second upload of the same is no change
+		func() error { return build(&w.first) },
+		func() error { return again(&w.imaged) },
+		func() error { return build(&w.next) },
+	)
+}
+
+// inTurn ends with the first that fails.
+func inTurn(all ...func() error) error {
+	for _, one := range all {
+		if err := one(); err != nil {
 			return err
 		}
-		*n = watch.calls()
 	}
 	return nil
 }
@@ -232,6 +262,58 @@ func (w *watcher) uploadAndWait(ctx context.Context, key, config string) (float6
 		return 0, fmt.Errorf("%s: %w", key, err)
 	}
 	return float64(at.Sub(started).Microseconds()) / 1000, nil
+}
+
+// buildOf uploads a source of the config's agent, waits for its image and counts
+// the calls on the way.
+func (w *watcher) buildOf(ctx context.Context, key, agent string) (toImage, error) {
+	ctx, cancel := context.WithTimeout(ctx, oneDeadline)
+	defer cancel()
+	var source bytes.Buffer
+	z := zip.NewWriter(&source)
+	f, err := z.Create("Dockerfile")
+	if err != nil {
+		return toImage{}, err
+	}
+	if _, err := io.WriteString(f, "FROM scratch\n"); err != nil {
+		return toImage{}, err
+	}
+	if err := z.Close(); err != nil {
+		return toImage{}, err
+	}
+	w.aws.Proxy().Reset()
+	out, err := w.objects.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(naming.SourceBucket(account, region)), Key: aws.String(naming.SourceKey("", agent)), Body: bytes.NewReader(source.Bytes()),
+	})
+	if err != nil {
+		return toImage{}, fmt.Errorf("upload the source of %s: %w", agent, err)
+	}
+	if err := w.aws.WaitIdle(ctx); err != nil {
+		return toImage{}, fmt.Errorf("build the source of %s: %w", agent, err)
+	}
+	s, err := w.status(ctx, key)
+	if err != nil {
+		return toImage{}, err
+	}
+	a, _ := s.Agent(agent)
+	if a.Build == nil || a.Build.Image == "" || a.Build.SourceVersion != aws.ToString(out.VersionId) {
+		return toImage{}, fmt.Errorf("build the source of %s: %s (%+v)", agent, s.Summary, a.Build)
+	}
+	made := w.aws.Calls(proxy.Filter{})
+	started := 1 + slices.IndexFunc(made, func(c proxy.Call) bool { return c.Operation == "StartBuild" })
+	return toImage{start: countCalls(made[:started], w.functions), rest: countCalls(made[started:], w.functions)}, nil
+}
+
+func (w *watcher) status(ctx context.Context, key string) (status.Status, error) {
+	out, err := w.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &w.bucket, Key: aws.String(naming.StatusKey(key))})
+	if err != nil {
+		return status.Status{}, fmt.Errorf("read the status of %s: %w", key, err)
+	}
+	data, err := io.ReadAll(out.Body)
+	if err = errors.Join(err, out.Body.Close()); err != nil {
+		return status.Status{}, fmt.Errorf("read the status of %s: %w", key, err)
+	}
+	return status.Parse(data)
 }
 
 // calls counts those of the functions since the log was emptied.

@@ -8,6 +8,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -20,16 +23,22 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	h := handler{s3.NewFromConfig(cfg), sqs.NewFromConfig(cfg), iam.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg), ssm.NewFromConfig(cfg)}
+	h := handler{
+		s3.NewFromConfig(cfg), sqs.NewFromConfig(cfg), iam.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg), ssm.NewFromConfig(cfg),
+		codebuild.NewFromConfig(cfg), ecr.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg),
+	}
 	lambda.Start(h.handle)
 }
 
 type handler struct {
-	objects *s3.Client
-	queues  *sqs.Client
-	roles   *iam.Client
-	bus     *eventbridge.Client
-	values  *ssm.Client
+	objects      *s3.Client
+	queues       *sqs.Client
+	roles        *iam.Client
+	bus          *eventbridge.Client
+	values       *ssm.Client
+	projects     *codebuild.Client
+	repositories *ecr.Client
+	logs         *cloudwatchlogs.Client
 }
 
 // handle calls each client, so that the linker keeps what a call needs.
@@ -47,6 +56,15 @@ func (h handler) handle(ctx context.Context) error {
 		return err
 	}
 	if _, err := h.bus.PutEvents(ctx, &eventbridge.PutEventsInput{}); err != nil {
+		return err
+	}
+	if _, err := h.projects.StartBuild(ctx, &codebuild.StartBuildInput{}); err != nil {
+		return err
+	}
+	if _, err := h.repositories.CreateRepository(ctx, &ecr.CreateRepositoryInput{}); err != nil {
+		return err
+	}
+	if _, err := h.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{}); err != nil {
 		return err
 	}
 	_, err := h.values.GetParameter(ctx, &ssm.GetParameterInput{})
