@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -21,16 +22,23 @@ import (
 	"rolekeeper/local"
 	"rolekeeper/local/proxy"
 	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
 	"rolekeeper/shared/status"
 )
 
-// A fleet that the toolkit made, on a stack with teams and operators.
+// A fleet that the toolkit made, and its source bucket, on a stack with teams and
+// operators.
 func TestTheToolkitsRolesAreTakenOver(t *testing.T) {
 	// The message of a function that died comes back after 18 minutes.
-	s := startWith(t, local.Options{TimeScale: 0.005, Parameters: map[string]string{"TeamTag": teamTag, "OperatorPrincipalArns": operatorARN}})
+	s := startWith(t, local.Options{TimeScale: 0.005, Parameters: map[string]string{
+		"TeamTag": teamTag, "OperatorPrincipalArns": operatorARN, "SourceBucketName": sourceBucket,
+	}})
+	if _, err := s3.NewFromConfig(s.Config("toolkit")).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &sourceBucket}); err != nil {
+		t.Fatal(err)
+	}
 	const key = "configs/team/agent.yaml"
 	runtime, build := naming.RuntimeRole(region, "my_agent"), naming.BuildRole(region, "my_agent")
 	s.byToolkit("my_agent")
@@ -128,22 +136,23 @@ func TestTheToolkitsRolesAreTakenOver(t *testing.T) {
 	})
 
 	// The toolkit gets a role by its name or makes it; versions after 0.3.10
-	// compare its trust policy too.
+	// compare the trust policy of the runtime's, too.
 	t.Run("the toolkit finds them as it left them", func(t *testing.T) {
 		s := s.in(t)
-		var trusts map[string]json.RawMessage
-		if err := json.Unmarshal([]byte(rendered(t, "codebuild.json", "my_agent")), &trusts); err != nil {
-			t.Fatal(err)
-		}
-		for name, trust := range map[string]string{runtime: rendered(t, "runtime-trust.json", "my_agent"), build: string(trusts["trust"])} {
+		find := func(name string) model.ObservedRole {
 			found, err := iamrole.NewReader(iam.NewFromConfig(s.Config("toolkit"))).Head(t.Context(), name)
 			if err != nil || found.ARN != was[name].ARN {
 				t.Fatalf("found %+v, %v", found, err)
 			}
-			got, err := policy.Parse(found.Trust)
-			if err != nil || !got.Same(trust) {
-				t.Errorf("role %s trusts %s, want %s (%v)", name, found.Trust, trust, err)
-			}
+			return found
+		}
+		trust := find(runtime).Trust
+		if got, err := policy.Parse(trust); err != nil || !got.Same(rendered(t, "runtime-trust.json", "my_agent")) {
+			t.Errorf("role %s trusts %s (%v)", runtime, trust, err)
+		}
+		project := "arn:aws:codebuild:" + region + ":" + account + ":project/" + naming.Project("my_agent") // the toolkit's name, too
+		if trust := find(build).Trust; !awsfake.TrustsCodeBuild(trust, project, account) || awsfake.TrustsCodeBuild(trust, project+"2", account) {
+			t.Errorf("role %s trusts %s", build, trust)
 		}
 	})
 
@@ -163,7 +172,45 @@ func TestTheToolkitsRolesAreTakenOver(t *testing.T) {
 		s.wantAnswers(key, map[string]status.RequestOutcome{s.status(key).Requests[0].ID: status.RequestDone})
 	})
 
+	t.Run("nothing is built from the toolkit's bucket before it keeps versions and sends events", func(t *testing.T) { testForeignBucket(s.in(t), key) })
+
 	t.Run("malformed settings hold everything up and lose nothing", func(t *testing.T) { testMalformedSettings(s.in(t)) })
+}
+
+// testForeignBucket turns on, one after the other, what the toolkit's source
+// bucket lacks.
+func testForeignBucket(s stack, key string) {
+	const agent = "my_agent"
+	ctx, admin := s.t.Context(), s3.NewFromConfig(s.Config("admin"))
+	source := naming.SourceKey("team", agent)
+	upload := func() (version string) {
+		version = s.put(source, zipped(s.t, works, "1"))
+		s.upload(key, container(agent)) // a silent bucket has nobody look
+		s.idle()
+		return version
+	}
+	upload()
+	s.wantCodes(key, "source-bucket-unversioned")
+	if _, err := admin.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
+		Bucket: &sourceBucket, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.upload(key, container(agent))
+	s.idle()
+	s.wantCodes(key, "source-bucket-unversioned") // of what was uploaded before
+	upload()
+	s.wantCodes(key, "source-bucket-silent")
+	s.wantBuilt(agent)
+	if _, err := admin.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{
+		Bucket: &sourceBucket, NotificationConfiguration: &s3types.NotificationConfiguration{EventBridgeConfiguration: &s3types.EventBridgeConfiguration{}},
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	version := s.put(source, zipped(s.t, works, "2"))
+	s.idle()
+	s.wantBuilt(agent, version)
+	s.wantImage(key, agent, version)
 }
 
 // testMalformedSettings has somebody write what are no settings over the stack's.

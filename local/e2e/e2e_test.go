@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,7 +273,7 @@ func TestTheMainJob(t *testing.T) {
 func TestAFunctionKilledInTheMiddleConverges(t *testing.T) {
 	// The message comes back when its visibility timeout is over, 18 minutes.
 	s := startWith(t, local.Options{TimeScale: 0.005})
-	for i, operation := range []string{"CreateRole", "PutRolePolicy", "PutObject", "PutEvents"} {
+	for i, operation := range []string{"CreateRole", "PutRolePolicy", "PutObject", "PutEvents", "CreateProject", "StartBuild"} {
 		t.Run("after "+operation, func(t *testing.T) {
 			s := s.in(t)
 			name, key := fmt.Sprintf("agent%d", i), fmt.Sprintf("configs/agent%d.yaml", i)
@@ -285,15 +286,15 @@ func TestAFunctionKilledInTheMiddleConverges(t *testing.T) {
 				}
 				return verdict
 			}})
+			version := s.source(name, works, "1")
 			s.upload(key, container(name))
 			s.idle()
 			remove()
 			if killed == 0 {
 				t.Errorf("no process was killed after %s", operation)
 			}
-			if got := s.status(key); got.Outcome != status.Ready {
-				t.Errorf("status: %+v", got)
-			}
+			s.wantBuilt(name, version)
+			s.wantImage(key, name, version)
 			for _, role := range []string{naming.RuntimeRole(region, name), naming.BuildRole(region, name)} {
 				if o := s.role(role); len(o.Policies) != 1 {
 					t.Errorf("role %s: %+v", role, o)
@@ -302,51 +303,72 @@ func TestAFunctionKilledInTheMiddleConverges(t *testing.T) {
 			s.Proxy().Reset()
 			s.upload(key, container(name))
 			s.idle()
-			if _, writes := s.iamCalls(); len(writes) > 0 {
-				t.Errorf("a further look still writes %v", writes)
+			if _, writes := s.iamCalls(); len(writes)+len(s.imageWrites()) > 0 {
+				t.Errorf("a further look still writes %v %v", writes, s.imageWrites())
 			}
 		})
 	}
 }
 
+// All agents at once: most of the time is the SDK's, which waits between attempts.
 func TestFaultsOfAWSAreOutlasted(t *testing.T) {
 	s := start(t)
+	type trouble struct {
+		agent, version string
+		fault          *proxy.Injected
+	}
+	var all []trouble
 	for i, f := range []proxy.Fault{
 		{Operation: "CreateRole", Kind: proxy.Throttle, Count: 6},
 		{Operation: "PutRolePolicy", Kind: proxy.ServerError, Count: 6},
 		{Operation: "CreateRole", Kind: proxy.DropAfter, Count: 1},
 		{Operation: "PutRolePolicy", Kind: proxy.DropBefore, Count: 2},
-		{Service: "s3", Operation: "PutObject", Resource: naming.ClaimPrefix, Kind: proxy.DropAfter, Count: 1},
-		{Service: "s3", Operation: "PutObject", Resource: naming.StatusPrefix, Kind: proxy.DropAfter, Count: 1},
-		{Service: "sqs", Operation: "SendMessage", Caller: "intake", Kind: proxy.DropAfter, Count: 1},
-		{Service: "events", Operation: "PutEvents", Caller: "reconcile", Kind: proxy.Throttle, Count: 5},
+		{Operation: "PutObject", Resource: naming.ClaimPrefix, Kind: proxy.DropAfter, Count: 1},
+		{Operation: "PutObject", Resource: naming.StatusPrefix, Kind: proxy.DropAfter, Count: 1},
+		{Operation: "SendMessage", Caller: "intake", Kind: proxy.DropAfter, Count: 1},
+		{Operation: "PutEvents", Kind: proxy.Throttle, Count: 5},
+		{Operation: "CreateRepository", Kind: proxy.DropAfter, Count: 1},
+		{Operation: "CreateProject", Kind: proxy.DropAfter, Count: 1},
+		{Operation: "CreateLogGroup", Kind: proxy.DropAfter, Count: 1},
+		{Operation: "StartBuild", Kind: proxy.Throttle, Count: 6},
+		{Operation: "StartBuild", Kind: proxy.DropAfter, Count: 1},
+		{Operation: "BatchGetBuilds", Kind: proxy.Throttle, Count: 6},
+		{Operation: "DescribeImages", Kind: proxy.ServerError, Count: 6},
 	} {
-		t.Run(fmt.Sprintf("%s of %s", f.Kind, f.Operation), func(t *testing.T) {
+		agent := fmt.Sprintf("agent%d", i)
+		f.Caller = cmp.Or(f.Caller, "reconcile")
+		switch {
+		case f.Resource == naming.ClaimPrefix:
+			f.Resource = naming.RoleClaimKey(agent)
+		case f.Resource == naming.StatusPrefix:
+			f.Resource = naming.StatusKey(keyOf(agent))
+		case strings.HasSuffix(f.Operation, "RolePolicy"), f.Operation == "CreateRole":
+			f.Resource = naming.Hash(agent)
+		case f.Operation != "SendMessage" && f.Operation != "PutEvents": // these strike whoever comes first
+			f.Resource = naming.Repository(agent)
+		}
+		all = append(all, trouble{agent, s.source(agent, works, "1"), s.InjectFault(f)})
+	}
+	for _, it := range all {
+		s.upload(keyOf(it.agent), container(it.agent))
+	}
+	s.idle()
+	for _, it := range all {
+		t.Run(fmt.Sprintf("%s of %s %s", it.fault.Kind, it.fault.Operation, it.fault.Resource), func(t *testing.T) {
 			s := s.in(t)
-			if f.Caller == "" {
-				f.Caller = "reconcile"
+			if it.fault.Hits() != it.fault.Count {
+				t.Errorf("%d calls were hit, want %d", it.fault.Hits(), it.fault.Count)
 			}
-			name, key := fmt.Sprintf("agent%d", i), fmt.Sprintf("configs/agent%d.yaml", i)
-			fault := s.InjectFault(f)
-			defer fault.Remove()
-			s.upload(key, container(name))
-			s.idle()
-			if fault.Hits() != f.Count {
-				t.Errorf("%d calls were hit, want %d", fault.Hits(), f.Count)
-			}
-			if got := s.status(key); got.Outcome != status.Ready {
-				t.Errorf("status: %+v", got)
-			}
-			for _, role := range []string{naming.RuntimeRole(region, name), naming.BuildRole(region, name)} {
+			s.wantBuilt(it.agent, it.version)
+			s.wantImage(keyOf(it.agent), it.agent, it.version)
+			for _, role := range []string{naming.RuntimeRole(region, it.agent), naming.BuildRole(region, it.agent)} {
 				if o := s.role(role); len(o.Policies) != 1 {
 					t.Errorf("role %s: %+v", role, o)
 				}
 			}
 		})
 	}
-	if dead := append(s.dead("InboxDeadLetterQueueUrl"), s.dead("WorkDeadLetterQueueUrl")...); len(dead) > 0 {
-		t.Errorf("dead letters: %+v", dead)
-	}
+	s.wantNothingLost()
 }
 
 func TestADeniedCallIsToldAndKept(t *testing.T) {
