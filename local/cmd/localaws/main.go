@@ -19,7 +19,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"rolekeeper/local"
+	"rolekeeper/local/codebuild"
 	"rolekeeper/local/proxy"
+	"rolekeeper/shared/naming"
 )
 
 func main() {
@@ -77,16 +79,33 @@ func run(ctx context.Context, f flags, in io.Reader, out, log io.Writer) error {
 	if f.invoke != "" {
 		return invoke(ctx, a, f.invoke, event, out, log)
 	}
-	fmt.Fprintf(out, "# local AWS at %s; calls, events and logs are below %s/_local/\n", a.Endpoint(), a.Endpoint())
-	env := a.Environment("developer")
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		fmt.Fprintf(out, "export %s=%s\n", name, env[name])
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.Stack().Outputs)) {
-		fmt.Fprintf(out, "# %s: %s\n", name, a.Stack().Outputs[name])
+	for _, line := range introduction(a.Endpoint(), a.Environment("developer"), a.Stack().Outputs) {
+		fmt.Fprintln(out, line)
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// introduction says what to export and what can be tried, as lines that a shell
+// can read. A template without the buckets has nothing to try.
+func introduction(endpoint string, environment, outputs map[string]string) []string {
+	lines := []string{fmt.Sprintf("# local AWS at %s; calls, events and logs are below %s/_local/", endpoint, endpoint)}
+	for _, name := range slices.Sorted(maps.Keys(environment)) {
+		lines = append(lines, fmt.Sprintf("export %s=%s", name, environment[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		lines = append(lines, fmt.Sprintf("# %s: %s", name, outputs[name]))
+	}
+	configs, sources := outputs["ConfigBucket"], outputs["SourceBucket"]
+	if configs == "" || sources == "" {
+		return lines
+	}
+	const agent = "my_agent"
+	return append(lines, "# In another terminal, with the variables above:",
+		fmt.Sprintf("#   aws s3 cp my.yaml s3://%s/%smy.yaml", configs, naming.ConfigPrefix),
+		"#   go run ./cmd/rolekeeper status my.yaml",
+		fmt.Sprintf("#   aws s3 cp source.zip s3://%s/%s     # of a container agent called %s", sources, naming.SourceKey("", agent), agent),
+		fmt.Sprintf("#   curl -s %s/_local/logs/%s%s     # what its builds wrote", endpoint, codebuild.CallerName, naming.Project(agent)))
 }
 
 func readEvent(file string, in io.Reader) ([]byte, error) {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -51,4 +53,24 @@ func equal(a, b any) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+func TestTheIntroductionIsReadByAShell(t *testing.T) {
+	environment := map[string]string{"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+	lines := introduction("http://127.0.0.1:1", environment, map[string]string{"ConfigBucket": "configs-here", "SourceBucket": "sources-here"})
+	for _, want := range []string{
+		"export AWS_REGION=us-east-1", "export AWS_ENDPOINT_URL=http://127.0.0.1:1", "# ConfigBucket: configs-here",
+		"#   aws s3 cp my.yaml s3://configs-here/configs/my.yaml",
+		"#   aws s3 cp source.zip s3://sources-here/my_agent/source.zip     # of a container agent called my_agent",
+		"#   curl -s http://127.0.0.1:1/_local/logs/codebuild/bedrock-agentcore-my_agent-builder     # what its builds wrote",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no line %q in\n%s", want, strings.Join(lines, "\n"))
+		}
+	}
+	for _, l := range append(lines, introduction("http://127.0.0.1:1", environment, map[string]string{"Queue": "q"})...) {
+		if !strings.HasPrefix(l, "# ") && !strings.HasPrefix(l, "export ") || strings.Contains(l, "s3:///") {
+			t.Errorf("line %q", l)
+		}
+	}
 }
