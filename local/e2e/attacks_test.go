@@ -12,7 +12,6 @@ import (
 // developer or an operator with wide rights of S3, or speaks for a service.
 // "attached" is what an administrator gave the caller by mistake.
 func (s stack) attacks() []request {
-	anything := []string{`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`}
 	objects := []string{allObjects}
 	boundary := s.Stack().Outputs["BoundaryArn"]
 	const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -82,7 +81,6 @@ func (s stack) attacks() []request {
 		{what: "reads the settings of a stack whose name goes on", caller: "reconcile", action: "ssm:GetParameter", resource: settings + "-2"},
 		{what: "writes its settings", caller: "reconcile", action: "ssm:PutParameter", resource: settings},
 		{what: "deletes its settings", caller: "reconcile", action: "ssm:DeleteParameter", resource: settings},
-		{what: "reads a source", caller: "reconcile", action: "s3:GetObject", resource: sources + "/my_agent/source.zip"},
 		{what: "opens the bucket", caller: "reconcile", action: "s3:PutBucketPolicy", resource: configs},
 		{what: "sends an event as a service of AWS", caller: "reconcile", action: "events:PutEvents", resource: bus, context: map[string]any{"events:source": []string{"aws.iam"}}},
 		{what: "sends such an event among ours", caller: "reconcile", action: "events:PutEvents", resource: bus, context: map[string]any{"events:source": []string{"rolekeeper", "aws.iam"}}},
@@ -217,9 +215,14 @@ func (s stack) attacks() []request {
 		what: "a session of another role, named after the operator, writes a request", caller: "arn:aws:sts::" + account + ":assumed-role/developer/operator", attached: objects,
 		action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: map[string]any{"s3:if-none-match": "*", "aws:PrincipalArn": developerARN},
 	})
+	return byDevelopers(all)
+}
+
+// byDevelopers has a developer with all of S3 do what nobody does.
+func byDevelopers(all []request) []request {
 	for i, r := range all {
 		if r.caller == "" {
-			all[i].caller, all[i].attached = "developer", objects
+			all[i].caller, all[i].attached = "developer", []string{allObjects}
 		}
 	}
 	return all
@@ -276,6 +279,9 @@ func (s stack) open() []request {
 		{what: "replaces the bucket policy", caller: "developer", attached: []string{allObjects}, action: "s3:PutBucketPolicy", resource: configs},
 	}
 }
+
+// anything is what an administrator gives somebody by mistake.
+var anything = []string{`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`}
 
 // allObjects is the grant that many a developer has from elsewhere.
 const allObjects = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`

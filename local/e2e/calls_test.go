@@ -1,18 +1,18 @@
 package e2e
 
 import (
-	"encoding/json"
-	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/local"
-	"rolekeeper/local/bus"
 	"rolekeeper/local/proxy"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -32,9 +32,10 @@ func (s stack) everything() {
 	const folder = naming.ConfigPrefix + "team/"
 	const key = folder + "agent.yaml"
 	name := naming.RuntimeRole(region, "my_agent")
+	must(ecr.NewFromConfig(s.Config("admin")).CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String(baseImage)}))
 	s.upload(key, container("my_agent", "    identity:\n      credential_providers:\n      - name: crm\n"))
 	s.idle()
-	s.upload(key, container("my_agent"))
+	s.upload(key, withBase)
 	s.upload(folder+"vpc.yaml", strings.Replace(container("in_vpc"), "    aws:\n", "    aws:\n      network_configuration:\n        network_mode: VPC\n", 1))
 	s.upload(folder+"external.yaml", strings.Replace(container("external"), "    aws:\n", "    aws:\n      execution_role: some/path/of-ours\n", 1))
 	s.upload(folder+"bad key.yaml", "x")
@@ -46,7 +47,7 @@ func (s stack) everything() {
 	must(admin.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: aws.String(strings.ReplaceAll(s.role(name).Trust, "bedrock-agentcore.amazonaws.com", "lambda.amazonaws.com"))}))
 	must(admin.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: &name, Description: aws.String("mine")}))
 	must(admin.DeleteRolePermissionsBoundary(ctx, &iam.DeleteRolePermissionsBoundaryInput{RoleName: &name}))
-	s.upload(key, container("my_agent"))
+	s.upload(key, withBase)
 	s.idle()
 
 	// A name that one config waits for is freed by another.
@@ -65,10 +66,6 @@ func (s stack) everything() {
 	s.upload(folder+"later.yaml", direct)
 	s.idle()
 	refused.Remove()
-
-	must(s3.NewFromConfig(s.Config("developer")).PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(naming.SourceBucket(account, region)), Key: aws.String("team/my_agent/source.zip"), Body: strings.NewReader("x"),
-	}))
 
 	// Roles that the toolkit made are adopted when an operator asks for it: of one
 	// a policy is removed, and one has a managed policy.
@@ -90,6 +87,8 @@ func (s stack) everything() {
 		}
 	}
 
+	s.everythingOfImages(key)
+
 	// A request that intake does not find any more.
 	stop := s.Proxy().AddHook(proxy.Hook{Before: func(c proxy.Call) proxy.Verdict {
 		if c.Caller == "intake" && strings.Contains(c.Resource, "/"+naming.RequestPrefix) {
@@ -108,8 +107,62 @@ func (s stack) everything() {
 	fault.Remove()
 }
 
+// everythingOfImages has a source built, what it is built with be put right, and
+// an operator look at all of it; key is that of my_agent's config.
+func (s stack) everythingOfImages(key string) {
+	s.t.Helper()
+	const agent = "my_agent"
+	ctx, project, repository := s.t.Context(), naming.Project(agent), naming.Repository(agent)
+	repositories, projects := ecr.NewFromConfig(s.Config("admin")), codebuild.NewFromConfig(s.Config("admin"))
+	must := func(_ any, err error) {
+		s.t.Helper()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	source := naming.SourceKey("team", agent)
+	version := s.put(source, zipped(s.t, works, "1"))
+	s.idle()
+	s.wantImage(key, agent, version)
+
+	must(repositories.UntagResource(ctx, &ecr.UntagResourceInput{
+		ResourceArn: aws.String(repositoryARN(repository)), TagKeys: []string{model.TagConfig},
+	}))
+	must(repositories.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
+		RepositoryName: &repository, ImageScanningConfiguration: &ecrtypes.ImageScanningConfiguration{ScanOnPush: false},
+	}))
+	must(projects.UpdateProject(ctx, &codebuild.UpdateProjectInput{Name: &project, TimeoutInMinutes: aws.Int32(5)}))
+	s.upload(key, withBase)
+	s.idle()
+
+	// The source goes, and an operator has the version built again that is left.
+	s.withdraw(source)
+	s.upload(key, withBase)
+	s.idle()
+	s.tool("operator", 0, "build", key, agent, "--yes", "--wait=false")
+	s.idle()
+	s.wantBuilt(agent, version, version)
+	s.wantImage(key, agent, version)
+
+	// What would be built at once is looked at with the events of its bucket.
+	const next = "next"
+	s.put(naming.SourceKey("team", next), zipped(s.t, works, "1"))
+	s.idle()
+	file := filepath.Join(s.t.TempDir(), "next.yaml")
+	if err := os.WriteFile(file, []byte(container(next)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	const changes = 2
+	s.tool("operator", changes, "plan", file, "--key", "configs/team/next.yaml")
+}
+
+// withBase is the config of my_agent, whose build pulls a base image.
+var withBase = container("my_agent", "    permissions:\n      base_images: ["+baseImage+"]\n")
+
+const baseImage = "bedrock-agentcore-base"
+
 // recorded gives, each once, the requests behind the calls that the functions,
-// Lambda for them, EventBridge, developers and operators made.
+// Lambda for them, EventBridge, builds, developers and operators made.
 func (s stack) recorded() []request {
 	s.t.Helper()
 	var all []request
@@ -126,8 +179,11 @@ func (s stack) recorded() []request {
 	for _, c := range s.Calls(proxy.Filter{}) {
 		caller := strings.TrimPrefix(c.Caller, local.PollerName)
 		_, ours := s.Stack().Functions[caller]
-		if ours || slices.Contains([]string{local.EventBridge, "developer", "operator", "sso operator"}, caller) {
+		switch {
+		case ours || slices.Contains([]string{local.EventBridge, "developer", "operator", "sso operator", builds}, caller):
 			add(caller, s.needs(c, boundaries[c.Resource])...)
+		case !slices.Contains([]string{"admin", "toolkit"}, caller):
+			s.t.Errorf("%s called %s:%s; who is that?", caller, c.Service, c.Operation)
 		}
 		if !c.Committed {
 			continue
@@ -151,6 +207,7 @@ func (s stack) recorded() []request {
 			}
 		}
 	}
+	add(builds, builderNeeds()...)
 	// What a rule cannot deliver goes to the dead letters.
 	for _, r := range s.Stack().Rules {
 		add(local.EventBridge, request{
@@ -160,155 +217,36 @@ func (s stack) recorded() []request {
 	return all
 }
 
-// needs gives what a call needs of IAM, dependent actions included, with the
-// context that AWS supplies (Service Authorization Reference). boundary is the
-// one that the role it is about has, if it is about a role.
-func (s stack) needs(c proxy.Call, boundary string) []request {
-	s.t.Helper()
-	one := func(resource string, context map[string]any) request {
-		return request{action: c.Service + ":" + c.Operation, resource: resource, context: context}
+// builderNeeds gives what CodeBuild and docker do with the role of my_agent's
+// build and no log here shows: looking at the source and writing the log
+// (CodeBuild user guide, "Allow CodeBuild to interact with other AWS services"),
+// pushing layers, and pulling those that are there already (ECR user guide,
+// "Required IAM permissions for pushing an image").
+func builderNeeds() []request {
+	all := []request{{action: "s3:GetObject", resource: "arn:aws:s3:::" + sourceBucket + "/" + naming.SourceKey("team", "my_agent")}}
+	groups := logGroupARNs(naming.LogGroup(naming.Project("my_agent")))
+	for _, group := range groups {
+		all = append(all, request{action: "logs:CreateLogGroup", resource: group})
 	}
-	switch c.Service {
-	case "s3":
-		return s.needsOfS3(c)
-	case "sqs":
-		c.Operation = strings.TrimSuffix(c.Operation, "Batch") // a permission of its own no batch has
-		r := one(queueARN(c.Resource), nil)
-		if c.Caller == local.EventBridge {
-			r.context = map[string]any{"aws:SourceArn": s.rule(c)}
-		}
-		return []request{r}
-	case "events":
-		return []request{one("arn:aws:events:"+region+":"+account+":event-bus/default", map[string]any{"events:source": sources(s.t, c)})}
-	case "ssm":
-		return []request{one(c.Resource, nil)}
-	case "iam":
-		return s.needsOfIAM(c, boundary)
-	case "sts":
-		return nil // nobody needs leave to ask who he is (STS API reference, GetCallerIdentity)
+	for _, action := range []string{"CreateLogStream", "PutLogEvents"} {
+		all = append(all, request{action: "logs:" + action, resource: groups[1] + "s"})
 	}
-	s.t.Errorf("it is not known what %s:%s needs", c.Service, c.Operation)
-	return nil
+	for _, action := range append(layerPulls(), "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload") {
+		all = append(all, request{action: "ecr:" + action, resource: repositoryARN(naming.Repository("my_agent"))})
+	}
+	return all
 }
 
-// rule gives the ARN of the rule whose event a call delivers.
-func (s stack) rule(c proxy.Call) string {
-	s.t.Helper()
-	var in struct{ MessageBody string }
-	if err := json.Unmarshal([]byte(c.Request.Body), &in); err != nil {
-		s.t.Fatal(err)
+// pullsOfBases gives what docker does with the image that my_agent's begins with.
+func pullsOfBases() []request {
+	var all []request
+	for _, action := range layerPulls() {
+		all = append(all, request{caller: builds, action: "ecr:" + action, resource: repositoryARN(baseImage)})
 	}
-	for _, r := range s.Stack().Rules {
-		pattern, err := bus.Compile(r.Pattern)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if pattern.Match([]byte(in.MessageBody)) {
-			return r.ARN
-		}
-	}
-	s.t.Errorf("no rule is about %s", in.MessageBody)
-	return ""
+	return all
 }
 
-// sources gives the source of every event that a call puts.
-func sources(t testing.TB, c proxy.Call) []string {
-	t.Helper()
-	var in struct{ Entries []struct{ Source string } }
-	if err := json.Unmarshal([]byte(c.Request.Body), &in); err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, e := range in.Entries {
-		out = append(out, e.Source)
-	}
-	return out
-}
-
-func (s stack) needsOfS3(c proxy.Call) []request {
-	r := request{action: "s3:" + c.Operation, resource: "arn:aws:s3:::" + c.Resource, context: map[string]any{}}
-	for header, key := range map[string]string{"If-None-Match": "s3:if-none-match", "If-Match": "s3:if-match"} {
-		if v := c.Request.Header[header]; v != "" {
-			r.context[key] = v
-		}
-	}
-	switch c.Operation {
-	case "PutObject", "DeleteObject":
-		return []request{r}
-	case "ListObjectsV2":
-		query, err := url.ParseQuery(c.Request.Query)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		r.action, r.context["s3:prefix"] = "s3:ListBucket", query.Get("prefix")
-		return []request{r}
-	case "GetObject":
-		if c.Status != 404 {
-			return []request{r}
-		}
-		// S3 says 404 only to who may list the bucket, and 403 to others.
-		bucket, _, _ := strings.Cut(c.Resource, "/")
-		return []request{r, {action: "s3:ListBucket", resource: "arn:aws:s3:::" + bucket}}
-	}
-	s.t.Errorf("it is not known what s3:%s needs", c.Operation)
-	return nil
-}
-
-func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
-	form := c.Request.Params()
-	r := request{action: "iam:" + c.Operation, resource: roleARN(path(c.Resource) + c.Resource), context: map[string]any{}}
-	var tags []string
-	for k, v := range form {
-		if strings.HasPrefix(k, "Tags.member.") && strings.HasSuffix(k, ".Key") {
-			tags = append(tags, v)
-		}
-	}
-	slices.Sort(tags)
-	bounded := func(by string) {
-		if by != "" {
-			r.context["iam:PermissionsBoundary"] = by
-		}
-	}
-	switch c.Operation {
-	case "GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies":
-	case "GetPolicy", "GetPolicyVersion":
-		r.resource = c.Resource
-	case "CreateRole":
-		bounded(form["PermissionsBoundary"])
-		r.context["aws:TagKeys"] = tags
-		return []request{r, {action: "iam:TagRole", resource: r.resource, context: map[string]any{"aws:TagKeys": tags}}}
-	case "TagRole":
-		r.context["aws:TagKeys"] = tags
-	case "PutRolePermissionsBoundary":
-		bounded(form["PermissionsBoundary"])
-	case "PutRolePolicy", "DeleteRolePolicy", "UpdateAssumeRolePolicy", "UpdateRole":
-		bounded(boundary)
-	case "CreateServiceLinkedRole":
-		service := form["AWSServiceName"]
-		for role, of := range linked() {
-			if of == service {
-				r.resource = roleARN(path(role) + role)
-			}
-		}
-		r.context["iam:AWSServiceName"] = service
-	default:
-		s.t.Errorf("it is not known what iam:%s needs", c.Operation)
-	}
-	return []request{r}
-}
-
-// linked gives the services of the service-linked roles by role.
-func linked() map[string]string {
-	return map[string]string{
-		"AWSServiceRoleForBedrockAgentCoreNetwork":         "network.bedrock-agentcore.amazonaws.com",
-		"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity": "runtime-identity.bedrock-agentcore.amazonaws.com",
-	}
-}
-
-// path gives the path of a service-linked role; other roles here have none.
-func path(role string) string {
-	if service, ok := linked()[role]; ok {
-		return "aws-service-role/" + service + "/"
-	}
-	return ""
+// layerPulls is what a pull takes (CodeBuild user guide, "Amazon ECR sample").
+func layerPulls() []string {
+	return []string{"BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"}
 }

@@ -33,6 +33,9 @@ func (s stack) refusals() {
 	withRole := func(agent, arn string) string {
 		return strings.Replace(container(agent), "    aws:\n", "    aws:\n      execution_role: "+arn+"\n", 1)
 	}
+	withRepository := func(agent, name string) string {
+		return strings.Replace(container(agent), "    aws:\n", "    aws:\n      ecr_repository: '"+name+"'\n", 1)
+	}
 	permissions := func(agent, text string) string { return container(agent, "    permissions:\n      "+text+"\n") }
 	provider := func(agent, text string) string {
 		return container(agent, "    identity:\n      credential_providers:\n      - "+text+"\n")
@@ -53,8 +56,13 @@ func (s stack) refusals() {
 		{"every model of those allowed", "patterned", permissions("patterned", "models: ['amazon.nova-*']"), "", status.Rejected, "model-invalid"},
 		{"another account's inference profile", "borrower", permissions("borrower", "models: ['arn:aws:bedrock:"+region+":210987654321:inference-profile/us.amazon.nova-lite-v1:0']"), "", status.Rejected, "model-foreign"},
 		{"a model that is not allowed", "dreamer", permissions("dreamer", "models: [anthropic.claude-sonnet-4-20250514-v1:0]"), "", status.Rejected, "model-not-allowed"},
-		{"a repository that is not allowed", "pusher", strings.Replace(container("pusher"), "    aws:\n", "    aws:\n      ecr_repository: team/other\n", 1), "", status.Rejected, "repository-not-allowed"},
+		{"a production repository", "pusher", withRepository("pusher", "production"), "", status.Rejected, "repository-not-allowed"},
+		{"the repository of another config's agent", "replacer", withRepository("replacer", naming.Repository("my_agent")), "", status.Rejected, "repository-of-other-config"},
+		{"another account's repository", "exporter", withRepository("exporter", "210987654321.dkr.ecr."+region+".amazonaws.com/bedrock-agentcore-x"), "", status.Rejected, "repository-foreign"},
+		{"a repository whose name is a command", "commander", withRepository("commander", "bedrock-agentcore-x$(id)"), "", status.Rejected, "repository-invalid"},
+		{"reconcile's own role for its builds", "hirer", container("hirer", "    codebuild:\n      execution_role: "+roleARN("rolekeeper-reconcile-"+region)+"\n"), "rolekeeper-reconcile-" + region, status.Ready, "external-role-trust"},
 		{"a base image that is not allowed", "puller", permissions("puller", "base_images: [team/base]"), "", status.Rejected, "repository-not-allowed"},
+		{"the image of another config's agent", "taster", permissions("taster", "base_images: ["+naming.Repository("my_agent")+"]"), "", status.Rejected, "repository-of-other-config"},
 		{"another agent's memory", "reader", container("reader", "    memory:\n      memory_id: my_agent_mem-AbCdEf1234\n"), "", status.Rejected, "memory-not-allowed"},
 		{"a credential provider that is not allowed", "caller", provider("caller", "name: payroll"), "", status.Rejected, "provider-not-allowed"},
 		{"a provider whose name goes on", "crawler", provider("crawler", "name: crm2"), "", status.Rejected, "provider-not-allowed"},
@@ -65,6 +73,7 @@ func (s stack) refusals() {
 		if c.spared == "" {
 			c.spared = naming.RuntimeRole(region, c.agent)
 		}
+		s.put(naming.SourceKey("team", c.agent), zipped(s.t, works, "1"))
 		s.upload(key, c.body)
 		s.idle()
 		got := s.status(key)
@@ -81,6 +90,9 @@ func (s stack) refusals() {
 			s.wantAnswers(key, map[string]status.RequestOutcome{"1": status.RequestRefused})
 		}
 		s.wantSpared(c.what, c.spared)
+		if writes := s.imageWrites(); c.outcome == status.Rejected && len(writes) > 0 {
+			s.t.Errorf("%s: %v", c.what, writes)
+		}
 	}
 }
 
@@ -101,12 +113,17 @@ func (s stack) squat(agent, trust string) {
 	}
 }
 
-// wantSpared fails when reconcile has written the role.
+// wantSpared fails when reconcile has written the role, or passed it to CodeBuild.
 func (s stack) wantSpared(what, role string) {
 	s.t.Helper()
 	for _, call := range s.Calls(proxy.Filter{Caller: "reconcile", Service: "iam", Resource: role}) {
 		if !strings.HasPrefix(call.Operation, "Get") && !strings.HasPrefix(call.Operation, "List") {
 			s.t.Errorf("%s: %s %s was called", what, call.Operation, call.Resource)
+		}
+	}
+	for _, call := range s.Calls(proxy.Filter{Caller: "reconcile", Service: "codebuild"}) {
+		if strings.Contains(call.Request.Body, ":role/"+role+`"`) {
+			s.t.Errorf("%s: %s was passed by %s of %s", what, role, call.Operation, call.Resource)
 		}
 	}
 }
