@@ -26,7 +26,7 @@ type Request struct {
 	// none. It is judged in checked requests only.
 	ResourcePolicy string
 	Action         string
-	Resource       string         // an ARN, or "*" for an action without resource types
+	Resource       string         // an ARN, no pattern, or "*" for an action without resource types
 	Context        map[string]any // string, or []string for keys with many values
 	// Checked has action, resource and context compared with AWS's Service
 	// Authorization Reference first: what does not exist there is an error.

@@ -91,6 +91,8 @@ func TestWhatAWSDoesNotHaveIsAnError(t *testing.T) {
 		{Policies: everything, Action: "s3:GetObjects", Resource: "arn:aws:s3:::b/k", Checked: true},
 		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:ecr:us-west-2:123456789012:repository/r", Checked: true},
 		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Checked: true, Context: map[string]any{"sts:DurationSeconds": "1"}},
+		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/*"},
+		{Policies: everything, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/*", Checked: true},
 		{Policies: []string{`{"Statement":[{"Effect":"Perhaps"}]}`}, Action: "s3:GetObject", Resource: "arn:aws:s3:::b/k", Checked: true},
 	} {
 		if got := run(t, []simulate.Request{r})[0]; got.Error == "" || got.Allowed {
