@@ -79,7 +79,7 @@ func TestAFunctionThatMissesATargetIsNamed(t *testing.T) {
 		{name: "good", function: true, starts: []float64{4}, zipBytes: maxZip, peakOne: maxMemory - 1, peakAll: maxMemory - 1},
 		{name: "bad", function: true, starts: []float64{4.1}, zipBytes: maxZip + 1, peakOne: maxMemory - 1, peakAll: maxMemory},
 	}
-	text := programTable(programs)
+	text := programTable(programs, 0.5)
 	for figure, want := range map[string]string{
 		"start to first poll, p50": "missed: bad",
 		"start to first poll, p90": "",
@@ -201,6 +201,30 @@ func TestPeakMemoryIsReadFromTheKernelsWords(t *testing.T) {
 		if (err != nil) != (want < 0) || err == nil && got != want {
 			t.Errorf("highWater(%q) = %d, %v", status, got, err)
 		}
+	}
+}
+
+func TestTheLoadOfOthersIsWhatIsNotOurs(t *testing.T) {
+	for stat, want := range map[string]time.Duration{
+		"cpu  100 20 30 999 999 4 5 6 7 8\ncpu0 1 1 1 1 1 1 1 1 1 1\n": 1650 * time.Millisecond,
+		"cpu  0 0 0 999 999 0 0 0":                                     0,
+		"cpu0 100 20 30 999 999 4 5 6 7 8\n":                           -1,
+		"cpu  100 20 30 999 999 4 5\n":                                 -1,
+		"cpu  100 20 many 999 999 4 5 6 7 8\n":                         -1,
+		"":                                                             -1,
+	} {
+		if got, err := busy(stat); (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("busy(%q) = %v, %v", stat, got, err)
+		}
+	}
+	before := load{at: time.Unix(100, 0), all: 50 * time.Second, own: 20 * time.Second}
+	after := load{at: time.Unix(110, 0), all: 65 * time.Second, own: 30 * time.Second}
+	if got := after.others(before); got != 0.5 {
+		t.Errorf("others kept %v processors busy, want 0.5", got)
+	}
+	after.own += 6 * time.Second // clocks that differ
+	if got := after.others(before); got != 0 {
+		t.Errorf("others kept %v processors busy, want 0", got)
 	}
 }
 

@@ -59,11 +59,12 @@ func run(ctx context.Context, out io.Writer, goflags string) error {
 		return err
 	}
 	// After the local AWS has stopped, so that nothing else runs meanwhile.
-	if err := measureStarts(ctx, programs, work.parameter); err != nil {
+	others, err := measureStarts(ctx, programs, work.parameter)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s, %s/%s, %d cores\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	fmt.Fprintf(out, "%s\n%s\n%s", programTable(programs), workTable(work), callTable(work))
+	fmt.Fprintf(out, "%s\n%s\n%s", programTable(programs, others), workTable(work), callTable(work))
 	return nil
 }
 

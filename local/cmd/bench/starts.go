@@ -28,11 +28,15 @@ const (
 )
 
 // measureStarts starts the programs in turn, so that what else the machine does
-// slows all of them alike.
-func measureStarts(ctx context.Context, programs []*program, parameter string) error {
+// slows all of them alike. It gives how many processors that was.
+func measureStarts(ctx context.Context, programs []*program, parameter string) (others float64, err error) {
 	reconcile := slices.IndexFunc(programs, func(p *program) bool { return p.name == "reconcile" })
 	if reconcile < 0 {
-		return errors.New("there is no function reconcile whose environment the plain handlers could get")
+		return 0, errors.New("there is no function reconcile whose environment the plain handlers could get")
+	}
+	before, err := loadNow()
+	if err != nil {
+		return 0, err
 	}
 	for i := range firstStart + starts {
 		for _, p := range programs {
@@ -42,7 +46,7 @@ func measureStarts(ctx context.Context, programs []*program, parameter string) e
 			}
 			took, err := startOnce(ctx, p.host, environment, parameter)
 			if err != nil {
-				return fmt.Errorf("start of %s: %w", p.name, err)
+				return 0, fmt.Errorf("start of %s: %w", p.name, err)
 			}
 			if i >= firstStart {
 				p.starts = append(p.starts, float64(took.Microseconds())/1000)
@@ -52,7 +56,11 @@ func measureStarts(ctx context.Context, programs []*program, parameter string) e
 	for _, p := range programs {
 		slices.Sort(p.starts)
 	}
-	return nil
+	after, err := loadNow()
+	if err != nil {
+		return 0, err
+	}
+	return after.others(before), nil
 }
 
 // errNoPoll says that a program did not get as far as its first poll.

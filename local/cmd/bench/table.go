@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -56,8 +57,9 @@ func megabytes(bytes int64) string {
 	return strconv.FormatFloat(float64(bytes)/1e6, 'f', 1, 64) + " MB"
 }
 
-// programTable tells of every program: how it starts, what it weighs.
-func programTable(programs []*program) string {
+// programTable tells of every program: how it starts, what it weighs. others is
+// how many processors were busy with something else meanwhile.
+func programTable(programs []*program, others float64) string {
 	head := []string{"function"}
 	var empty float64
 	for _, p := range programs {
@@ -99,9 +101,10 @@ func programTable(programs []*program) string {
 		row("peak memory, one config", "under "+megabytes(maxMemory), memory(func(p *program) int64 { return p.peakOne })),
 		row("peak memory, all configs", "under "+megabytes(maxMemory), memory(func(p *program) int64 { return p.peakAll })),
 	) + fmt.Sprintf(`
-%d starts each, in turn. The empty handler is aws-lambda-go alone, the plain one has reconcile's SDK clients and the SDK's
-configuration loader. 1 MB is 1,000,000 bytes. Peak memory is VmHWM, the highest of the function's processes.
-`, starts)
+%d starts each, in turn; everything else on the machine kept %.2f of %d processors busy meanwhile. The empty handler is aws-lambda-go
+alone, the plain one has reconcile's SDK clients and the SDK's configuration loader. 1 MB is 1,000,000 bytes. Peak memory is VmHWM,
+the highest of the function's processes.
+`, starts, others, runtime.NumCPU())
 }
 
 // workTable tells how long configs take.
