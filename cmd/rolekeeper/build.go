@@ -26,7 +26,7 @@ without another upload. CONFIG is the config's S3 key, with or without configs/ 
 front.
 
 The answer comes when the build was started; how it ends is told by status. While
-CodeBuild has no room for another build the request stands unanswered.` + requestHelp,
+it cannot be started yet the request stands unanswered.` + requestHelp,
 		Example: `  rolekeeper build team/agent.yaml my_agent
   rolekeeper build team/agent.yaml my_agent --yes --wait=false`,
 		Args: takes(2, 2, "a CONFIG and an AGENT"),

@@ -104,7 +104,7 @@ func TestABuildWithoutRoomWaits(t *testing.T) {
 	w := failed(t)
 	w.LimitBuilds(0)
 	got := w.run(t, "build", teamKey, "solo", "--yes")
-	if got.code != exitError || !strings.Contains(got.stdout, "build: waiting for room in CodeBuild") || !strings.Contains(got.stderr, "no answer within 2m0s: the request stands") {
+	if got.code != exitError || !strings.Contains(got.stdout, "build: waiting, since") || !strings.Contains(got.stderr, "no answer within 2m0s: the request stands") {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -161,6 +161,7 @@ func TestNothingIsAskedForThatCannotBeBuilt(t *testing.T) {
 		return func(w *deployed) {
 			w.source("solo", source)
 			w.upload(teamKey, container("solo"))
+			w.reconcile(teamKey) // a new build role is not built with at once
 		}
 	}
 	for name, c := range map[string]struct {
@@ -199,8 +200,9 @@ func TestNothingIsAskedForThatCannotBeBuilt(t *testing.T) {
 		"a build that runs": {sourced(zipped), nil, exitProblems, []string{"a build is running: bedrock-agentcore-solo-builder:", "ask again when it has ended"}},
 		"a build that has just ended, beside an agent without source": {
 			func(w *deployed) {
-				w.source("solo", zipped)
 				w.upload(teamKey, two(container("solo"), container("duo")))
+				w.source("solo", zipped)
+				w.reconcile(teamKey)
 				w.source("solo", zipped+", anew")
 				w.FinishBuild(*w.Builds()[0].Id, broken)
 			}, nil, exitProblems, []string{"has just ended and the answer does not have it yet"},

@@ -311,6 +311,7 @@ func TestAPlanThatWasCarriedOutLeavesNothing(t *testing.T) {
 				t.Fatalf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 			}
 			w.reconcile(teamKey)
+			w.reconcile(teamKey) // a new build role is not built with at once
 			if got := w.run(t, "plan", teamKey); got.code != exitGood || strings.Contains(got.stdout, "@@") {
 				t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 			}
@@ -516,8 +517,9 @@ func TestAllOfAPlanIsOfOneMoment(t *testing.T) {
 	w.parameters["ExistingRoles"] = "adopt"
 	w.must(w.ECR("admin").CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/app")}))
 	named := strings.Replace(container("named"), "aws: {}", "aws: {ecr_repository: team/app}", 1)
-	w.source("named", zipped)
 	w.upload(teamKey, two(container("solo"), named))
+	w.source("named", zipped)
+	w.reconcile(teamKey)
 	w.source("solo", zipped)
 	w.byToolkit("duo", agent.DirectCode)
 	w.put(t, teamKey, two(two(container("solo"), named), direct("duo")))
@@ -562,8 +564,8 @@ func TestLatestIsToldOnlyWhereItMoves(t *testing.T) {
 	w.must(w.ECR("admin").CreateRepository(t.Context(), &ecr.CreateRepositoryInput{
 		RepositoryName: aws.String("team/app"), ImageTagMutability: ecrtypes.ImageTagMutabilityImmutable,
 	}))
+	w.upload(teamKey, strings.Replace(container("solo"), "aws: {}", "aws: {ecr_repository: team/app}", 1))
 	w.source("solo", zipped)
-	w.put(t, teamKey, strings.Replace(container("solo"), "aws: {}", "aws: {ecr_repository: team/app}", 1))
 	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "      image tag src-") || strings.Contains(got.stdout, "latest") {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
@@ -574,9 +576,13 @@ func TestSourcesAreWhereTheStackHasThem(t *testing.T) {
 	w.sourceBucket = "team-sources"
 	w.AddBucket(w.sourceBucket)
 	w.parameters["SourceBucketName"] = w.sourceBucket
-	w.source("solo", zipped)
 	w.put(t, teamKey, container("solo"))
-	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "source s3://team-sources/solo/source.zip") || !strings.Contains(got.stdout, "a build is started") {
+	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "source s3://team-sources/solo/source.zip") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	w.reconcile(teamKey)
+	w.source("solo", zipped)
+	if got := w.run(t, "plan", teamKey); got.code != exitChanges || !strings.Contains(got.stdout, "a build is started") {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }

@@ -23,6 +23,7 @@ type (
 		Losses    []lossView           `json:"losses"`
 		Adoptable map[string]string    `json:"adoptable"`
 		Builds    map[string]buildView `json:"builds"`
+		Waits     map[string]string    `json:"waits"`
 		Removed   []string             `json:"removed"`
 		Problems  []problemView        `json:"problems"`
 	}
@@ -95,7 +96,7 @@ type (
 func newPlanView(key string) planView {
 	return planView{
 		Config: key, Steps: []stepView{}, Findings: []plan.Finding{}, Refusals: []refusalView{}, Losses: []lossView{},
-		Adoptable: map[string]string{}, Builds: map[string]buildView{}, Removed: []string{}, Problems: []problemView{},
+		Adoptable: map[string]string{}, Builds: map[string]buildView{}, Waits: map[string]string{}, Removed: []string{}, Problems: []problemView{},
 	}
 }
 
@@ -124,6 +125,7 @@ func (p planned) view() planView {
 		}
 	}
 	maps.Copy(v.Adoptable, p.waits())
+	maps.Copy(v.Waits, p.Plan.Waits)
 	for agent, o := range p.Builds {
 		v.Builds[agent] = viewBuild(o)
 	}

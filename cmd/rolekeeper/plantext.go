@@ -37,7 +37,7 @@ func plansText(t *terminal, bucket string, all []lookedAt) {
 
 // says reports whether there is more to be told than a line.
 func (p planned) says() bool {
-	return len(p.Problems)+len(p.Plan.Steps)+len(p.Plan.Findings)+len(p.Plan.Refusals)+len(p.Removed) > 0
+	return len(p.Problems)+len(p.Plan.Steps)+len(p.Plan.Findings)+len(p.Plan.Refusals)+len(p.Plan.Waits)+len(p.Removed) > 0
 }
 
 func (p planned) text(t *terminal) {
@@ -71,12 +71,15 @@ func (p planned) summary() string {
 		return "the config is gone; nothing to do"
 	case fault.Blocks(p.Problems):
 		return "the config has problems and is refused; nothing to do"
-	case steps == 0 && len(blocked) == 0:
+	case steps == 0 && len(blocked) == 0 && len(p.Plan.Waits) == 0:
 		return "nothing to do"
 	}
 	var parts []string
 	if steps > 0 {
 		parts = append(parts, many(steps, "step"))
+	}
+	if n := len(p.Plan.Waits); n > 0 {
+		parts = append(parts, many(n, "build")+" waiting")
 	}
 	for _, noun := range []string{"role", "repository", "project"} {
 		if n := len(blocked[noun]); n > 0 {
@@ -112,6 +115,9 @@ func (p planned) agents() []string {
 	}
 	for _, f := range p.Plan.Findings {
 		add(f.Agent)
+	}
+	for _, agent := range slices.Sorted(maps.Keys(p.Plan.Waits)) {
+		add(agent)
 	}
 	return names
 }
@@ -185,6 +191,9 @@ func (p planned) agentText(t *terminal, agent string) {
 		if s.Role == "" {
 			t.line("  %s: the claim notes %s", s.Reason, noted(s))
 		}
+	}
+	if why := p.Plan.Waits[agent]; why != "" {
+		t.line("  a build waits: %s", why)
 	}
 }
 

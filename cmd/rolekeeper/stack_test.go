@@ -150,8 +150,9 @@ const zipped = "PK\x03\x04 and what follows"
 // make the image of it, which ends so.
 func (w *deployed) built(key, agent string, o awsfake.Outcome) {
 	w.t.Helper()
-	w.source(agent, zipped)
 	w.upload(key, container(agent))
+	w.source(agent, zipped)
+	w.reconcile(key) // a new build role is not built with at once
 	w.endBuild(key, agent, o)
 }
 

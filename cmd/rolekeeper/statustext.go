@@ -62,11 +62,7 @@ func agentText(t *terminal, a status.Agent) {
 
 // buildText writes where the newest build of an agent's image stands.
 func buildText(t *terminal, b status.Build) {
-	state := string(b.State)
-	if b.State == status.BuildWaiting {
-		state += " for room in CodeBuild"
-	}
-	t.line("  %s: %s, since %s", strings.TrimSpace("build "+b.ID), state, moment(b.Since))
+	t.line("  %s: %s, since %s", strings.TrimSpace("build "+b.ID), b.State, moment(b.Since))
 	t.field("    source version", b.SourceVersion)
 	t.field("    image", b.Image)
 	t.field("    message", b.Message)

@@ -59,7 +59,7 @@ func (c *computation) project(a agent.Agent, repository *model.Repository, role 
 			Image:           c.env.BuildImage,
 			ComputeType:     computeType,
 			Privileged:      true,
-			Environment:     map[string]string{"REGISTRY": c.env.Registry(), "REPOSITORY_URI": repository.URI},
+			Environment:     map[string]string{"REGISTRY": c.env.Registry(), model.RepositoryVariable: repository.URI},
 
 			LogGroup:             naming.LogGroup(name),
 			TimeoutMinutes:       buildTimeout,

@@ -110,6 +110,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict says that a condition on a write did not hold: somebody else wrote first.
 	ErrConflict = errors.New("changed meanwhile")
+	// ErrDenied says that something is there and may not be read.
+	ErrDenied = errors.New("not allowed")
 	// ErrLimit says that a limit of the account keeps a call from being carried out for now.
 	ErrLimit = errors.New("the account's limit is reached")
 )

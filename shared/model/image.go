@@ -36,6 +36,7 @@ type ObservedRepository struct {
 	Created       time.Time         `json:"created"`
 	ScanOnPush    bool              `json:"scanOnPush"`
 	LatestMutable bool              `json:"latestMutable"` // tag "latest" can be moved from image to image
+	SourceMutable bool              `json:"sourceMutable"` // so can the tags that ImageTag gives
 	Tags          map[string]string `json:"tags,omitempty"`
 }
 
@@ -152,6 +153,10 @@ func (s BuildState) Ended() bool {
 	return false
 }
 
+// RepositoryVariable is the environment variable that tells a build which
+// repository its image is pushed to, by URI.
+const RepositoryVariable = "REPOSITORY_URI"
+
 // Build is a build as it was read.
 type Build struct {
 	ID            string     `json:"id"` // project:uuid
@@ -159,6 +164,7 @@ type Build struct {
 	Identity      string     `json:"identity,omitempty"` // of its order; empty when somebody else started it
 	Request       string     `json:"request,omitempty"`  // of its order
 	SourceVersion string     `json:"sourceVersion"`
+	Repository    string     `json:"repository,omitempty"` // URI that its image was pushed to; empty when it is not known
 	State         BuildState `json:"state"`
 	Message       string     `json:"message,omitempty"` // the phase that failed and its last message
 	LogURL        string     `json:"logUrl,omitempty"`

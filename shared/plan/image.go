@@ -65,18 +65,68 @@ func (p *Plan) images(all []Image) {
 	}
 	var builds []Step
 	for _, i := range all {
-		if p.image(i, made[i.Repository.Name]) && i.due() {
+		ready := p.image(i, made[i.Repository.Name])
+		running := slices.IndexFunc(i.Builds, func(b model.Build) bool { return !b.State.Ended() })
+		switch {
+		case !ready || i.Order == nil || i.Built():
+		case running >= 0 && i.Builds[running].Identity != "":
+			// Builds of one project do not overlap, so that none gives "latest" to an older
+			// source.
+		case running >= 0:
+			p.wait(i, "somebody else's build runs in the project: "+i.Builds[running].ID)
+		case len(i.elsewhere()) > 0:
+			p.wait(i, "the project has settings that are not Rolekeeper's and that builds are not to run with: "+strings.Join(i.elsewhere(), ", "))
+		case p.changes(i.BuildRole):
+			p.wait(i, "what the build role may do was changed just now, and is not in force everywhere yet")
+		default:
 			builds = append(builds, Step{Op: StartBuild, Agent: i.Order.Agent, Role: i.Order.Project, Reason: Create, Build: i.Order})
 		}
 	}
 	p.Steps = append(p.Steps, builds...)
 }
 
-// due reports whether the ordered build is to be started: it never was, however
-// that ended, and no build runs. Those of one project do not overlap, so that
-// none gives "latest" to an older source.
-func (i Image) due() bool {
-	return i.Order != nil && !slices.ContainsFunc(i.Builds, func(b model.Build) bool { return i.Order.Made(b) || !b.State.Ended() })
+func (p *Plan) wait(i Image, why string) {
+	if p.Waits == nil {
+		p.Waits = map[string]string{}
+	}
+	p.Waits[i.Order.Agent] = why
+}
+
+// changes reports whether the plan changes what a role may do, or who may use it.
+func (p *Plan) changes(role string) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+		return s.Role == role && slices.Contains([]Op{CreateRole, PutBoundary, UpdateTrust, PutPolicy, DeletePolicy}, s.Op)
+	})
+}
+
+// elsewhere gives the extra settings of the project that would have a build run
+// on other machines, in another network or with other sources than ours do.
+func (i Image) elsewhere() []string {
+	if i.ObservedProject == nil {
+		return nil
+	}
+	away := []string{"certificate", "compute-configuration", "docker-server", "file-systems", "fleet", "secondary-sources", "vpc"}
+	return slices.DeleteFunc(slices.Clone(i.ObservedProject.Extras), func(extra string) bool { return !slices.Contains(away, extra) })
+}
+
+// Built reports whether the ordered build was made, however that ended, and no
+// later one of the same source took its image's tag.
+func (i Image) Built() bool {
+	for _, b := range i.Builds {
+		switch {
+		case i.Order.Made(b):
+			return true
+		case b.Identity != "" && b.State == model.BuildSucceeded && b.SourceVersion == i.Order.SourceVersion && b.Repository == i.Repository.URI:
+			return false
+		}
+	}
+	return false
+}
+
+// Ours reports whether the project that is there is ours.
+func (i Image) Ours() bool {
+	o := i.ObservedProject
+	return o != nil && (made(i.Claim.ProjectCreated, o.Created) || i.Claim.MadePart(model.ProjectPart, o.Tags[model.TagCreation]))
 }
 
 // image plans the repository and the project of one agent, which share a claim,
@@ -191,13 +241,18 @@ func (c *parts) absent(part model.Part, create Step, write bool) {
 // apart: AWS gives the time with more or fewer digits.
 const creationTolerance = time.Second
 
+// made reports whether what was created at a time is what was recorded.
+func made(recorded, created time.Time) bool {
+	return !recorded.IsZero() && created.Sub(recorded).Abs() <= creationTolerance
+}
+
 // stand says whose a part is that is there. For one that is half-made the nonce
 // is enough: unlike a role it is whole as soon as it is made, and who can read
 // its nonce and put another in its place could as well change it.
 func (c *parts) stand(part model.Part, created time.Time, tags map[string]string) standing {
 	recorded := c.Claim.Created(part)
 	switch {
-	case !recorded.IsZero() && created.Sub(recorded).Abs() <= creationTolerance:
+	case made(recorded, created):
 		return ours
 	case c.Claim.MadePart(part, tags[model.TagCreation]):
 		c.created[part] = created.UTC()

@@ -460,7 +460,8 @@ func TestAnAgentMayNameTheRepositoryOfItsSibling(t *testing.T) {
 }
 
 func TestBuildsComeAfterAllElse(t *testing.T) {
-	got := plan.Compute([]plan.Role{input(model.BuildRole, absent)}, nil, image(sourced()), sibling(image(neverMade, sourced())))
+	other := func(i *plan.Image) { i.BuildRole = "another" } // the other is made by this plan
+	got := plan.Compute([]plan.Role{input(model.BuildRole, absent)}, nil, image(sourced(), other), sibling(image(neverMade, sourced(), other)))
 	var ops []plan.Op
 	for _, s := range got.Steps {
 		ops = append(ops, s.Op)

@@ -212,6 +212,9 @@ type Plan struct {
 	Steps    []Step    `json:"steps"`
 	Findings []Finding `json:"findings"`
 	Refusals []Refusal `json:"refusals"`
+	// Waits says why builds are not started yet although nothing of their agents'
+	// is refused, by agent. One of ours that runs is no reason to be told.
+	Waits map[string]string `json:"waits,omitempty"`
 }
 
 // Refused reports whether the role is left alone. No repository or project has

@@ -246,6 +246,9 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 	for i, a := range s.Agents { // whether the config still has an agent cannot be told now
 		s.Agents[i].Notes = slices.DeleteFunc(slices.Clone(a.Notes), func(n string) bool { return n == report.RemovedAgentNote })
 	}
+	if err := r.follow(ctx, &s); err != nil {
+		return Result{}, err
+	}
 	return r.write(ctx, s, plan.Plan{})
 }
 

@@ -64,6 +64,13 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 		return a.Roles.UpdateSettings(ctx, *s.Desired)
 	case plan.FinishAdoption:
 		return a.writeClaim(ctx, s.Claim, a.claims[s.Claim].WithoutAdopting(s.Adopting...))
+	}
+	return a.imageStep(ctx, s)
+}
+
+// imageStep makes a step about what images are made with.
+func (a applying) imageStep(ctx context.Context, s plan.Step) error {
+	switch s.Op {
 	case plan.CreateRepository, plan.CreateProject:
 		return a.createPart(ctx, s)
 	case plan.RecordParts:

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,24 +24,26 @@ import (
 func (r *run) rebuild(ctx context.Context, s seen, q pending) (status.Request, error) {
 	for name, identity := range q.Plans { // there is one
 		refuse := func(format string, args ...any) (status.Request, error) {
-			return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: fmt.Sprintf(format, args...)}, nil
+			return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: report.Clip(fmt.Sprintf(format, args...))}, nil
 		}
 		n := slices.IndexFunc(s.images, func(i plan.Image) bool { return i.Repository.Agent == name })
-		switch {
-		case n < 0:
+		if n < 0 {
 			return refuse("the config has no container agent %.100q", name)
-		case s.images[n].Project == nil:
-			return refuse("agent %q has no CodeBuild project: its build role is not Rolekeeper's", name)
-		case r.next[name]:
-			return status.Request{}, nil
-		case s.images[n].Order == nil:
-			return refuse("agent %q has no source that can be built", name)
-		case s.images[n].Order.Identity != identity:
-			return refuse("what would be built for agent %q now is not what the operator was shown; look at it again", name)
-		case s.images[n].Order.Request != "":
-			return status.Request{}, nil // another request comes first
 		}
 		i := &s.images[n]
+		switch {
+		case i.Project == nil:
+			return refuse("agent %q has no CodeBuild project: its build role is not Rolekeeper's", name)
+		case r.ended[name]: // which is told first
+			r.next[name] = true
+			return status.Request{}, nil
+		case i.Order == nil:
+			return refuse("nothing can be built for agent %q: %s", name, r.hindered[name])
+		case i.Order.Identity != identity:
+			return refuse("what would be built for agent %q now is not what the operator was shown; look at it again", name)
+		case i.Order.Request != "":
+			return status.Request{}, nil // another request comes first
+		}
 		if err := r.listBuilds(ctx, i); err != nil {
 			return status.Request{}, err
 		}
@@ -48,6 +51,11 @@ func (r *run) rebuild(ctx context.Context, s seen, q pending) (status.Request, e
 		if at := slices.IndexFunc(i.Builds, i.Order.Made); at >= 0 {
 			i.Order.Request = ""
 			return started(q.id, i.Builds[at].ID), nil
+		}
+		p := s.plan(nobody)
+		if at := slices.IndexFunc(p.Refusals, func(f plan.Refusal) bool { return f.Agent == name && (f.Kind.Part() != "" || f.Role == i.BuildRole) }); at >= 0 {
+			i.Order.Request = ""
+			return refuse("nothing can be built for agent %q: %s", name, p.Refusals[at].Message)
 		}
 	}
 	return status.Request{}, nil
@@ -71,44 +79,35 @@ func (r *run) answerBuilds(s seen) {
 // are refused or no longer asked for stays known.
 func (r *run) imaged(ctx context.Context, a desired.Agent, there seen, p plan.Plan, s *status.Agent) ([]fault.Problem, error) {
 	known, _ := r.stored.Agent(a.Name)
-	s.Repository, s.Project = "", ""
+	s.Repository, s.Project, s.Build = "", "", nil
 	var i plan.Image
 	if n := slices.IndexFunc(there.images, func(i plan.Image) bool { return i.Repository.Agent == a.Name }); n >= 0 {
 		i = there.images[n]
 	}
-	wanted, refused := map[model.Part]bool{}, map[model.Part]bool{}
-	if a.Repository != nil {
-		wanted[model.RepositoryPart], refused[model.RepositoryPart] = true, p.RefusedPart(a.Name, model.RepositoryPart)
-		if !refused[model.RepositoryPart] {
-			s.Repository = a.Repository.Name
-		}
+	left := map[model.Part]bool{ // not written by this plan
+		model.RepositoryPart: a.Repository == nil || p.RefusedPart(a.Name, model.RepositoryPart),
+		model.ProjectPart:    a.Project == nil || p.RefusedPart(a.Name, model.ProjectPart) || p.Refused(i.BuildRole),
 	}
-	if a.Project != nil {
-		wanted[model.ProjectPart], refused[model.ProjectPart] = true, p.RefusedPart(a.Name, model.ProjectPart) || p.Refused(i.BuildRole)
-		if !refused[model.ProjectPart] {
-			s.Project = a.Project.Name
-		}
+	if !left[model.RepositoryPart] {
+		s.Repository = a.Repository.Name
 	}
-	digests := plan.ImageDigests(i)
+	if !left[model.ProjectPart] {
+		s.Project = a.Project.Name
+	}
+	wanted := map[model.Part]bool{model.RepositoryPart: a.Repository != nil, model.ProjectPart: a.Project != nil}
 	for _, part := range []model.Part{model.RepositoryPart, model.ProjectPart} {
-		from := digests
-		if !wanted[part] || refused[part] {
-			from = known.Applied
+		digests := plan.ImageDigests(i)
+		if left[part] {
+			digests = known.Applied
 		}
-		before := len(s.Applied)
-		for e, digest := range from {
-			if plan.KindOf(e) == model.RoleKind(part) {
-				s.Applied[e] = digest
-			}
-		}
-		if !wanted[part] && len(s.Applied) > before {
+		if kept := copyPart(s.Applied, digests, part); kept && !wanted[part] {
 			s.Notes = append(s.Notes, report.UnusedPartNote(part))
 		}
 	}
 	if i.Project == nil {
 		return nil, nil
 	}
-	build, problems, err := r.built(ctx, i)
+	build, problems, err := r.built(ctx, i, p)
 	s.Build = build
 	if build == nil && r.sourceless[a.Name] {
 		bucket, key, _ := strings.Cut(i.Project.Source, "/")
@@ -117,76 +116,142 @@ func (r *run) imaged(ctx context.Context, a desired.Agent, there seen, p plan.Pl
 	return problems, err
 }
 
+// copyPart copies the digests of a part and reports whether there are any.
+func copyPart(to, from map[string]string, part model.Part) (any bool) {
+	for e, digest := range from {
+		if plan.KindOf(e) == model.RoleKind(part) {
+			to[e], any = digest, true
+		}
+	}
+	return any
+}
+
 // built gives what is known of an agent's newest build after the plan was
 // applied, nil when there is none.
-func (r *run) built(ctx context.Context, i plan.Image) (*status.Build, []fault.Problem, error) {
+func (r *run) built(ctx context.Context, i plan.Image, p plan.Plan) (*status.Build, []fault.Problem, error) {
+	name := i.Repository.Agent
 	before := r.lastBuild(i)
-	if before == nil {
-		before = &status.Build{}
+	why, waits := p.Waits[name]
+	if full, ok := r.full[name]; ok {
+		why, waits = full, true
 	}
-	var now status.Build
-	if why, full := r.full[i.Repository.Agent]; full {
-		now = status.Build{State: status.BuildWaiting, Identity: i.Order.Identity, SourceVersion: i.Order.SourceVersion, Message: report.Clip(why)}
-	} else {
-		b, ok := r.started[i.Repository.Agent]
-		if !ok {
-			b, ok = plan.Current(i)
-		}
-		if !ok {
-			return nil, nil, nil
-		}
-		now = status.Build{
-			ID: b.ID, State: b.State, Identity: b.Identity, SourceVersion: b.SourceVersion, LogURL: b.LogURL, Message: report.Clip(b.Message),
-		}
+	if waits {
+		now := r.since(before, status.Build{
+			State: status.BuildWaiting, Identity: i.Order.Identity, SourceVersion: i.Order.SourceVersion, Message: report.Clip(why),
+		})
+		return &now, nil, nil
 	}
+	b, ok := r.started[name]
+	if !ok {
+		b, ok = plan.Current(i)
+	}
+	if !ok {
+		return nil, nil, nil
+	}
+	now, err := r.result(ctx, before, b, i.Repository.URI)
+	return &now, r.buildProblems(name, now), err
+}
+
+// since completes what is known of a build with what stays as it was before.
+func (r *run) since(before *status.Build, now status.Build) status.Build {
 	now.Since = r.now.Truncate(time.Second)
-	if now.ID == before.ID && now.State == before.State && now.Identity == before.Identity {
+	if before != nil && now.ID == before.ID && now.State == before.State && now.Identity == before.Identity {
 		now.Since, now.Image = before.Since, before.Image
 	}
-	problems, err := r.result(ctx, i, &now)
-	return &now, problems, err
+	return now
 }
 
-// result finds out what came of a build that has ended.
-func (r *run) result(ctx context.Context, i plan.Image, b *status.Build) ([]fault.Problem, error) {
-	warning := func(p fault.Problem) []fault.Problem {
-		p.Severity = fault.SeverityWarning
-		return []fault.Problem{p}
+// result gives what came of a build; repository is the URI that it pushes to
+// where the build itself does not say so.
+func (r *run) result(ctx context.Context, before *status.Build, b model.Build, repository string) (status.Build, error) {
+	now := r.since(before, status.Build{
+		ID: b.ID, State: b.State, Identity: b.Identity, SourceVersion: b.SourceVersion, LogURL: b.LogURL, Message: report.Clip(b.Message),
+	})
+	if now.State != model.BuildSucceeded || now.Image != "" {
+		return now, nil
 	}
-	a := r.agent(i.Repository.Agent)
-	switch {
-	case !b.State.Ended():
-		return nil, nil
-	case b.State != model.BuildSucceeded:
-		return warning(a.Problem("build-failed", "", fmt.Sprintf("build %s: %s", b.ID, report.BuildEnd(*b)), report.BuildFix(r.key, a.Name))), nil
-	case b.Image != "":
-		return nil, nil
+	repository = cmp.Or(b.Repository, repository)
+	if repository == "" {
+		return now, nil
 	}
-	tag := model.ImageTag(b.SourceVersion)
-	digest, err := r.Repositories.Digest(ctx, i.Repository.Name, tag)
+	_, name, _ := strings.Cut(repository, "/")
+	digest, err := r.Repositories.Digest(ctx, name, model.ImageTag(b.SourceVersion))
 	if errors.Is(err, fault.ErrNotFound) {
-		return warning(a.Problem("image-missing", "",
-			fmt.Sprintf("build %s succeeded, but repository %s has no image with the tag %s", b.ID, i.Repository.Name, tag),
-			"find out who deleted it; upload the source again to have it built")), nil
+		return now, nil
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		now.Image = repository + "@" + digest
 	}
-	b.Image = i.Repository.URI + "@" + digest
-	return nil, nil
+	return now, err
 }
 
-// Bounds of the time after which CodeBuild is asked again for room.
+// buildProblems tells of a build that has ended without an image.
+func (r *run) buildProblems(agent string, b status.Build) []fault.Problem {
+	a := r.agent(agent)
+	var p fault.Problem
+	switch {
+	case !b.State.Ended() || b.Image != "":
+		return nil
+	case b.State == model.BuildSucceeded:
+		p = a.Problem("image-missing", "", fmt.Sprintf("build %s succeeded, but its repository has no image with the tag %s", b.ID, model.ImageTag(b.SourceVersion)),
+			"find out who deleted it; upload the source again to have it built")
+	default:
+		p = a.Problem("build-failed", "", fmt.Sprintf("build %s: %s", b.ID, report.BuildEnd(b)), report.BuildFix(r.key, a.Name))
+	}
+	p.Severity = fault.SeverityWarning
+	return []fault.Problem{p}
+}
+
+// follow brings what is told of builds up to date while the config is refused:
+// those that run go on, none is started.
+func (r *run) follow(ctx context.Context, s *status.Status) error {
+	var running []string
+	for i, a := range s.Agents {
+		switch {
+		case a.Build == nil || a.Build.State.Ended():
+		case a.Build.ID == "":
+			s.Agents[i].Build = nil
+		default:
+			running = append(running, a.Build.ID)
+		}
+	}
+	if len(running) == 0 {
+		return nil
+	}
+	fresh, err := r.Projects.Refresh(ctx, running)
+	if err != nil {
+		return err
+	}
+	for i, a := range s.Agents {
+		if a.Build == nil || a.Build.State.Ended() {
+			continue
+		}
+		s.Agents[i].Build = nil
+		if at := slices.IndexFunc(fresh, func(b model.Build) bool { return b.ID == a.Build.ID }); at >= 0 {
+			now, err := r.result(ctx, a.Build, fresh[at], "")
+			if err != nil {
+				return err
+			}
+			s.Agents[i].Build = &now
+		}
+	}
+	if delay, _, unfinished := r.buildWait(s.Agents); unfinished {
+		return r.wakeLater(ctx, s, delay)
+	}
+	return nil
+}
+
+// Bounds of the time after which a build that waits is tried again.
 const (
-	minRoomWait = time.Minute
-	maxRoomWait = event.MaxDelay
+	minWait = 30 * time.Second
+	maxWait = event.MaxDelay
 )
 
 // buildWait gives the time after which a config with builds that have not ended
 // is to be looked at again; not ok when there are none. One that is due is started
 // at once then; one that runs is told of
 // by an event, and looked at anyway in case that is lost. The longer a build has
-// waited for room, the longer it waits again.
+// waited, the longer it waits again.
 func (r *run) buildWait(agents []status.Agent) (delay time.Duration, waiting, ok bool) {
 	delay = event.MaxDelay
 	for _, a := range agents {
@@ -197,11 +262,11 @@ func (r *run) buildWait(agents []status.Agent) (delay time.Duration, waiting, ok
 			continue
 		case a.Build.State == status.BuildWaiting:
 			waiting = true
-			delay = min(delay, max(r.now.Sub(a.Build.Since), minRoomWait))
+			delay = min(delay, max(r.now.Sub(a.Build.Since), minWait))
 		}
 		ok = true
 	}
-	return min(delay, maxRoomWait), waiting, ok
+	return min(delay, maxWait), waiting, ok
 }
 
 // wakeLater has the config looked at again after a delay. One wake-up under way

@@ -13,6 +13,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
 )
 
@@ -92,17 +93,22 @@ func (v *view) order(ctx context.Context, i *plan.Image, built *status.Build) ([
 	s, err := v.from.Sources.Source(ctx, key, version)
 	if errors.Is(err, fault.ErrNotFound) {
 		v.sourceless[i.Project.Agent] = true
+		v.hindered[i.Project.Agent] = "there is no source"
 		return nil, nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fault.ErrDenied) {
 		return nil, err
 	}
 	warn := func(code, message, fix string) []fault.Problem {
 		p := v.agent(i.Project.Agent).Problem(code, "", message, fix)
 		p.Severity = fault.SeverityWarning
+		v.hindered[i.Project.Agent] = message
 		return []fault.Problem{p}
 	}
 	switch {
+	case err != nil:
+		return warn("source-unreadable", fmt.Sprintf("s3://%s cannot be read; nothing is built: %s", i.Project.Source, report.Clip(err.Error())),
+			"upload the source without a key or storage class of its own; if it has none, have the platform team look at the bucket's policy and encryption"), nil
 	case s.Version == "":
 		return warn("source-bucket-unversioned", fmt.Sprintf("bucket %s keeps no versions, so that a build could get another source than the one that was uploaded; nothing is built", bucket),
 			"tell the platform team to turn versioning on and upload the source again; `rolekeeper preflight` prints the command"), nil
@@ -111,7 +117,7 @@ func (v *view) order(ctx context.Context, i *plan.Image, built *status.Build) ([
 	case !s.Zip:
 		return warn("source-not-zip", fmt.Sprintf("s3://%s is not a zip with files in it; nothing is built", i.Project.Source), "upload a zip with the agent's source and a Dockerfile"), nil
 	}
-	latest := !i.Repository.Named // ours are made so
+	latest := true // what this plan makes is made so
 	if o := i.ObservedRepository; o != nil {
 		latest = o.LatestMutable
 	}
@@ -127,7 +133,7 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	var running []string
 	for i := range images {
 		b := v.lastBuild(images[i])
-		if b == nil || b.ID == "" || b.State.Ended() && outlived(images[i], b.Since) {
+		if b == nil || b.ID == "" || b.State == model.BuildSucceeded && lost(images[i], b.Since) {
 			continue
 		}
 		if !b.State.Ended() {
@@ -152,14 +158,13 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 		if images[i].Order == nil {
 			continue
 		}
-		if slices.ContainsFunc(images[i].Builds, images[i].Order.Made) {
-			v.lostRepository(&images[i])
+		if images[i].Built() {
 			continue
 		}
 		if err := v.listBuilds(ctx, &images[i]); err != nil {
 			return nil, err
 		}
-		more, err := v.silent(ctx, &images[i])
+		more, err := v.hinder(ctx, &images[i])
 		if err != nil {
 			return nil, err
 		}
@@ -190,41 +195,39 @@ func (v *view) refresh(i *plan.Image, fresh []model.Build) {
 		return
 	}
 	i.Builds[0] = fresh[at]
-	if i.Order != nil && fresh[at].State.Ended() && !i.Order.Made(fresh[at]) {
+	v.ended[i.Project.Agent] = fresh[at].State.Ended()
+	if v.ended[i.Project.Agent] && i.Order != nil && !i.Order.Made(fresh[at]) {
 		i.Order, v.next[i.Project.Agent] = nil, true
 	}
 }
 
-// repositorySkew is how far the clocks of ECR and CodeBuild, and ours, may lie
-// apart without a build being taken for one of an earlier repository.
-const repositorySkew = time.Minute
+// clockSkew is how far the clocks of ECR and CodeBuild, and ours, may lie apart
+// without one thing being taken for older than another that it came after.
+const clockSkew = time.Minute
 
-// outlived reports whether what was built by a time went with a repository that
-// somebody deleted, and that was made anew since.
-func outlived(i plan.Image, by time.Time) bool {
-	o := i.ObservedRepository
-	return o != nil && by.Before(o.Created.Add(-repositorySkew))
-}
-
-// lostRepository leaves the build that fills a repository anew, which the plan
-// makes in the place of one that is gone, to the look after that.
-func (v *view) lostRepository(i *plan.Image) {
-	if i.ObservedRepository == nil && !i.Repository.Named {
-		i.Order, v.next[i.Repository.Agent] = nil, true
+// lost reports whether an image that was built by a time is gone: with a
+// repository of ours that is to be made anew, or with an earlier one.
+func lost(i plan.Image, by time.Time) bool {
+	if o := i.ObservedRepository; o != nil {
+		return by.Before(o.Created.Add(-clockSkew))
 	}
+	return !i.Repository.Named
 }
 
-// listBuilds reads the newest builds of the image's project, which has none
-// before it is made.
+// listBuilds reads the newest builds of the image's project, if that is ours.
+// CodeBuild keeps those of a deleted project for another of its name; they are
+// none of this one's, and may be anybody's.
 func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
-	if i.ObservedProject == nil {
+	if !i.Ours() {
 		return nil
 	}
 	all, err := v.from.Projects.Builds(ctx, i.Project.Name)
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(b model.Build) bool { return b.State.Ended() && outlived(*i, b.Started) })
+	all = slices.DeleteFunc(all, func(b model.Build) bool {
+		return b.State == model.BuildSucceeded && lost(*i, b.Started) || b.Started.Before(i.ObservedProject.Created.Add(-clockSkew))
+	})
 	for _, b := range i.Builds { // a list may lag behind
 		if !slices.ContainsFunc(all, func(l model.Build) bool { return l.ID == b.ID }) {
 			all = append([]model.Build{b}, all...)
@@ -234,10 +237,18 @@ func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
 	return nil
 }
 
-// silent keeps a build from being started whose successors nobody would start:
-// those of a bucket that does not tell of new sources.
-func (v *view) silent(ctx context.Context, i *plan.Image) ([]fault.Problem, error) {
-	if slices.ContainsFunc(i.Builds, i.Order.Made) {
+// hinder keeps a build from being started that could not keep what it makes, or
+// whose successors nobody would start.
+func (v *view) hinder(ctx context.Context, i *plan.Image) ([]fault.Problem, error) {
+	if i.Built() {
+		return nil, nil
+	}
+	kept, err := v.kept(ctx, *i)
+	if err != nil {
+		return nil, err
+	}
+	if kept {
+		i.Order, v.hindered[i.Project.Agent] = nil, "its repository has an image of this source already, under a tag that cannot be moved"
 		return nil, nil
 	}
 	if v.notifies == nil {
@@ -250,11 +261,24 @@ func (v *view) silent(ctx context.Context, i *plan.Image) ([]fault.Problem, erro
 	if *v.notifies {
 		return nil, nil
 	}
-	i.Order = nil
 	bucket, _, _ := strings.Cut(i.Project.Source, "/")
 	p := v.agent(i.Project.Agent).Problem("source-bucket-silent", "",
 		fmt.Sprintf("bucket %s sends no events to EventBridge, so that new sources would not be noticed; nothing is built", bucket),
-		"tell the platform team to turn the events on; `rolekeeper preflight` prints the command")
+		"tell the platform team to turn the events on, then upload the source again; `rolekeeper preflight` prints the command")
 	p.Severity = fault.SeverityWarning
+	i.Order, v.hindered[i.Project.Agent] = nil, p.Message
 	return []fault.Problem{p}, nil
+}
+
+// kept reports whether the repository has an image of the ordered source that no
+// other could take the place of.
+func (v *view) kept(ctx context.Context, i plan.Image) (bool, error) {
+	if o := i.ObservedRepository; o == nil || o.SourceMutable {
+		return false, nil
+	}
+	_, err := v.from.Repositories.Digest(ctx, i.Repository.Name, i.Order.ImageTag)
+	if errors.Is(err, fault.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -17,6 +18,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/status"
 )
 
@@ -34,7 +36,7 @@ func (w *world) build(key string) status.Build {
 func (w *world) built() []string {
 	var all []string
 	for _, b := range w.cloud.Builds() {
-		all = append(all, *b.SourceVersion)
+		all = append(all, aws.ToString(b.SourceVersion))
 	}
 	return all
 }
@@ -787,4 +789,308 @@ func TestASharedBuildRoleThatIsHalfMadeIsFinished(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnAgentThatHasNoProjectAnyMoreHasNoBuild(t *testing.T) {
+	for name, config := range map[string]string{
+		"deployed as code": direct, "with a build role of its own": container + "    codebuild:\n      execution_role: arn:aws:iam::123456789012:role/mine\n",
+	} {
+		for when, prepare := range map[string]func(*world){
+			"while it runs":  func(w *world) { w.run(time.Minute) },
+			"while it waits": func(w *world) { w.cloud.LimitBuilds(0); w.run(3 * time.Minute) },
+			"after it":       func(w *world) { w.settle() },
+		} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				w := newWorld(t)
+				w.upload(key, container)
+				w.source("my_agent", zip)
+				prepare(w)
+				w.upload(key, config)
+				w.settle() // and is woken no more
+				s := w.status(key)
+				if s.Outcome != status.Ready || s.Agents[0].Build != nil || !s.WakeAt.IsZero() {
+					t.Errorf("%s, wakes at %s, %+v", s.Outcome, s.WakeAt, s.Agents[0].Build)
+				}
+			})
+		}
+	}
+}
+
+func TestABuildIsFollowedWhileItsConfigIsRefused(t *testing.T) {
+	for name, eventLost := range map[string]bool{"": false, "when its event is lost": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, container)
+			w.settle()
+			w.source("my_agent", zip)
+			w.run(10 * time.Second)
+			w.upload(key, "agents: {}\n")
+			w.run(10 * time.Second)
+			if eventLost {
+				w.cloud.Advance(buildTime)
+				w.drop(w.inbox, "aws.codebuild")
+			}
+			w.settle()
+			if b := w.build(key); w.status(key).Outcome != status.Rejected || b.State != model.BuildSucceeded || !strings.HasSuffix(b.Image, digest(b.ID)) {
+				t.Errorf("%s, %+v", w.status(key).Outcome, b)
+			}
+			if n := len(w.sent("Agent Build Succeeded")); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+		})
+	}
+}
+
+func TestABuildIsNotRunWithAFreshRole(t *testing.T) {
+	for name, config := range map[string]string{
+		"that was just made":    container,
+		"whose rights were new": withRepository,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.repository("team/app")
+			if config != container {
+				w.upload(key, container)
+				w.settle()
+			}
+			w.source("my_agent", zip)
+			w.upload(key, config)
+			w.run(20 * time.Second)
+			if b := w.build(key); len(w.built()) > 0 && *w.cloud.Builds()[0].SourceVersion == b.SourceVersion && config == container {
+				t.Errorf("built at once: %+v", b)
+			}
+			if s := w.status(key); config == container && (s.Outcome != status.Waiting || w.build(key).State != status.BuildWaiting) {
+				t.Errorf("%s, %+v", s.Outcome, w.build(key))
+			}
+			w.settle()
+			wantOutcome(t, w, key, status.Ready)
+			last := w.cloud.Builds()[len(w.built())-1]
+			role := w.role(buildRole("my_agent"))
+			if !strings.Contains(role.Policies[naming.BuildPolicy], strings.TrimPrefix(environment(last)["REPOSITORY_URI"], "123456789012.dkr.ecr.us-east-1.amazonaws.com/")) {
+				t.Errorf("built into %s with %s", environment(last)["REPOSITORY_URI"], role.Policies)
+			}
+		})
+	}
+}
+
+func TestASourceThatMayNotBeReadKeepsNoRoleFromBeingMade(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.source("my_agent", zip)
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" && strings.HasPrefix(c.Resource, sources) {
+			return awsfake.APIError("AccessDenied", "User is not authorized to perform: kms:Decrypt")
+		}
+		return nil
+	}
+	w.settle()
+	w.cloud.Before = nil
+	if s := w.status(key); s.Outcome != status.Ready || !slices.Equal(codes(s), []string{"source-unreadable"}) {
+		t.Errorf("%s, %v", s.Outcome, s.Problems)
+	}
+	w.wantNothingLost()
+	w.again(key)
+	wantOutcome(t, w, key, status.Ready)
+	if len(w.built()) != 1 {
+		t.Errorf("built %v", w.built())
+	}
+}
+
+func TestGoingBackToEarlierSettingsBuildsAgain(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	version := w.source("my_agent", zip)
+	w.settle()
+	first := w.image
+	for _, image := range []string{"aws/codebuild/amazonlinux-aarch64-standard:5.0", first} {
+		w.cloud.Advance(time.Hour)
+		w.image = image
+		w.again(key)
+		if b := w.build(key); !strings.HasSuffix(b.Image, digest(b.ID)) {
+			t.Errorf("build %+v", b)
+		}
+		w.again(key)
+	}
+	wantBuilt(t, w, version, version, version)
+}
+
+func TestABuildIsToldWithTheRepositoryItWasPushedTo(t *testing.T) {
+	w := newWorld(t)
+	w.repository("team/app")
+	w.upload(key, container)
+	w.settle()
+	version := w.source("my_agent", zip)
+	w.run(10 * time.Second)
+	w.upload(key, withRepository)
+	w.settle()
+	wantBuilt(t, w, version, version)
+	for i, sent := range w.sent("Agent Build Succeeded") {
+		b := w.cloud.Builds()[i]
+		if want := environment(b)["REPOSITORY_URI"] + "@" + digest(*b.Id); sent["image"] != want {
+			t.Errorf("told %v, want %s", sent["image"], want)
+		}
+	}
+}
+
+func TestWhatAStrangerBuilds(t *testing.T) {
+	start := func(w *world, identity string) {
+		project := naming.Project("my_agent")
+		in := &codebuild.StartBuildInput{ProjectName: &project}
+		if identity != "" {
+			in.EnvironmentVariablesOverride = []types.EnvironmentVariable{{Name: ptr("ROLEKEEPER_BUILD"), Value: &identity, Type: types.EnvironmentVariableTypePlaintext}}
+		}
+		w.must(w.cloud.CodeBuild("admin").StartBuild(context.Background(), in))
+	}
+	t.Run("in our project is waited for, with or without an event", func(t *testing.T) {
+		w := newWorld(t)
+		w.upload(key, container)
+		w.settle()
+		start(w, "")
+		version := w.source("my_agent", zip)
+		w.run(time.Minute)
+		if s := w.status(key); s.Outcome != status.Waiting || w.build(key).State != status.BuildWaiting {
+			t.Errorf("%s, %+v", s.Outcome, w.build(key))
+		}
+		w.cloud.Advance(buildTime)
+		w.drop(w.inbox, "aws.codebuild")
+		w.settle()
+		if got := w.built(); len(got) != 2 || got[1] != version {
+			t.Errorf("built %v", got)
+		}
+		wantOutcome(t, w, key, status.Ready)
+	})
+	t.Run("in a project of his own is not told as ours", func(t *testing.T) {
+		w := newWorld(t)
+		project := naming.Project("my_agent")
+		w.strangersProject(project)
+		w.put(naming.ConfigPrefix+"x", "") // the world's clock has moved on
+		w.upload(key, container)
+		version := w.source("my_agent", zip)
+		w.settle()
+		p := must(w.viewer().Preview(context.Background(), key, nil))
+		start(w, p.Builds["my_agent"].Identity)
+		w.cloud.Advance(time.Hour)
+		w.again(key)
+		if s := w.status(key); s.Agents[0].Build != nil {
+			t.Errorf("told: %+v", s.Agents[0].Build)
+		}
+		w.must(w.cloud.CodeBuild("admin").DeleteProject(context.Background(), &codebuild.DeleteProjectInput{Name: &project}))
+		w.again(key)
+		if got := w.built(); len(got) != 2 || got[1] != version {
+			t.Errorf("built %v", got)
+		}
+	})
+}
+
+func TestNoBuildRunsWhereSomebodyElseHasMovedIt(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	project, fleet := naming.Project("my_agent"), "arn:aws:codebuild:us-east-1:123456789012:fleet/theirs:1"
+	was := must(w.cloud.CodeBuild("admin").BatchGetProjects(context.Background(), &codebuild.BatchGetProjectsInput{Names: []string{project}})).Projects[0]
+	moved := *was.Environment
+	moved.Fleet = &types.ProjectFleet{FleetArn: &fleet}
+	w.must(w.cloud.CodeBuild("admin").UpdateProject(context.Background(), &codebuild.UpdateProjectInput{Name: &project, Environment: &moved, Tags: was.Tags}))
+	version := w.source("my_agent", zip)
+	w.run(5 * time.Minute)
+	wantBuilt(t, w)
+	if b := w.build(key); b.State != status.BuildWaiting || !strings.Contains(b.Message, "fleet") {
+		t.Errorf("%+v", b)
+	}
+	w.must(w.cloud.CodeBuild("admin").UpdateProject(context.Background(), &codebuild.UpdateProjectInput{Name: &project, Environment: was.Environment, Tags: was.Tags}))
+	w.settle()
+	wantBuilt(t, w, version)
+}
+
+func TestATagThatCannotBeMovedKeepsItsImage(t *testing.T) {
+	w := newWorld(t)
+	w.repository("team/app")
+	w.upload(key, withRepository)
+	version := w.source("my_agent", zip)
+	w.settle()
+	before := w.build(key)
+	w.image = "aws/codebuild/amazonlinux-aarch64-standard:5.0"
+	w.again(key)
+	wantBuilt(t, w, version)
+	if diff := cmp.Diff(before, w.build(key)); diff != "" {
+		t.Errorf("the build (-before +after)\n%s", diff)
+	}
+}
+
+func TestARequestForABuildWhileOneOfTheSameRunsHidesNoResult(t *testing.T) {
+	w := newWorld(t)
+	w.operators = true
+	w.upload(key, container)
+	version := w.source("my_agent", zip)
+	w.run(time.Minute)
+	w.rebuild("my_agent")
+	w.settle()
+	wantBuilt(t, w, version, version)
+	for _, detailType := range []string{"Agent Build Started", "Agent Build Succeeded"} {
+		if n := len(w.sent(detailType)); n != 2 {
+			t.Errorf("%s was told %d times", detailType, n)
+		}
+	}
+}
+
+func TestAFailedBuildIsNotRepeatedForAnotherRepository(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.RunBuilds(func(types.Build) awsfake.Outcome {
+		return awsfake.Outcome{After: time.Minute, State: types.StatusTypeFailed}
+	})
+	w.upload(key, container)
+	version := w.source("my_agent", zip)
+	w.settle()
+	w.cloud.Advance(time.Hour)
+	repository := naming.Repository("my_agent")
+	w.must(w.cloud.ECR("admin").DeleteRepository(context.Background(), &ecr.DeleteRepositoryInput{RepositoryName: &repository}))
+	w.again(key)
+	w.again(key)
+	wantBuilt(t, w, version)
+}
+
+// The name of an agent's repository is that agent's, also before there is one.
+func TestARepositoryIsNotTakenInAdvance(t *testing.T) {
+	const victim = "bedrock-agentcore-victim"
+	for field, config := range map[string]string{
+		"to push to":     container + "      ecr_repository: " + victim + "\n",
+		"to build on it": container + "    permissions:\n      base_images: [" + victim + "]\n",
+	} {
+		t.Run(field, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, config)
+			w.settle()
+			if s := w.status(key); s.Outcome != status.Rejected || !slices.Equal(codes(s), []string{"repository-reserved"}) || len(w.cloud.RoleNames()) > 0 {
+				t.Errorf("%s, %v, roles %v", s.Outcome, s.Problems, w.cloud.RoleNames())
+			}
+		})
+	}
+	t.Run("nor between two looks at it", func(t *testing.T) {
+		w := newWorld(t)
+		w.upload(key, container+"      ecr_repository: "+victim+"\n")
+		w.upload(other, agentsNamed("victim"))
+		r := w.reconciler()
+		r.Repositories = &racing{r.Repositories, func() { must(w.reconciler().Reconcile(context.Background(), other)) }}
+		got := must(r.Reconcile(context.Background(), key))
+		if s := w.status(key); got.Outcome != status.Rejected || !slices.Equal(codes(s), []string{"repository-of-other-config"}) {
+			t.Errorf("%s, %v", got.Outcome, s.Problems)
+		}
+		if slices.Contains(w.cloud.RoleNames(), buildRole("my_agent")) {
+			t.Error("the build role was made")
+		}
+	})
+}
+
+// racing has something happen just before the first look at a repository.
+type racing struct {
+	reconcile.Repositories
+	first func()
+}
+
+func (r *racing) Head(ctx context.Context, name string) (model.ObservedRepository, error) {
+	if f := r.first; f != nil {
+		r.first = nil
+		f()
+	}
+	return r.Repositories.Head(ctx, name)
 }

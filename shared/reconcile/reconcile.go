@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
@@ -276,15 +277,13 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
-	warnings, err := r.external(ctx, want)
+	there, more, err := r.look(ctx, want)
 	if err != nil {
 		return Result{}, err
 	}
-	there, more, err := r.observe(ctx, want)
-	if err != nil {
-		return Result{}, err
+	if problems = append(problems, more...); fault.Blocks(problems) {
+		return r.refuse(ctx, problems)
 	}
-	problems = slices.Concat(problems, warnings, more)
 	requested, err := r.hear(ctx, there)
 	if err != nil {
 		return Result{}, err
@@ -300,4 +299,20 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	return r.settle(ctx, want, there, p, problems)
+}
+
+// look reads what there is of what should be. Since the names were judged,
+// another config may have taken one and made its repository, which is then among
+// what was observed: so that is judged once more.
+func (r *run) look(ctx context.Context, want desired.State) (seen, []fault.Problem, error) {
+	warnings, err := r.external(ctx, want)
+	if err != nil {
+		return seen{}, nil, err
+	}
+	there, problems, err := r.observe(ctx, want)
+	if err != nil {
+		return seen{}, nil, err
+	}
+	late, err := r.foreignRepositories(ctx)
+	return there, slices.Concat(warnings, problems, late), err
 }

@@ -54,14 +54,16 @@ type view struct {
 	cfg      agent.Config
 	unusable map[string]bool // by ARN: external roles that an agent cannot run with
 
-	sourceless map[string]bool // by name: agents whose source is not there
-	next       map[string]bool // by name: agents whose next build is for another look
-	notifies   *bool           // the source bucket tells of new sources; nil when it was not asked
+	sourceless map[string]bool   // by name: agents whose source is not there
+	next       map[string]bool   // by name: agents whose next build is for another look
+	ended      map[string]bool   // by name: agents of which a build was seen to have ended
+	hindered   map[string]string // by name: why nothing can be built for an agent
+	notifies   *bool             // the source bucket tells of new sources; nil when it was not asked
 }
 
 // view begins a look that has seen nothing yet.
 func (f Viewer) view(key string) *view {
-	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}, sourceless: map[string]bool{}, next: map[string]bool{}}
+	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}, sourceless: map[string]bool{}, next: map[string]bool{}, ended: map[string]bool{}, hindered: map[string]string{}}
 	v.env.ConfigKey = key
 	return v
 }
@@ -250,21 +252,40 @@ func (v *view) foreignRepositories(ctx context.Context) ([]fault.Problem, error)
 			if !claimed || repository == naming.Repository(a.Name) {
 				continue
 			}
-			c, err := v.readClaim(ctx, key)
-			if errors.Is(err, fault.ErrNotFound) {
-				continue
-			}
+			p, err := v.foreignRepository(ctx, a, repository, key, named[repository])
 			if err != nil {
 				return nil, err
 			}
-			if c.Config != v.key {
-				problems = append(problems, a.Problem("repository-of-other-config", named[repository],
-					fmt.Sprintf("repository %s is that of agent %q of %s", repository, c.Agent, c.Config),
-					"name a repository that is no other agent's, or put both agents into one config"))
-			}
+			problems = append(problems, p...)
 		}
 	}
 	return problems, nil
+}
+
+// foreignRepository does so for one whose name is an agent's. There may be no
+// such agent yet: then a repository that is there is somebody's who allowed it,
+// and one that is not is kept for that agent.
+func (v *view) foreignRepository(ctx context.Context, a agent.Agent, repository, claim, field string) ([]fault.Problem, error) {
+	c, err := v.readClaim(ctx, claim)
+	switch {
+	case err == nil && c.Config == v.key:
+		return nil, nil
+	case err == nil:
+		return []fault.Problem{a.Problem("repository-of-other-config", field,
+			fmt.Sprintf("repository %s is that of agent %q of %s", repository, c.Agent, c.Config),
+			"name a repository that is no other agent's, or put both agents into one config")}, nil
+	case !errors.Is(err, fault.ErrNotFound):
+		return nil, err
+	case slices.ContainsFunc(v.cfg.Agents, func(sibling agent.Agent) bool { return naming.Repository(sibling.Name) == repository }):
+		return nil, nil
+	}
+	_, err = v.from.Repositories.Head(ctx, repository)
+	if errors.Is(err, fault.ErrNotFound) {
+		return []fault.Problem{a.Problem("repository-reserved", field,
+			fmt.Sprintf("there is no repository %s, and its name is that of an agent's own", repository),
+			"name a repository that exists, or leave the field empty")}, nil
+	}
+	return nil, err
 }
 
 func (v *view) foreignRoles(ctx context.Context, want desired.State) ([]fault.Problem, error) {

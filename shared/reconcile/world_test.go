@@ -243,6 +243,9 @@ func (w *world) pushImages() {
 		}
 		w.pushed[*b.Id] = true
 		env := environment(b)
+		if env["REPOSITORY_URI"] == "" {
+			continue // somebody else's
+		}
 		_, repository, _ := strings.Cut(env["REPOSITORY_URI"], "/")
 		tags := []string{env["IMAGE_TAG"]}
 		if env["IMAGE_LATEST"] == "true" {

@@ -59,9 +59,9 @@ func builds(states ...model.BuildState) func(status.Agent) bool {
 	return func(a status.Agent) bool { return a.Build != nil && slices.Contains(states, a.Build.State) }
 }
 
-// waitsForRoom reports whether it is CodeBuild that the config waits for, and
-// not an AWS that could not be asked.
-func waitsForRoom(s status.Status) bool {
+// waitsToBuild reports whether it is a build that the config waits for, and not
+// an AWS that could not be asked.
+func waitsToBuild(s status.Status) bool {
 	return slices.ContainsFunc(s.Agents, builds(status.BuildWaiting)) &&
 		!slices.ContainsFunc(s.Problems, func(p fault.Problem) bool { return p.Code == "aws-not-ready" })
 }
@@ -70,7 +70,7 @@ func waitsForRoom(s status.Status) bool {
 func underway(all []status.Agent, wakeAt time.Time) []string {
 	var clauses []string
 	if waiting := pick(all, builds(status.BuildWaiting)); len(waiting) > 0 {
-		clauses = append(clauses, fmt.Sprintf("CodeBuild has no room yet to build %s, and is asked again at %s", images("the image", waiting), wakeAt.Format(time.RFC3339)))
+		clauses = append(clauses, fmt.Sprintf("the build of %s cannot be started yet, and is tried again at %s", images("the image", waiting), wakeAt.Format(time.RFC3339)))
 	}
 	if running := pick(all, builds(model.BuildInProgress)); len(running) > 0 {
 		clauses = append(clauses, fmt.Sprintf("%s %s being built", images("an image", running), be(running)))
@@ -142,7 +142,7 @@ func imageSteps(s status.Status, a status.Agent) []string {
 	case builds(model.BuildInProgress)(a):
 		tell("%s: nothing, this answer changes when the image is built%s", a.Name, logAt(*a.Build))
 	case builds(status.BuildWaiting)(a):
-		tell("%s: nothing, the build is started by itself; if that takes too long, have the platform team ask for more concurrent builds on ARM (Service Quotas, CodeBuild)", a.Name)
+		tell("%s: nothing, the build is started by itself; if that takes too long, tell the platform team what it waits for: %s", a.Name, a.Build.Message)
 	}
 	return all
 }

@@ -101,7 +101,7 @@ func TestWordsSayWhatBecomesOfImages(t *testing.T) {
 		return name + ": nothing, this answer changes when the image is built; the log of the build is at " + logURL
 	}
 	waits := func(name string) string {
-		return name + ": nothing, the build is started by itself; if that takes too long, have the platform team ask for more concurrent builds on ARM (Service Quotas, CodeBuild)"
+		return name + ": nothing, the build is started by itself; if that takes too long, tell the platform team what it waits for: "
 	}
 	upload := func(name string) string {
 		return name + ": upload the source to s3://sources/" + name + "/source.zip: there is none, and no image is built before"
@@ -121,9 +121,9 @@ func TestWordsSayWhatBecomesOfImages(t *testing.T) {
 			"An image of agent one is being built; its roles are ready; agent two is no longer in the config: its roles are kept, nothing was deleted.",
 			[]string{runs("one"), later("one")},
 		},
-		"waiting for room": {"CodeBuild has no room yet to build the image of agent one, and is asked again at " + at + "; its roles are ready.", []string{waits("one"), later("one")}},
+		"waiting for room": {"The build of the image of agent one cannot be started yet, and is tried again at " + at + "; its roles are ready.", []string{waits("one"), later("one")}},
 		"waiting for room, another runs": {
-			"CodeBuild has no room yet to build images of 2 agents, and is asked again at " + at + "; an image of agent two is being built; the roles of 3 agents are ready.",
+			"The build of images of 2 agents cannot be started yet, and is tried again at " + at + "; an image of agent two is being built; the roles of 3 agents are ready.",
 			[]string{waits("one"), later("one"), runs("two"), later("two"), waits("three"), later("three")},
 		},
 		"waiting for AWS, with builds": {"AWS could not be asked or told everything yet; the config is looked at again at " + at + ".", []string{"nothing: this is repeated by itself"}},

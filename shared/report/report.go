@@ -76,7 +76,7 @@ func Words(s status.Status) (summary string, next []string) {
 	case status.Blocked:
 		return blocked(s), append(fixes(s), steps(s)...)
 	case status.Waiting:
-		if waitsForRoom(s) {
+		if waitsToBuild(s) {
 			return standing(s), steps(s)
 		}
 		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
@@ -285,7 +285,11 @@ func plain(err error) string {
 func Events(before, now status.Status) []event.Outgoing {
 	switch now.Outcome {
 	case status.Rejected:
-		return refused(before, now)
+		events := refused(before, now)
+		for _, a := range now.Agents {
+			events = append(events, build(before, now, a)...)
+		}
+		return events
 	case status.Ready, status.Building, status.Waiting, status.Orphaned, status.Blocked:
 	default:
 		return nil
@@ -358,7 +362,7 @@ func roleDigests(a status.Agent) map[string]string {
 
 // build tells of a build that was started since the answer before, of one that
 // has ended, or of both. Each happens once, whatever becomes of the answer: the
-// id is made of nothing else.
+// id is made of them and the version of the config.
 func build(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
 	b := a.Build

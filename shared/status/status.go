@@ -124,7 +124,7 @@ type Build struct {
 	Since         time.Time        `json:"since"`             // when it was first seen in this state
 }
 
-// BuildWaiting is the state of a build that CodeBuild has no room for yet.
+// BuildWaiting is the state of a build that cannot be started yet.
 const BuildWaiting model.BuildState = "waiting"
 
 // Runtime is an AgentCore runtime that the agent has had.

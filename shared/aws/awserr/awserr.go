@@ -45,6 +45,15 @@ func codes() map[string]meaning {
 		"ServiceUnavailable":         {fault.Retry, nil},
 		"RequestTimeout":             {fault.Retry, nil},
 
+		// What keeps an object that is there from being read: a policy, its key (also
+		// one that the caller would have to send), its storage class.
+		"AccessDenied":                 {fault.Unknown, fault.ErrDenied},
+		"InvalidObjectState":           {fault.Unknown, fault.ErrDenied},
+		"InvalidRequest":               {fault.Unknown, fault.ErrDenied},
+		"KMS.DisabledException":        {fault.Unknown, fault.ErrDenied},
+		"KMS.KMSInvalidStateException": {fault.Unknown, fault.ErrDenied},
+		"KMS.NotFoundException":        {fault.Unknown, fault.ErrDenied},
+
 		// Systems Manager API reference, "GetParameter".
 		"ParameterNotFound": {fault.Unknown, fault.ErrNotFound},
 
@@ -66,6 +75,13 @@ func codes() map[string]meaning {
 		// CodeBuild API reference, "Errors" of the operations used; it has those of
 		// CloudWatch Logs about resources, too.
 		"AccountLimitExceededException": {fault.Retry, fault.ErrLimit},
+
+		// AgentCore control plane API reference, "Errors" of the operations used; it
+		// has ResourceNotFoundException, too.
+		"ConflictException":             {fault.Retry, nil},
+		"InternalServerException":       {fault.Retry, nil},
+		"ServiceException":              {fault.Retry, nil}, // of memories, in place of the last
+		"ServiceQuotaExceededException": {fault.Retry, fault.ErrLimit},
 
 		// EventBridge and SQS API references, "Common errors".
 		"InternalException":    {fault.Retry, nil},

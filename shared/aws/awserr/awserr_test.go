@@ -92,6 +92,10 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"ResourceNotFoundException":        {fault.Unknown, fault.ErrNotFound},
 		"OperationAbortedException":        {fault.Retry, nil},
 		"ServiceUnavailableException":      {fault.Retry, nil},
+		"ConflictException":                {fault.Retry, nil},
+		"InternalServerException":          {fault.Retry, nil},
+		"ServiceException":                 {fault.Retry, nil},
+		"ServiceQuotaExceededException":    {fault.Retry, fault.ErrLimit},
 
 		// What only looks like absence or like throttling.
 		"NoSuchBucket":      {fault.Unknown, nil},
@@ -107,6 +111,8 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"UnmodifiableEntity":      {fault.Unknown, nil},
 		"DeleteConflict":          {fault.Unknown, nil},
 		"ValidationError":         {fault.Unknown, nil},
+		"ValidationException":     {fault.Unknown, nil},
+		"UnauthorizedException":   {fault.Unknown, nil},
 		"":                        {fault.Unknown, nil},
 	}
 	for code := range retry.DefaultThrottleErrorCodes {

@@ -17,7 +17,7 @@ func build(b types.Build) model.Build {
 		State: state(b), Started: aws.ToTime(b.StartTime),
 	}
 	if b.Environment != nil {
-		out.Identity, out.Request = value(b.Environment, identity), value(b.Environment, request)
+		out.Identity, out.Request, out.Repository = value(b.Environment, identity), value(b.Environment, request), value(b.Environment, model.RepositoryVariable)
 	}
 	// A build has a link from the start, but until it has left the queue there is
 	// nothing that it leads to.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -50,7 +51,10 @@ func (c *Client) Create(ctx context.Context, p model.Project, nonce string) (cre
 	if err != nil {
 		return time.Time{}, awserr.Wrap(err, "create CodeBuild project %s", p.Name)
 	}
-	return aws.ToTime(out.Project.Created), nil
+	if out.Project == nil || out.Project.Created == nil {
+		return time.Time{}, fault.Errorf(fault.Retry, "create CodeBuild project %s: the answer does not say when it was made", p.Name) // the nonce tells it for ours
+	}
+	return *out.Project.Created, nil
 }
 
 // Update writes all settings and tags of a project; tags that p has not are gone

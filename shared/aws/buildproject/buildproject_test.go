@@ -185,6 +185,7 @@ func TestABuildIsThatOfItsOrder(t *testing.T) {
 		}
 		want := model.Build{
 			ID: b.ID, Project: p.Name, Identity: order.Identity, Request: request, SourceVersion: "version-1", State: model.BuildInProgress, Started: c.Now(),
+			Repository: p.Environment[model.RepositoryVariable],
 		}
 		if diff := cmp.Diff(want, b); diff != "" || !order.Made(b) || !strings.HasPrefix(b.ID, p.Name+":") {
 			t.Errorf("build %q (-want +got)\n%s", b.ID, diff)

@@ -19,6 +19,7 @@ import (
 
 // ReadAPI is what a Reader calls of CodeBuild.
 type ReadAPI interface {
+	ListProjects(context.Context, *codebuild.ListProjectsInput, ...func(*codebuild.Options)) (*codebuild.ListProjectsOutput, error)
 	BatchGetProjects(context.Context, *codebuild.BatchGetProjectsInput, ...func(*codebuild.Options)) (*codebuild.BatchGetProjectsOutput, error)
 	ListBuildsForProject(context.Context, *codebuild.ListBuildsForProjectInput, ...func(*codebuild.Options)) (*codebuild.ListBuildsForProjectOutput, error)
 	BatchGetBuilds(context.Context, *codebuild.BatchGetBuildsInput, ...func(*codebuild.Options)) (*codebuild.BatchGetBuildsOutput, error)
@@ -36,18 +37,72 @@ const batchSize = 100
 
 // Read reads those of the projects that exist, by name, a hundred with each call.
 func (r *Reader) Read(ctx context.Context, names []string) (map[string]model.ObservedProject, error) {
+	all, err := r.projects(ctx, names)
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]model.ObservedProject{}
+	for _, p := range all {
+		found[aws.ToString(p.Name)] = project(p)
+	}
+	return found, nil
+}
+
+func (r *Reader) projects(ctx context.Context, names []string) ([]types.Project, error) {
+	var all []types.Project
 	for some := range slices.Chunk(names, batchSize) {
 		out, err := r.api.BatchGetProjects(ctx, &codebuild.BatchGetProjectsInput{Names: some})
 		if err != nil {
 			return nil, awserr.Wrap(err, "get CodeBuild projects %s", shown(some))
 		}
-		for _, p := range out.Projects {
-			found[aws.ToString(p.Name)] = project(p)
-		}
 		for _, name := range some {
-			if _, there := found[name]; !there && !slices.Contains(out.ProjectsNotFound, name) {
+			there := slices.ContainsFunc(out.Projects, func(p types.Project) bool { return aws.ToString(p.Name) == name })
+			if !there && !slices.Contains(out.ProjectsNotFound, name) {
 				return nil, fmt.Errorf("get CodeBuild projects: the answer does not say whether there is a project %s", name)
+			}
+		}
+		all = append(all, out.Projects...)
+	}
+	return all, nil
+}
+
+// Uses gives the roles that the projects of the account have: those of their
+// builds, of batches of them and of who may see their logs and artifacts. A
+// project that is deleted meanwhile is left out.
+func (r *Reader) Uses(ctx context.Context) ([]model.Use, error) {
+	var names []string
+	seen := map[string]bool{}
+	for token := (*string)(nil); ; {
+		out, err := r.api.ListProjects(ctx, &codebuild.ListProjectsInput{NextToken: token})
+		if err != nil {
+			return nil, awserr.Wrap(err, "list CodeBuild projects")
+		}
+		names, token = append(names, out.Projects...), out.NextToken
+		if aws.ToString(token) == "" {
+			break
+		}
+		if seen[*token] {
+			return nil, fmt.Errorf("list CodeBuild projects: the answer goes round in a circle after %d names", len(names))
+		}
+		seen[*token] = true
+	}
+	all, err := r.projects(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var found []model.Use
+	for _, p := range all {
+		roles := []*string{p.ServiceRole, p.ResourceAccessRole}
+		if p.BuildBatchConfig != nil {
+			roles = append(roles, p.BuildBatchConfig.ServiceRole)
+		}
+		for _, role := range roles {
+			use := model.Use{Role: aws.ToString(role), ARN: aws.ToString(p.Arn), Kind: "project"}
+			if use.ARN == "" {
+				return nil, fmt.Errorf("get CodeBuild projects: the answer gives no ARN of project %s", aws.ToString(p.Name))
+			}
+			if use.Role != "" && !slices.Contains(found, use) {
+				found = append(found, use)
 			}
 		}
 	}

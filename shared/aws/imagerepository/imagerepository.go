@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
 	"rolekeeper/shared/aws/awserr"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -53,7 +54,10 @@ func (c *Client) Create(ctx context.Context, r model.Repository, nonce string) (
 	if err != nil {
 		return time.Time{}, awserr.Wrap(err, "create repository %s", r.Name)
 	}
-	return aws.ToTime(out.Repository.CreatedAt), nil
+	if out.Repository == nil || out.Repository.CreatedAt == nil {
+		return time.Time{}, fault.Errorf(fault.Retry, "create repository %s: the answer does not say when it was made", r.Name) // the nonce tells it for ours
+	}
+	return *out.Repository.CreatedAt, nil
 }
 
 // ScanOnPush sets whether images are scanned when they are pushed.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -200,7 +201,7 @@ func (a *answers) DescribeImages(_ context.Context, in *ecr.DescribeImagesInput,
 func (a *answers) CreateRepository(_ context.Context, in *ecr.CreateRepositoryInput, _ ...func(*ecr.Options)) (*ecr.CreateRepositoryOutput, error) {
 	a.registries = append(a.registries, in.RegistryId)
 	a.created = in
-	return &ecr.CreateRepositoryOutput{Repository: &types.Repository{}}, nil
+	return &ecr.CreateRepositoryOutput{Repository: &types.Repository{CreatedAt: aws.Time(time.Unix(1, 0))}}, nil
 }
 
 func (a *answers) PutImageScanningConfiguration(_ context.Context, in *ecr.PutImageScanningConfigurationInput, _ ...func(*ecr.Options)) (*ecr.PutImageScanningConfigurationOutput, error) {

@@ -49,7 +49,8 @@ func (r *Reader) Head(ctx context.Context, name string) (model.ObservedRepositor
 		ARN:           aws.ToString(one.RepositoryArn),
 		Created:       aws.ToTime(one.CreatedAt),
 		ScanOnPush:    one.ImageScanningConfiguration != nil && one.ImageScanningConfiguration.ScanOnPush,
-		LatestMutable: latestMutable(one.ImageTagMutability, one.ImageTagMutabilityExclusionFilters),
+		LatestMutable: mutable(latest, one.ImageTagMutability, one.ImageTagMutabilityExclusionFilters),
+		SourceMutable: mutable(model.ImageTag(""), one.ImageTagMutability, one.ImageTagMutabilityExclusionFilters),
 	}, nil
 }
 
@@ -98,39 +99,43 @@ func unsettled(err error) error {
 // latest is the tag that moves from image to image.
 const latest = "latest"
 
-// latestMutable reports whether a repository lets "latest" be moved. The filters
+// mutable reports whether a repository lets a tag be moved. The filters
 // name the tags that are exempt from the setting: with IMMUTABLE_WITH_EXCLUSION
 // those can be moved, with MUTABLE_WITH_EXCLUSION they cannot (ECR API reference,
 // PutImageTagMutability and ImageTagMutabilityExclusionFilter). Where that is not
 // sure it is no: a push that ECR refuses fails the build, and a tag that stays
 // where it is does not.
-func latestMutable(setting types.ImageTagMutability, filters []types.ImageTagMutabilityExclusionFilter) bool {
+func mutable(tag string, setting types.ImageTagMutability, filters []types.ImageTagMutabilityExclusionFilter) bool {
 	switch setting {
 	case types.ImageTagMutabilityMutable:
 		return true
 	case types.ImageTagMutabilityImmutableWithExclusion:
-		return slices.ContainsFunc(filters, surely)
+		return slices.ContainsFunc(filters, surely(tag))
 	case types.ImageTagMutabilityMutableWithExclusion:
-		return !slices.ContainsFunc(filters, perhaps)
+		return !slices.ContainsFunc(filters, perhaps(tag))
 	default: // IMMUTABLE, and what ECR may add
 		return false
 	}
 }
 
-// surely reports whether the filter is on "latest". A star stands for any number
+// surely tells whether a filter is on the tag. A star stands for any number
 // of characters; nothing else in a filter has a meaning (ECR API reference,
 // ImageTagMutabilityExclusionFilter: pattern ^[0-9a-zA-Z._*-]{1,128}$).
-func surely(f types.ImageTagMutabilityExclusionFilter) bool {
-	if f.FilterType != types.ImageTagMutabilityExclusionFilterTypeWildcard {
-		return false
+func surely(tag string) func(types.ImageTagMutabilityExclusionFilter) bool {
+	return func(f types.ImageTagMutabilityExclusionFilter) bool {
+		if f.FilterType != types.ImageTagMutabilityExclusionFilterTypeWildcard {
+			return false
+		}
+		on, err := path.Match(aws.ToString(f.Filter), tag)
+		return on && err == nil
 	}
-	on, err := path.Match(aws.ToString(f.Filter), latest)
-	return on && err == nil
 }
 
-// perhaps reports whether the filter may be on "latest". The references do not
+// perhaps tells whether a filter may be on the tag. The references do not
 // say what a filter without a star does; of ECR's filters for scanning, such a
 // one is on every name that contains it (ECR user guide, "Filter wildcards").
-func perhaps(f types.ImageTagMutabilityExclusionFilter) bool {
-	return f.FilterType != types.ImageTagMutabilityExclusionFilterTypeWildcard || surely(f) || strings.Contains(latest, aws.ToString(f.Filter))
+func perhaps(tag string) func(types.ImageTagMutabilityExclusionFilter) bool {
+	return func(f types.ImageTagMutabilityExclusionFilter) bool {
+		return f.FilterType != types.ImageTagMutabilityExclusionFilterTypeWildcard || surely(tag)(f) || strings.Contains(tag, aws.ToString(f.Filter))
+	}
 }

@@ -38,7 +38,8 @@ func New(api API, bucket, account string) *Reader { return &Reader{api, bucket, 
 
 // Source gives the newest version of an object, in one call. Of one that was
 // deleted or has expired it gives the version that is known, if that is still
-// there; known may be empty. fault.ErrNotFound says that there is neither.
+// there; known may be empty. fault.ErrNotFound says that there is neither,
+// fault.ErrDenied that it may not be read.
 func (r *Reader) Source(ctx context.Context, key, known string) (model.Source, error) {
 	s, err := r.look(ctx, key, nil)
 	if known != "" && errors.Is(err, fault.ErrNotFound) {
