@@ -38,6 +38,7 @@ func codeBuildOperations() map[string]operation {
 		"BatchGetProjects":     serving((*awsfake.CodeBuild).BatchGetProjects),
 		"CreateProject":        serving((*awsfake.CodeBuild).CreateProject),
 		"DeleteProject":        serving((*awsfake.CodeBuild).DeleteProject),
+		"ListProjects":         serving((*awsfake.CodeBuild).ListProjects),
 		"ListBuildsForProject": serving((*awsfake.CodeBuild).ListBuildsForProject),
 		"StartBuild":           serving((*awsfake.CodeBuild).StartBuild),
 		"StopBuild":            serving((*awsfake.CodeBuild).StopBuild),

@@ -1,7 +1,7 @@
 // Package awsfake holds an AWS in memory, for tests: IAM roles, S3 objects, SQS
-// queues, an event bus, ECR repositories, log groups and CodeBuild, that behave
-// and refuse as the services do. What it was checked against is in package
-// suite, which also runs on the local AWS.
+// queues, an event bus, ECR repositories, log groups, CodeBuild and AgentCore's
+// control plane, that behave and refuse as the services do. What it was checked
+// against is in package suite, which also runs on the local AWS.
 package awsfake
 
 import (
@@ -38,15 +38,16 @@ type Cloud struct {
 	builds   *codeBuild
 	registry *registry
 	logs     *logGroups
+	core     *agentCore
 }
 
 // Call is one call of a service.
 type Call struct {
 	N         int // counted from 1
 	Caller    string
-	Service   string // iam, s3, sqs, events, codebuild, ecr, logs
+	Service   string // iam, s3, sqs, events, codebuild, ecr, logs, bedrock-agentcore
 	Operation string
-	Resource  string // role name, bucket/key, queue URL; name of a project, repository or log group
+	Resource  string // role name, bucket/key, queue URL; name of a project, repository or log group; runtime/<id>
 }
 
 // String gives the call on one line.
@@ -66,6 +67,7 @@ func New() *Cloud {
 		builds:   newCodeBuild(),
 		registry: newRegistry(),
 		logs:     newLogGroups(),
+		core:     newAgentCore(),
 	}
 }
 
@@ -77,7 +79,7 @@ func (c *Cloud) Clone() *Cloud {
 		Account: c.Account, Partition: c.Partition, Region: c.Region, now: c.now, serial: c.serial,
 		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies),
 		roles: map[string]*role{}, buckets: map[string]*bucket{}, queues: map[string]*queue{},
-		builds: c.builds.clone(), registry: c.registry.clone(), logs: c.logs.clone(),
+		builds: c.builds.clone(), registry: c.registry.clone(), logs: c.logs.clone(), core: c.core.clone(),
 	}
 	for name, r := range c.roles {
 		r := *r

@@ -23,7 +23,7 @@ type codeBuild struct {
 
 	limit   int           // of builds that run at the same time
 	scale   float64       // of times
-	settled time.Duration // a new role cannot be assumed for so long
+	settled time.Duration // a new role cannot be assumed for so long, by AgentCore neither
 	run     func(types.Build) Outcome
 	queues  []string // URLs that events go to
 	watch   func(BuildEvent)
@@ -54,8 +54,8 @@ type CodeBuild struct {
 // CodeBuild gives the client of a caller.
 func (c *Cloud) CodeBuild(caller string) *CodeBuild { return &CodeBuild{c, caller} }
 
-// SettleRoles keeps CodeBuild from assuming a role for some time after it was
-// made, as IAM's eventual consistency does.
+// SettleRoles keeps CodeBuild and AgentCore from assuming a role for some time
+// after it was made, as IAM's eventual consistency does.
 func (c *Cloud) SettleRoles(after time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -211,6 +211,23 @@ func batch(names []string) error {
 		return invalidInput("a batch must have 1 to 100 members, not %d", len(names))
 	}
 	return nil
+}
+
+// ListProjects is codebuild:ListProjects, a hundred names at a time.
+func (b *CodeBuild) ListProjects(_ context.Context, in *codebuild.ListProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.ListProjectsOutput, error) {
+	var out codebuild.ListProjectsOutput
+	return &out, b.call("ListProjects", "", func(s *codeBuild) error {
+		names := slices.Sorted(maps.Keys(s.projects))
+		if after := aws.ToString(in.NextToken); after != "" {
+			names = slices.DeleteFunc(names, func(name string) bool { return name <= after })
+		}
+		const page = 100
+		if len(names) > page {
+			names, out.NextToken = names[:page], &names[page-1]
+		}
+		out.Projects = names
+		return nil
+	})
 }
 
 // DeleteProject is codebuild:DeleteProject. Builds of the project stay, and a

@@ -137,14 +137,28 @@ func (c *Cloud) assumable(p types.Project) error {
 }
 
 func (c *Cloud) canAssume(roleARN, projectARN string) bool {
-	r, ok := c.roles[strings.ToLower(roleARN[strings.LastIndexByte(roleARN, '/')+1:])]
-	return ok && c.roleARN(r) == roleARN && !c.now.Before(r.created.Add(c.builds.settled)) && TrustsCodeBuild(r.trust, projectARN, c.Account)
+	return c.trusting(roleARN, codeBuildService, projectARN)
 }
 
+// trusting reports whether a service can assume a role of the account for a
+// resource.
+func (c *Cloud) trusting(roleARN, service, source string) bool {
+	r, ok := c.roles[strings.ToLower(roleARN[strings.LastIndexByte(roleARN, '/')+1:])]
+	return ok && c.roleARN(r) == roleARN && !c.now.Before(r.created.Add(c.builds.settled)) && Trusts(r.trust, service, source, c.Account)
+}
+
+const codeBuildService = "codebuild.amazonaws.com"
+
 // TrustsCodeBuild reports whether a trust policy lets CodeBuild assume the role
-// for a project of the account. Conditions on anything but aws:SourceArn and
-// aws:SourceAccount do not hold.
+// for a project of the account.
 func TrustsCodeBuild(trust, projectARN, account string) bool {
+	return Trusts(trust, codeBuildService, projectARN, account)
+}
+
+// Trusts reports whether a trust policy lets a service assume the role for a
+// resource of the account. Conditions on anything but aws:SourceArn and
+// aws:SourceAccount do not hold.
+func Trusts(trust, service, source, account string) bool {
 	var d struct {
 		Statement values[struct {
 			Effect    string
@@ -156,10 +170,10 @@ func TrustsCodeBuild(trust, projectARN, account string) bool {
 	if json.Unmarshal([]byte(trust), &d) != nil {
 		return false
 	}
-	given := map[string]string{"aws:sourcearn": projectARN, "aws:sourceaccount": account}
+	given := map[string]string{"aws:sourcearn": source, "aws:sourceaccount": account}
 	allowed := false
 	for _, s := range d.Statement {
-		applies := slices.Contains(s.Action, "sts:AssumeRole") && slices.Contains(s.Principal.Service, "codebuild.amazonaws.com")
+		applies := slices.Contains(s.Action, "sts:AssumeRole") && slices.Contains(s.Principal.Service, service)
 		for operator, keys := range s.Condition {
 			for key, patterns := range keys {
 				applies = applies && holds(operator, patterns, given[strings.ToLower(key)])

@@ -1,0 +1,120 @@
+package awsfake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+)
+
+// TrailEvent is CloudTrail's event about a call of AgentCore that changes
+// something, or was to.
+type TrailEvent struct {
+	Time   time.Time
+	Detail json.RawMessage
+}
+
+// What is said of every TrailEvent.
+const (
+	TrailEventSource     = "aws.bedrock-agentcore"
+	TrailEventDetailType = "AWS API Call via CloudTrail"
+)
+
+// NotifyAgentCore sends every event about a call of AgentCore to a queue, as a
+// rule of EventBridge with that queue as target does where a trail logs
+// management events.
+func (c *Cloud) NotifyAgentCore(queueURL string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.queues = append(c.core.queues, queueURL)
+}
+
+// WatchAgentCore calls f with every event about a call of AgentCore, one after
+// the other. f must not use the Cloud. A clone is not watched.
+func (c *Cloud) WatchAgentCore(f func(TrailEvent)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.watch = f
+}
+
+// trail sends the event about a call, of which err is the outcome. Nothing tells
+// of calls that only read, nor of those that do not reach AWS.
+func (c *Cloud) trail(caller string, o agentCoreOperation, in map[string]any, answer []byte, err error) {
+	var api smithy.APIError
+	if !o.writes() || err != nil && !errors.As(err, &api) {
+		return
+	}
+	n := c.next()
+	role := "arn:" + c.Partition + ":iam::" + c.Account + ":role/" + caller
+	d := map[string]any{
+		"eventVersion": "1.09", "eventTime": c.now.UTC().Format(time.RFC3339), "eventSource": "bedrock-agentcore.amazonaws.com", "eventName": o.name,
+		"awsRegion": c.Region, "sourceIPAddress": "192.0.2.1", "userAgent": "aws-sdk-go-v2", "readOnly": false, "eventType": "AwsApiCall",
+		"requestID": fmt.Sprintf("request-%06d", n), "eventID": fmt.Sprintf("record-%06d", n), "managementEvent": true,
+		"recipientAccountId": c.Account, "eventCategory": "Management", "requestParameters": o.masked(in), "responseElements": nil,
+		"userIdentity": map[string]any{
+			"type": "AssumedRole", "principalId": "AROAEXAMPLE:" + caller, "accountId": c.Account, "accessKeyId": "ASIAEXAMPLE",
+			"arn": strings.NewReplacer(":iam:", ":sts:", ":role/", ":assumed-role/").Replace(role) + "/" + caller,
+			"sessionContext": map[string]any{"sessionIssuer": map[string]any{
+				"type": "Role", "principalId": "AROAEXAMPLE", "arn": role, "accountId": c.Account, "userName": caller,
+			}},
+		},
+	}
+	if err != nil {
+		d["errorCode"], d["errorMessage"] = api.ErrorCode(), api.ErrorMessage()
+		if api.ErrorCode() == "AccessDeniedException" { // that of IAM has no suffix here
+			d["errorCode"] = "AccessDenied"
+		}
+	} else {
+		var out map[string]any
+		if err := json.Unmarshal(answer, &out); err != nil {
+			panic(err) // it was encoded here
+		}
+		d["responseElements"] = o.masked(out)
+		resource, wrapped := out[o.kind.in].(map[string]any)
+		if !wrapped {
+			resource = out
+		}
+		d["resources"] = []any{map[string]any{
+			"accountId": c.Account, "type": "AWS::BedrockAgentCore::" + strings.TrimPrefix(o.kind.name, "Agent"), "ARN": c.arnOf(o.kind, text(resource, o.kind.id)),
+		}}
+	}
+	c.sendTrail(TrailEvent{Time: c.now, Detail: must(json.Marshal(d))})
+}
+
+func (c *Cloud) sendTrail(e TrailEvent) {
+	if c.core.watch != nil {
+		c.core.watch(e)
+	}
+	for _, url := range c.core.queues {
+		body := must(json.Marshal(map[string]any{
+			"version": "0", "id": fmt.Sprintf("event-%06d", c.next()), "source": TrailEventSource, "detail-type": TrailEventDetailType,
+			"account": c.Account, "region": c.Region, "time": e.Time.UTC().Format(time.RFC3339), "resources": []string{}, "detail": e.Detail,
+		}))
+		q, ok := c.queues[url]
+		if !ok {
+			panic("no queue " + url) // the test's own mistake
+		}
+		q.add(c, message{body: string(body)})
+	}
+}
+
+// masked hides what CloudTrail does not show of AgentCore (developer guide, "Log
+// AgentCore Gateway API calls": what the service model calls sensitive, and the
+// name of a gateway).
+func (o agentCoreOperation) masked(members map[string]any) map[string]any {
+	out := maps.Clone(members)
+	hidden := []string{"description", "environmentVariables"}
+	if o.kind.name == "Gateway" || strings.HasSuffix(o.name, "Endpoint") {
+		hidden = append(hidden, "name", "endpointName")
+	}
+	for _, member := range hidden {
+		if _, there := out[member]; there {
+			out[member] = "***"
+		}
+	}
+	return out
+}
