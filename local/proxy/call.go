@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rolekeeper/local/bus"
+	"rolekeeper/shared/awsfake"
 )
 
 // Call is one request to the local AWS, with its answer once there is one.
@@ -22,7 +23,7 @@ type Call struct {
 	Operation string `json:"operation"`
 	// Resource is what the call is about: role or policy name, bucket/key, queue
 	// name, detail types of events, ARN of a parameter, trail, repository, log
-	// group; empty where there is none.
+	// group, AgentCore's runtime/<id>; empty where there is none.
 	Resource string  `json:"resource"`
 	Request  Request `json:"request"`
 
@@ -97,6 +98,8 @@ func (p *Proxy) identify(r *http.Request, body []byte) (c Call, accessKey string
 			c.Operation = form.Get("Action")
 			c.Resource = formResource(form)
 		}
+	case c.Service == "bedrock-agentcore":
+		c.Operation, c.Resource = awsfake.AgentCoreOperation(r.Method, r.URL.Path, r.URL.RawQuery, body)
 	default:
 		c.Operation = r.Method + " " + r.URL.Path
 	}

@@ -42,6 +42,8 @@ type Proxy struct {
 	roles   roles
 	queues  queues
 
+	agentCore agentCore
+
 	mu      sync.Mutex
 	seq     int
 	calls   []*Call
@@ -63,6 +65,7 @@ func New(o Options) *Proxy {
 	p.buckets.notify, p.buckets.policies, p.buckets.locks = map[string]bool{}, map[string][]byte{}, map[string]*sync.Mutex{}
 	p.roles.names, p.roles.inline, p.roles.linked = map[string]string{}, map[string]map[string]int{}, map[string]bool{}
 	p.queues.sent = map[string]sent{}
+	p.startAgentCore()
 	p.routes()
 	return p
 }
@@ -290,6 +293,8 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerLogs(ctx, c, r, body)
 	case "codebuild":
 		return p.answerCodeBuild(ctx, c, body)
+	case "bedrock-agentcore":
+		return p.answerAgentCore(c, r, body)
 	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:

@@ -181,17 +181,17 @@ func TestTimeScale(t *testing.T) {
 func TestUnknownServiceIsRefused(t *testing.T) {
 	url, reached := backend(t)
 	w := newWorld(t, url, 1)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.endpoint+"/runtimes/", strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, w.endpoint+"/models/", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=X/20260101/us-east-1/bedrock-agentcore/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=X/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	calls := w.Calls(proxy.Filter{Service: "bedrock-agentcore"})
+	calls := w.Calls(proxy.Filter{Service: "bedrock"})
 	if resp.StatusCode != http.StatusNotImplemented || reached.Load() != 0 || len(calls) != 1 || calls[0].Caller != "unknown" {
 		t.Errorf("status %d, %d calls reached the backend, log %+v", resp.StatusCode, reached.Load(), calls)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -52,7 +53,7 @@ func testSuite(t *testing.T, a *local.AWS) {
 	builds := codebuild.NewFromConfig(a.Config("suite"))
 	suite.Run(t, &suite.Backend{
 		Account: account, Region: region, Bucket: bucket,
-		Inbox: output(t, a, "Inbox"), Boundary: output(t, a, "Boundary"),
+		Inbox: output(t, a, "Inbox"), Boundary: output(t, a, "Boundary"), Trail: output(t, a, "Trail"),
 		IAM: iam.NewFromConfig(a.Config("suite")), S3: s3.NewFromConfig(a.Config("suite")),
 		Unlisted: s3.NewFromConfig(a.Config("unlisted")), SQS: queues, EventBridge: eventbridge.NewFromConfig(a.Config("suite")),
 		AddQueue: func(t suite.T, name string, visibility time.Duration, maxReceives int, deadLetters string) string {
@@ -71,6 +72,7 @@ func testSuite(t *testing.T, a *local.AWS) {
 			return pushImage(t, repositories, repository, tag, content)
 		},
 		LogGroup:  func(t suite.T, name string) (int32, map[string]string) { return logGroup(t, logs, name) },
+		AgentCore: bedrockagentcorecontrol.NewFromConfig(a.Config("suite")),
 		CodeBuild: builds, LimitBuilds: a.CodeBuild().LimitBuilds,
 		EndBuild: func(t suite.T, id, _ string) { awaitEnd(t, builds, id) },
 		Parallel: true,

@@ -34,6 +34,7 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 			g := c.LogGroups()[name]
 			return g.RetentionDays, g.Tags
 		},
+		AgentCore: c.AgentCore("suite"),
 		CodeBuild: c.CodeBuild("suite"), LimitBuilds: c.LimitBuilds,
 		EndBuild: func(t suite.T, id, message string) {
 			o := awsfake.Outcome{Message: message}
@@ -52,5 +53,7 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 	c.AddPolicy(b.Boundary, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}`)
 	b.Inbox = c.AddQueue("suite-inbox", time.Minute, 0, "")
 	c.Notify(b.Bucket, "configs/", b.Inbox)
+	b.Trail = c.AddQueue("suite-trail", time.Minute, 0, "")
+	c.NotifyAgentCore(b.Trail)
 	suite.Run(t, b)
 }

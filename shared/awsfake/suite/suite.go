@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -76,6 +77,8 @@ type Backend struct {
 	ECR         ECR
 	Logs        Logs
 	CodeBuild   CodeBuild
+	AgentCore   *bedrockagentcorecontrol.Client
+	Trail       string // URL of a standard queue that CloudTrail's events about AgentCore reach
 
 	// EndBuild lets a build end, one that has left the queue: it fails in phase
 	// BUILD with the message, if there is one.
@@ -125,7 +128,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.
