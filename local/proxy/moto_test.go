@@ -96,6 +96,7 @@ func TestOnMoto(t *testing.T) {
 	t.Run("foreign buckets", func(t *testing.T) { testForeignBuckets(t, w) })
 	t.Run("repositories", func(t *testing.T) { testRepositories(t, w) })
 	t.Run("log groups", func(t *testing.T) { testLogGroups(t, w) })
+	t.Run("runtimes", func(t *testing.T) { testAgentCore(t, w) })
 	t.Run("queues", func(t *testing.T) { testQueues(t, w) })
 	t.Run("parameters", func(t *testing.T) { testParameters(t, w) })
 	t.Run("trails", func(t *testing.T) { testTrails(t, w) })
@@ -835,6 +836,7 @@ func testGaps(t *testing.T, direct world) {
 	testGapsOfBuckets(t, direct)
 	testGapsOfRepositories(t, direct)
 	testGapsOfLogGroups(t, direct)
+	testGapsOfAgentCore(t, direct)
 
 	q := sqs.NewFromConfig(direct.config("gaps"))
 	queue, err := q.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("gap.fifo"), Attributes: map[string]string{"FifoQueue": "true"}})

@@ -75,7 +75,7 @@ func agentCoreRequest(method, path, query string, body []byte) (agentCoreOperati
 		}
 		for name := range values {
 			member := name
-			if name == "version" {
+			if name == "version" && o.kind.version != "" {
 				member = o.kind.version
 			}
 			in[member] = values.Get(name)
@@ -343,6 +343,9 @@ func (c *Cloud) updateAgentCore(k agentCoreKind, in map[string]any) (any, error)
 }
 
 func (c *Cloud) deleteAgentCore(k agentCoreKind, in map[string]any) (any, error) {
+	if k.name != "AgentRuntime" { // a harness goes whole
+		delete(in, k.version)
+	}
 	r, v, err := c.findVersion(k, in)
 	if err != nil {
 		return nil, err
