@@ -579,3 +579,102 @@ func FuzzFailure(f *testing.F) {
 		}
 	})
 }
+
+// listing is a CodeBuild of which the listing or the projects are changed.
+type listing struct {
+	buildproject.ReadAPI
+	list   func(*codebuild.ListProjectsOutput)
+	change func(*codebuild.BatchGetProjectsOutput)
+}
+
+func (l listing) ListProjects(ctx context.Context, in *codebuild.ListProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.ListProjectsOutput, error) {
+	out, err := l.ReadAPI.ListProjects(ctx, in)
+	if l.list != nil {
+		l.list(out)
+	}
+	return out, err
+}
+
+func (l listing) BatchGetProjects(ctx context.Context, in *codebuild.BatchGetProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.BatchGetProjectsOutput, error) {
+	out, err := l.ReadAPI.BatchGetProjects(ctx, in)
+	if l.change != nil {
+		l.change(out)
+	}
+	return out, err
+}
+
+func TestTheRolesOfAllProjectsAreFound(t *testing.T) {
+	c, client, p := made(t)
+	want := []model.Use{{Role: p.ServiceRole, ARN: p.ARN, Kind: "project"}}
+	for i := range 100 { // with the first they need two pages and two batches
+		other := desired(fmt.Sprintf("other-%03d", i))
+		if _, err := client.Create(t.Context(), other, "nonce"); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, model.Use{Role: other.ServiceRole, ARN: other.ARN, Kind: "project"})
+	}
+	c.ForgetCalls()
+	check := func(reader *buildproject.Reader, want []model.Use) {
+		t.Helper()
+		got, err := reader.Uses(t.Context())
+		slices.SortFunc(got, func(a, b model.Use) int { return strings.Compare(a.ARN+a.Role, b.ARN+b.Role) })
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got)\n%s", err, diff)
+		}
+	}
+	check(client.Reader, want)
+	calls := len(c.Calls())
+	if calls != 4 {
+		t.Errorf("%d calls: %v", calls, c.Calls())
+	}
+	for n := range calls {
+		c.ForgetCalls()
+		c.Before = func(call awsfake.Call) error {
+			if call.N == n+1 {
+				return awsfake.APIError("ThrottlingException", "slow down")
+			}
+			return nil
+		}
+		if got, err := client.Uses(t.Context()); got != nil || fault.Of(err) != fault.Retry {
+			t.Errorf("call %d fails: %d uses, %v", n+1, len(got), err)
+		}
+	}
+	c.Before = nil
+
+	first := func(change func(*types.Project)) *buildproject.Reader {
+		return buildproject.NewReader(listing{ReadAPI: c.CodeBuild("t"), change: func(out *codebuild.BatchGetProjectsOutput) {
+			for i := range out.Projects {
+				if *out.Projects[i].Name == p.Name {
+					change(&out.Projects[i])
+				}
+			}
+		}})
+	}
+	check(first(func(p *types.Project) { p.ServiceRole = nil }), want[1:])
+	check(first(func(p *types.Project) {
+		p.ResourceAccessRole, p.BuildBatchConfig = aws.String("arn:of-readers"), &types.ProjectBuildBatchConfig{ServiceRole: aws.String("arn:of-batches")}
+	}), slices.Concat([]model.Use{want[0], {Role: "arn:of-batches", ARN: p.ARN, Kind: "project"}, {Role: "arn:of-readers", ARN: p.ARN, Kind: "project"}}, want[1:]))
+	check(first(func(project *types.Project) {
+		project.ResourceAccessRole, project.BuildBatchConfig = project.ServiceRole, &types.ProjectBuildBatchConfig{}
+	}), want)
+	if got, err := first(func(p *types.Project) { p.Arn = nil }).Uses(t.Context()); got != nil || err == nil {
+		t.Errorf("a project without ARN: %v, %v", got, err)
+	}
+
+	for name, token := range map[string]string{"itself": "other-097", "an end": ""} {
+		pages := 0
+		got, err := buildproject.NewReader(listing{ReadAPI: c.CodeBuild("t"), list: func(out *codebuild.ListProjectsOutput) {
+			if pages++; pages > 3 {
+				t.Fatal("it goes on")
+			}
+			out.NextToken = &token
+		}}).Uses(t.Context())
+		if (err != nil) != (token != "") || (got == nil) != (token != "") {
+			t.Errorf("a page that leads to %s: %d uses, %v", name, len(got), err)
+		}
+	}
+	gone := buildproject.NewReader(listing{ReadAPI: c.CodeBuild("t"), list: func(out *codebuild.ListProjectsOutput) {
+		out.Projects = append(out.Projects, fmt.Sprintf("gone-%d", len(out.Projects)))
+	}})
+	check(gone, want)
+}
