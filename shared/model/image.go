@@ -104,6 +104,7 @@ type BuildOrder struct {
 	Project       string `json:"project"`
 	Identity      string `json:"identity"` // of all that decides the image, hex
 	Request       string `json:"request,omitempty"`
+	After         string `json:"after,omitempty"` // id of the last build of the identity, whose image is gone
 	SourceVersion string `json:"sourceVersion"`
 	ImageTag      string `json:"imageTag"`
 	Latest        bool   `json:"latest"` // the image is tagged "latest", too
@@ -129,7 +130,7 @@ func ImageTag(sourceVersion string) string {
 
 // Token gives what keeps a build that is asked for twice from being started
 // twice, for five minutes (CodeBuild API reference, StartBuild).
-func (o BuildOrder) Token() string { return digestJSON([]any{o.Identity, o.Request}) }
+func (o BuildOrder) Token() string { return digestJSON([]any{o.Identity, o.Request, o.After}) }
 
 // BuildState says where a build stands, as CodeBuild's StatusType does.
 type BuildState string

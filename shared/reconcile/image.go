@@ -225,6 +225,9 @@ func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
 	if err != nil {
 		return err
 	}
+	if at := slices.IndexFunc(all, i.Order.Made); at >= 0 {
+		i.Order.After = all[at].ID
+	}
 	all = slices.DeleteFunc(all, func(b model.Build) bool {
 		return b.State == model.BuildSucceeded && lost(*i, b.Started) || b.Started.Before(i.ObservedProject.Created.Add(-clockSkew))
 	})

@@ -194,17 +194,23 @@ func TestNothingIsBuiltTwice(t *testing.T) {
 }
 
 func TestAnImageThatWentWithItsRepositoryIsBuiltAgain(t *testing.T) {
-	for name, lost := range map[string]bool{"with the status": false, "with the status lost": true} {
+	for name, c := range map[string]struct {
+		lost  bool // the status, too
+		after time.Duration
+	}{
+		"with the status": {false, time.Hour}, "with the status lost": {true, time.Hour}, "while the token of its build is good": {false, 70 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.upload(key, container)
-			version := w.source("my_agent", zip)
 			w.settle()
-			w.cloud.Advance(time.Hour)
+			version := w.source("my_agent", zip)
+			w.run(buildTime + time.Second)
+			w.cloud.Advance(c.after)
 			repository := naming.Repository("my_agent")
 			w.must(w.cloud.ECR("admin").DeleteRepository(context.Background(), &ecr.DeleteRepositoryInput{RepositoryName: &repository, Force: true}))
 			w.again(key)
-			if lost {
+			if c.lost {
 				w.lose(naming.StatusKey(key))
 			}
 			w.again(key)
