@@ -35,7 +35,8 @@ func loadNow() (load, error) {
 	return l, nil
 }
 
-// others gives how many processors everything but us kept busy since then.
+// others gives how many processors everything but us kept busy since then. What
+// is short the system's clock may miss, so that a tenth more or less says nothing.
 func (l load) others(since load) float64 {
 	return max(0, float64((l.all-since.all)-(l.own-since.own))/float64(l.at.Sub(since.at)))
 }
