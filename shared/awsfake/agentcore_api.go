@@ -75,8 +75,8 @@ func agentCoreRequest(method, path, query string, body []byte) (agentCoreOperati
 		}
 		for name := range values {
 			member := name
-			if name == "version" && o.kind.version != "" {
-				member = o.kind.version
+			if name == "version" { // of a runtime; all others have their member's name
+				member = "agentRuntimeVersion"
 			}
 			in[member] = values.Get(name)
 		}
@@ -362,7 +362,7 @@ func (c *Cloud) deleteAgentCore(k agentCoreKind, in map[string]any) (any, error)
 		r.status, r.next, r.at = "DELETING", agentCoreGone, until
 	default:
 		for _, e := range r.endpoints {
-			if e.live == number || e.target == number {
+			if e.target == number {
 				return nil, agentCoreConflict("Version %s of %s is used by endpoint %s", number, r.id, e.name)
 			}
 		}

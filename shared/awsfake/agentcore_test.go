@@ -101,6 +101,12 @@ func TestARuntimeTakesItsTime(t *testing.T) {
 		t.Errorf("%s, %v", status(t, client, id), err)
 	}
 	refused()
+	for version, want := range map[string]coretypes.AgentRuntimeStatus{"1": "DELETING", "2": "DELETING"} {
+		old, err := client.GetAgentRuntime(t.Context(), &core.GetAgentRuntimeInput{AgentRuntimeId: &id, AgentRuntimeVersion: &version})
+		if err != nil || old.Status != want {
+			t.Errorf("version %s of what is deleted: %+v, %v", version, old, err)
+		}
+	}
 	wait(3*time.Minute, "ResourceNotFoundException")
 	if _, err := client.CreateAgentRuntime(t.Context(), &core.CreateAgentRuntimeInput{AgentRuntimeName: aws.String("agent"), RoleArn: &role, AgentRuntimeArtifact: artifact()}); err != nil {
 		t.Errorf("the name of what is gone: %v", err)
@@ -171,6 +177,9 @@ func TestAnEndpointComesAndGoes(t *testing.T) {
 	}
 	if got := endpoints(); got != "DEFAULT 22READY, pinned 1CREATING" {
 		t.Error(got)
+	}
+	if _, err := client.DeleteAgentRuntime(t.Context(), &core.DeleteAgentRuntimeInput{AgentRuntimeId: &id, AgentRuntimeVersion: aws.String("1")}); code(err) != "ConflictException" {
+		t.Errorf("delete what an endpoint is to lead to: %v", err)
 	}
 	if _, err := client.CreateAgentRuntimeEndpoint(t.Context(), in); code(err) != "ConflictException" {
 		t.Errorf("a second of the name: %v", err)
@@ -255,7 +264,14 @@ func TestACloneOfRuntimesGoesItsOwnWay(t *testing.T) {
 	other := c.Clone()
 	c.Advance(time.Minute)
 	other.Advance(time.Minute)
-	if err := errors.Join(update(t, other.AgentCore("t"), id, role), remove(t, client, id)); err != nil {
+	if err := update(t, other.AgentCore("t"), id, role); err != nil {
+		t.Fatal(err)
+	}
+	endpoints, err := client.ListAgentRuntimeEndpoints(t.Context(), &core.ListAgentRuntimeEndpointsInput{AgentRuntimeId: &id})
+	if err != nil || *endpoints.RuntimeEndpoints[0].TargetVersion != "1" {
+		t.Errorf("endpoints %+v, %v", endpoints, err)
+	}
+	if err := remove(t, client, id); err != nil {
 		t.Fatal(err)
 	}
 	c.Advance(time.Minute)
@@ -318,6 +334,95 @@ func TestACallOfAgentCoreIsAboutAResource(t *testing.T) {
 		if got := operation + " " + resource; got != want {
 			t.Errorf("%s is %q, want %q", request, got, want)
 		}
+	}
+}
+
+// ask makes a request of the account's REST API and gives its answer, or the
+// error's code.
+func ask(t *testing.T, c *awsfake.Cloud, request, query string) (answer map[string]any, failed string) {
+	t.Helper()
+	parts := strings.SplitN(request, " ", 3)
+	_, body, err := c.ServeAgentCore("t", parts[0], parts[1], query, []byte(strings.Join(parts[2:], "")))
+	if err != nil {
+		return nil, code(err)
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer, ""
+}
+
+func TestAnswersShowWhatAWSShows(t *testing.T) {
+	c := awsfake.New()
+	role := makeRole(t, c, "role", runtimeTrust)
+	var told []string
+	c.WatchAgentCore(func(e awsfake.TrailEvent) { told = append(told, string(e.Detail)) })
+	made := map[string]string{}
+	for kind, request := range map[string]string{
+		"browser": `PUT /browsers {"name":"a","executionRoleArn":"` + role + `","description":"private"}`,
+		"gateway": `POST /gateways/ {"name":"Nobody-s","roleArn":"` + role + `","description":"private"}`,
+		"manager": `POST /payments/managers {"name":"Ab","roleArn":"` + role + `"}`,
+	} {
+		answer, failed := ask(t, c, request, "")
+		if failed != "" {
+			t.Fatalf("%s: %s", request, failed)
+		}
+		for _, id := range []string{"browserId", "gatewayId", "paymentManagerId"} {
+			if v, there := answer[id].(string); there {
+				made[kind] = v
+			}
+		}
+	}
+	if !strings.HasPrefix(made["gateway"], "nobody-s-") || !strings.HasPrefix(made["manager"], "ab-") {
+		t.Errorf("ids %v", made)
+	}
+	for _, detail := range told {
+		if strings.Contains(detail, "private") || strings.Contains(detail, "Nobody-s") {
+			t.Errorf("told of %s", detail)
+		}
+	}
+	for request, want := range map[string]bool{"POST /browsers": false, "GET /gateways/": false, "POST /payments/managers-list": true} {
+		if answer, failed := ask(t, c, request, ""); failed != "" || strings.Contains(fmt.Sprint(answer), role) != want {
+			t.Errorf("%s %s: %v; want the role: %v", request, failed, answer, want)
+		}
+	}
+	if _, failed := ask(t, c, "GET /browsers/"+made["gateway"], ""); failed != "ResourceNotFoundException" {
+		t.Errorf("a gateway is no browser: %s", failed)
+	}
+}
+
+func TestWhatIsRequiredIsAskedFor(t *testing.T) {
+	c := awsfake.New()
+	role := makeRole(t, c, "role", runtimeTrust)
+	for _, request := range []string{
+		`PUT /runtimes/ {"agentRuntimeName":"a","roleArn":"` + role + `"}`, `PUT /runtimes/ {"agentRuntimeName":"a","agentRuntimeArtifact":{}}`,
+		`POST /harnesses {"harnessName":"a"}`,
+	} {
+		if _, failed := ask(t, c, request, ""); failed != "ValidationException" {
+			t.Errorf("%s: %q", request, failed)
+		}
+	}
+}
+
+func TestAHarnessKeepsWhatItIsNotToldToChange(t *testing.T) {
+	c := awsfake.New()
+	role, client := makeRole(t, c, "role", runtimeTrust), c.AgentCore("t")
+	made, err := client.CreateHarness(t.Context(), &core.CreateHarnessInput{HarnessName: aws.String("a"), ExecutionRoleArn: &role, MaxTokens: aws.Int32(7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Minute)
+	out, err := client.UpdateHarness(t.Context(), &core.UpdateHarnessInput{HarnessId: made.Harness.HarnessId, MaxIterations: aws.Int32(8)})
+	if h := out.Harness; err != nil || *h.ExecutionRoleArn != role || *h.MaxTokens != 7 || *h.MaxIterations != 8 || *h.HarnessVersion != "2" {
+		t.Errorf("%+v, %v", out, err)
+	}
+	c.Advance(time.Minute)
+	if _, failed := ask(t, c, "DELETE /harnesses/"+*made.Harness.HarnessId, "harnessVersion=1"); failed != "" {
+		t.Fatal(failed)
+	}
+	c.Advance(time.Minute)
+	if _, err := client.GetHarness(t.Context(), &core.GetHarnessInput{HarnessId: made.Harness.HarnessId}); code(err) != "ResourceNotFoundException" {
+		t.Errorf("a harness goes whole: %v", err)
 	}
 }
 

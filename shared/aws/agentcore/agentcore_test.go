@@ -131,12 +131,12 @@ func read(t *testing.T, client *agentcore.Client, runtime string) error {
 		return errors.Join(err, none(others))
 	}
 	if len(others) != len(makes) {
-		return fmt.Errorf("%d others, want %d: %+v", len(others), len(makes), others)
+		return fmt.Errorf("%w: %d others, want %d: %+v", errPart, len(others), len(makes), others)
 	}
 	return nil
 }
 
-var errPart = errors.New("a part beside an error")
+var errPart = errors.New("a part is given for the whole")
 
 func none[V any](part []V) error {
 	if part != nil {
@@ -184,6 +184,13 @@ func TestRuntimesAreReadWithTheirVersionsAndEndpoints(t *testing.T) {
 	if diff := cmp.Diff(wantEndpoints, endpoints); err != nil || diff != "" {
 		t.Errorf("endpoints %v (-want +got)\n%s", err, diff)
 	}
+	c.SettleAgentCore(time.Hour, time.Hour)
+	update(t, c, id, first)
+	endpoints, err = client.Endpoints(t.Context(), id)
+	wantEndpoints[0].Target, wantEndpoints[0].Status = "3", "UPDATING"
+	if diff := cmp.Diff(wantEndpoints, endpoints); err != nil || diff != "" {
+		t.Errorf("endpoints while the runtime is updated: %v (-want +got)\n%s", err, diff)
+	}
 }
 
 func TestWhatHoldsARoleIsReadOfEveryKind(t *testing.T) {
@@ -221,6 +228,11 @@ func TestWhatHoldsARoleIsReadOfEveryKind(t *testing.T) {
 		}
 	}
 	check(want)
+	for _, call := range c.Calls() {
+		if strings.Contains(call.Resource, "/aws.") {
+			t.Errorf("%s: what is the system's is not looked at", call)
+		}
+	}
 }
 
 func idOf(t *testing.T, client *agentcore.Client, kind string) string {
@@ -257,6 +269,17 @@ func TestAnOldVersionOfAHarnessHoldsItsRole(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{used, newer}, roles); err != nil || diff != "" {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+	refused := false
+	c.Before = func(call awsfake.Call) error {
+		if call.Operation == "GetHarness" && !refused {
+			refused = true
+			return awsfake.APIError("ResourceNotFoundException", "version 1 is gone")
+		}
+		return nil
+	}
+	if all, err := client.Others(t.Context()); err != nil || !refused || len(all) != len(makes) {
+		t.Errorf("a version gone: %d others, %v", len(all), err)
 	}
 }
 
