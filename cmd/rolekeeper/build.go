@@ -68,6 +68,8 @@ func (p program) build(name string) proposal {
 		switch {
 		case last >= 0:
 			lastBuildText(p.stdout, builds[last])
+		case now.Plan.Waits[name] != "":
+			p.stdout.line("  it was not built yet, and waits: %s", now.Plan.Waits[name])
 		case slices.ContainsFunc(now.Plan.Steps, func(s plan.Step) bool { return s.Op == plan.StartBuild && s.Agent == name }):
 			p.stdout.line("  it was not built yet: the next look starts this build by itself; the request has it look now")
 		default:
@@ -89,14 +91,7 @@ func (p program) order(now planned, a desired.Agent) (model.BuildOrder, error) {
 	case a.Project == nil:
 		return no("it has no project, since its build role %s is not Rolekeeper's", a.ExternalBuildRole.ARN)
 	}
-	var blocked []plan.Refusal
-	for _, f := range now.Plan.Refusals {
-		part := f.Agent == a.Name && !strings.HasPrefix(string(f.Kind), "role-")
-		if part || f.Role == naming.RoleOf(a.Project.ServiceRole) {
-			blocked = append(blocked, f)
-		}
-	}
-	if len(blocked) > 0 {
+	if blocked := now.Plan.Hinder(a.Name, naming.RoleOf(a.Project.ServiceRole)); len(blocked) > 0 {
 		_, err := no("what it takes is blocked")
 		for _, f := range blocked {
 			p.stdout.line("  blocked: %s; %s [%s]", f.Message, f.Fix, f.Kind)
@@ -110,14 +105,13 @@ func (p program) order(now planned, a desired.Agent) (model.BuildOrder, error) {
 	about := slices.DeleteFunc(slices.Clone(now.Problems), func(f fault.Problem) bool {
 		return f.Agent != a.Name || !strings.HasPrefix(f.Code, "source-")
 	})
-	_, key, _ := strings.Cut(a.Project.Source, "/")
-	switch {
+	switch why := now.Hindered[a.Name]; {
 	case len(about) > 0:
 		_, err := no("its source cannot be used")
 		problemsText(p.stdout, now.look.name, about)
 		return model.BuildOrder{}, err
-	case now.look.seen.sources.absent(key):
-		return no("there is no source; upload it to s3://%s", a.Project.Source)
+	case why != "":
+		return no("%s", why)
 	}
 	return no("its last build has just ended and the answer does not have it yet; ask again in a minute")
 }

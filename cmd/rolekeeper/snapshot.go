@@ -96,18 +96,6 @@ func (s seenSources) Source(ctx context.Context, key, known string) (model.Sourc
 	return s.versions.recall(key+"\x00"+known, func() (model.Source, error) { return s.reader.Source(ctx, key, known) })
 }
 
-// absent reports whether it was read that a source is not there.
-func (s seenSources) absent(key string) bool {
-	for name, read := range s.versions {
-		if strings.HasPrefix(name, key+"\x00") {
-			if _, err := read(); errors.Is(err, fault.ErrNotFound) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Notifies reads whether the bucket tells of new sources.
 func (s seenSources) Notifies(ctx context.Context) (bool, error) {
 	return s.notifies.recall("", func() (bool, error) { return s.reader.Notifies(ctx) })

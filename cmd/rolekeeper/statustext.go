@@ -67,6 +67,9 @@ func buildText(t *terminal, b status.Build) {
 	t.field("    image", b.Image)
 	t.field("    message", b.Message)
 	t.field("    log", b.LogURL)
+	if b.Last != nil {
+		buildText(t, *b.Last)
+	}
 }
 
 // field writes a named value, unless it is empty.

@@ -148,12 +148,24 @@ func (s stack) everythingOfImages(key string) {
 	const next = "next"
 	s.put(naming.SourceKey("team", next), zipped(s.t, works, "1"))
 	s.idle()
-	file := filepath.Join(s.t.TempDir(), "next.yaml")
-	if err := os.WriteFile(file, []byte(container(next)), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
 	const changes = 2
-	s.tool("operator", changes, "plan", file, "--key", "configs/team/next.yaml")
+	plan := func(key, config string) {
+		s.t.Helper()
+		file := filepath.Join(s.t.TempDir(), "next.yaml")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		s.tool("operator", changes, "plan", file, "--key", key)
+	}
+	plan("configs/team/next.yaml", container(next))
+
+	// What would be built into a repository whose tags stay is looked for in it.
+	must(repositories.CreateRepository(ctx, &ecr.CreateRepositoryInput{
+		RepositoryName: aws.String("bedrock-agentcore-kept"), ImageTagMutability: ecrtypes.ImageTagMutabilityImmutable,
+	}))
+	s.put(source, zipped(s.t, works, "1")) // there is one again
+	s.idle()
+	plan(key, strings.Replace(container(agent), "    aws:\n", "    aws:\n      ecr_repository: bedrock-agentcore-kept\n", 1))
 }
 
 // withBase is the config of my_agent, whose build pulls a base image.

@@ -852,7 +852,7 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 	list := statements(load(t, home()).resources["OperatorPolicy"].properties["PolicyDocument"])
 	want := []string{
 		"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:ListBuildsForProject",
-		"ecr:DescribeRepositories", "ecr:ListTagsForResource",
+		"ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:ListTagsForResource",
 		"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
 		"s3:GetBucketNotification", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject", "ssm:GetParameter",
 	}
@@ -883,6 +883,7 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 		{"s3:GetBucketNotification", sourcesARN}:                              true,
 		{"s3:ListBucket", sourcesARN}:                                         true,
 		{"ecr:DescribeRepositories", ecr + "production"}:                      true,
+		{"ecr:DescribeImages", ecr + "production"}:                            true,
 		{"codebuild:BatchGetBuilds", codebuild + naming.Project("agent")}:     true,
 		{"codebuild:BatchGetProjects", codebuild + "deploy-production"}:       false,
 		{"ssm:GetParameter", ssm + "rolekeeper/rolekeeper/settings"}:          true,

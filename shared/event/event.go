@@ -60,6 +60,9 @@ type Kind struct{ Source, DetailType string }
 // Source is the source of Rolekeeper's own events.
 const Source = "rolekeeper"
 
+// WakeHint is the kind of hint that a wake-up leads to; its time is when that was to come.
+const WakeHint = "wake"
+
 // WakeDetailType is the detail-type of wake-ups, which go straight to the inbox queue.
 const WakeDetailType = "Wake"
 
@@ -231,7 +234,7 @@ func wake(e envelope, _ Here) (Look, error) {
 	if err := naming.CheckConfigKey(d.Key); err != nil {
 		return Look{}, fault.Errorf(fault.Poison, "wake-up: %w", err)
 	}
-	return Look{Key: d.Key, Hint: Hint{Kind: "wake", Time: d.At}}, nil
+	return Look{Key: d.Key, Hint: Hint{Kind: WakeHint, Time: d.At}}, nil
 }
 
 // Wake gives the inbox message that wakes a config after a delay from now; what

@@ -58,7 +58,7 @@ func Current(i Image) (model.Build, bool) {
 // images plans what the images of a config's agents are made with. All builds
 // come last: one that CodeBuild has no room for keeps nothing else from being
 // made, and an agent may build into a sibling's repository.
-func (p *Plan) images(all []Image) {
+func (p *Plan) images(all []Image, changed map[string]bool) {
 	made := map[string]bool{}
 	for _, i := range all {
 		made[i.Repository.Name] = made[i.Repository.Name] || !i.Repository.Named && i.ObservedRepository == nil
@@ -66,24 +66,29 @@ func (p *Plan) images(all []Image) {
 	var builds []Step
 	for _, i := range all {
 		ready := p.image(i, made[i.Repository.Name])
-		running := slices.IndexFunc(i.Builds, func(b model.Build) bool { return !b.State.Ended() })
+		running := func(ours bool) int {
+			return slices.IndexFunc(i.Builds, func(b model.Build) bool { return !b.State.Ended() && (b.Identity != "") == ours })
+		}
 		switch {
 		case !ready || i.Order == nil || i.Built():
-		case running >= 0 && i.Builds[running].Identity != "":
+		case running(true) >= 0:
 			// Builds of one project do not overlap, so that none gives "latest" to an older
 			// source.
-		case running >= 0:
-			p.wait(i, "somebody else's build runs in the project: "+i.Builds[running].ID)
+		case running(false) >= 0:
+			p.wait(i, "somebody else's build runs in the project: "+i.Builds[running(false)].ID)
 		case len(i.elsewhere()) > 0:
 			p.wait(i, "the project has settings that are not Rolekeeper's and that builds are not to run with: "+strings.Join(i.elsewhere(), ", "))
-		case p.changes(i.BuildRole):
-			p.wait(i, "what the build role may do was changed just now, and is not in force everywhere yet")
+		case i.Held || changed[i.BuildRole]:
+			p.wait(i, FreshRole)
 		default:
 			builds = append(builds, Step{Op: StartBuild, Agent: i.Order.Agent, Role: i.Order.Project, Reason: Create, Build: i.Order})
 		}
 	}
 	p.Steps = append(p.Steps, builds...)
 }
+
+// FreshRole is why a build waits whose role was changed.
+const FreshRole = "the build role is new or changed, which takes a while to be in force everywhere"
 
 func (p *Plan) wait(i Image, why string) {
 	if p.Waits == nil {
@@ -92,11 +97,21 @@ func (p *Plan) wait(i Image, why string) {
 	p.Waits[i.Order.Agent] = why
 }
 
-// changes reports whether the plan changes what a role may do, or who may use it.
-func (p *Plan) changes(role string) bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool {
-		return s.Role == role && slices.Contains([]Op{CreateRole, PutBoundary, UpdateTrust, PutPolicy, DeletePolicy}, s.Op)
-	})
+// fresh reports whether this plan, or a run since the last answer, changes what
+// decides the rights of a role.
+func (p *Plan) fresh(r Role) bool {
+	if slices.ContainsFunc(p.Steps, func(s Step) bool {
+		return s.Role == r.Desired.Name && slices.Contains([]Op{PutBoundary, UpdateTrust, PutPolicy, DeletePolicy}, s.Op)
+	}) {
+		return true
+	}
+	for e, digest := range Digests(r.Desired) {
+		descriptive := e == element(r.Desired.Kind, partTags) || e == element(r.Desired.Kind, partSettings)
+		if !descriptive && r.Applied[e] != digest {
+			return true
+		}
+	}
+	return false
 }
 
 // elsewhere gives the extra settings of the project that would have a build run

@@ -198,6 +198,7 @@ type Image struct {
 
 	Order  *model.BuildOrder // of the newest source; nil when none can be built
 	Builds []model.Build     // what is known of the project's builds, newest first
+	Held   bool              // the build role was changed so short a while ago that nothing is to be built with it yet
 }
 
 // ServiceLinkedRole is one service-linked role to compare.
@@ -230,6 +231,13 @@ func (p Plan) RefusedPart(agent string, part model.Part) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Agent == agent && r.Kind.Part() == part })
 }
 
+// Hinder gives the refusals that keep an agent's image from being built.
+func (p Plan) Hinder(agent, buildRole string) []Refusal {
+	return slices.DeleteFunc(slices.Clone(p.Refusals), func(r Refusal) bool {
+		return r.Role != buildRole && (r.Agent != agent || r.Kind.Part() == "")
+	})
+}
+
 // Stranger reports whether the role was refused because somebody else made it,
 // under whatever path.
 func (p Plan) Stranger(role string) bool {
@@ -256,7 +264,11 @@ func Compute(roles []Role, linked []ServiceLinkedRole, images ...Image) Plan {
 		p.agent(roles[first:end])
 		first = end
 	}
-	p.images(images)
+	changed := map[string]bool{}
+	for _, r := range roles {
+		changed[r.Desired.Name] = p.fresh(r)
+	}
+	p.images(images, changed)
 	return p
 }
 

@@ -267,8 +267,8 @@ func (r *run) orphan(ctx context.Context) (Result, error) {
 }
 
 // wait answers a config that something keeps from being handled for now.
-func (r *Reconciler) wait(ctx context.Context, key, version string, cause error) (Result, error) {
-	run, s, err := r.recall(ctx, key, version)
+func (r *Reconciler) wait(ctx context.Context, work event.Work, version string, cause error) (Result, error) {
+	run, s, err := r.recall(ctx, work, version)
 	if err != nil {
 		return Result{}, errors.Join(cause, err)
 	}
@@ -285,8 +285,8 @@ func (r *Reconciler) wait(ctx context.Context, key, version string, cause error)
 }
 
 // fail answers a config whose message is about to go to the dead letters.
-func (r *Reconciler) fail(ctx context.Context, key, version string, cause error) error {
-	run, s, err := r.recall(ctx, key, version)
+func (r *Reconciler) fail(ctx context.Context, work event.Work, version string, cause error) error {
+	run, s, err := r.recall(ctx, work, version)
 	if err != nil {
 		return err
 	}
@@ -300,8 +300,8 @@ func (r *Reconciler) fail(ctx context.Context, key, version string, cause error)
 // and begins the answer; version is that of the config if it was read.
 // Agents that cannot be found again now are left out, and looked for by the
 // next run: the answer must not depend on what just went wrong.
-func (r *Reconciler) recall(ctx context.Context, key, version string) (*run, status.Status, error) {
-	run := r.begin(key)
+func (r *Reconciler) recall(ctx context.Context, work event.Work, version string) (*run, status.Status, error) {
+	run := r.begin(work.Key, work.Hints)
 	err := run.readStatus(ctx)
 	s := run.stored
 	s.Config.VersionID = cmp.Or(version, s.Config.VersionID)

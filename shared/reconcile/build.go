@@ -52,10 +52,17 @@ func (r *run) rebuild(ctx context.Context, s seen, q pending) (status.Request, e
 			i.Order.Request = ""
 			return started(q.id, i.Builds[at].ID), nil
 		}
-		p := s.plan(nobody)
-		if at := slices.IndexFunc(p.Refusals, func(f plan.Refusal) bool { return f.Agent == name && (f.Kind.Part() != "" || f.Role == i.BuildRole) }); at >= 0 {
+		if refused := s.plan(nobody).Hinder(name, i.BuildRole); len(refused) > 0 {
 			i.Order.Request = ""
-			return refuse("nothing can be built for agent %q: %s", name, p.Refusals[at].Message)
+			return refuse("nothing can be built for agent %q: %s", name, refused[0].Message)
+		}
+		kept, err := r.kept(ctx, *i)
+		if err != nil {
+			return status.Request{}, err
+		}
+		if kept {
+			i.Order.Request = ""
+			return refuse("nothing can be built for agent %q: %s", name, keptImage)
 		}
 	}
 	return status.Request{}, nil
@@ -136,9 +143,11 @@ func (r *run) built(ctx context.Context, i plan.Image, p plan.Plan) (*status.Bui
 		why, waits = full, true
 	}
 	if waits {
-		now := r.since(before, status.Build{
+		known, _ := r.stored.Agent(name)
+		now := r.since(known.Build, status.Build{
 			State: status.BuildWaiting, Identity: i.Order.Identity, SourceVersion: i.Order.SourceVersion, Message: report.Clip(why),
 		})
+		now.Last = before
 		return &now, nil, nil
 	}
 	b, ok := r.started[name]
@@ -210,7 +219,7 @@ func (r *run) follow(ctx context.Context, s *status.Status) error {
 		switch {
 		case a.Build == nil || a.Build.State.Ended():
 		case a.Build.ID == "":
-			s.Agents[i].Build = nil
+			s.Agents[i].Build = a.Build.Last // which has ended
 		default:
 			running = append(running, a.Build.ID)
 		}
@@ -247,6 +256,16 @@ const (
 	maxWait = event.MaxDelay
 )
 
+// hold has builds go on waiting for a changed role until the wake-up has come,
+// whatever else brings the config here meanwhile.
+func (r *run) hold(s seen) {
+	for n, i := range s.images {
+		known, _ := r.stored.Agent(i.Repository.Agent)
+		b := known.Build
+		s.images[n].Held = b != nil && b.State == status.BuildWaiting && b.Message == plan.FreshRole && r.underway()
+	}
+}
+
 // buildWait gives the time after which a config with builds that have not ended
 // is to be looked at again; not ok when there are none. One that is due is started
 // at once then; one that runs is told of
@@ -269,12 +288,19 @@ func (r *run) buildWait(agents []status.Agent) (delay time.Duration, waiting, ok
 	return min(delay, maxWait), waiting, ok
 }
 
+// underway reports whether a wake-up is still to come. One that brought this run
+// about has come, whatever the clock says.
+func (r *run) underway() bool {
+	return r.stored.WakeAt.After(r.now) && r.woken.Before(r.stored.WakeAt)
+}
+
 // wakeLater has the config looked at again after a delay. One wake-up under way
 // is enough: another is sent only when it would come earlier.
 func (r *run) wakeLater(ctx context.Context, s *status.Status, delay time.Duration) error {
+	delay = (delay + time.Second - 1).Truncate(time.Second) // as queues do: it must not come before its time
 	at := r.now.Add(delay).Truncate(time.Second)
-	if before := r.stored.WakeAt; before.After(r.now) && !at.Before(before) {
-		s.WakeAt = before
+	if r.underway() && !at.Before(r.stored.WakeAt) {
+		s.WakeAt = r.stored.WakeAt
 		return nil
 	}
 	m, err := event.Wake(r.key, r.now, delay)

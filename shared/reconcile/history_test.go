@@ -57,7 +57,7 @@ func TestRandomHistoriesEndInOneBuildOfTheNewestSource(t *testing.T) {
 				case 8:
 					w.lose(naming.StatusKey(key))
 				}
-				w.run(time.Duration(r.IntN(30*60)) * time.Second)
+				w.run(time.Duration(r.IntN(30*60*1000)) * time.Millisecond)
 			}
 			w.cloud.LimitBuilds(1)
 			w.upload(key, container)

@@ -93,7 +93,7 @@ func (v *view) order(ctx context.Context, i *plan.Image, built *status.Build) ([
 	s, err := v.from.Sources.Source(ctx, key, version)
 	if errors.Is(err, fault.ErrNotFound) {
 		v.sourceless[i.Project.Agent] = true
-		v.hindered[i.Project.Agent] = "there is no source"
+		v.hindered[i.Project.Agent] = "there is no source; upload it to s3://" + i.Project.Source
 		return nil, nil
 	}
 	if err != nil && !errors.Is(err, fault.ErrDenied) {
@@ -133,7 +133,7 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	var running []string
 	for i := range images {
 		b := v.lastBuild(images[i])
-		if b == nil || b.ID == "" || b.State == model.BuildSucceeded && lost(images[i], b.Since) {
+		if b == nil || b.State == model.BuildSucceeded && lost(images[i], b.Since) {
 			continue
 		}
 		if !b.State.Ended() {
@@ -173,13 +173,13 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	return problems, nil
 }
 
-// lastBuild gives the build that the status has of the image's project.
+// lastBuild gives the newest build that the status has of the image's project.
 func (v *view) lastBuild(i plan.Image) *status.Build {
 	known, _ := v.stored.Agent(i.Repository.Agent)
-	if i.Project == nil || known.Build == nil {
+	if i.Project == nil {
 		return nil
 	}
-	return known.Build
+	return known.Build.Started()
 }
 
 // refresh puts what a build was just read to be in the place of what was known.
@@ -240,6 +240,9 @@ func (v *view) listBuilds(ctx context.Context, i *plan.Image) error {
 	return nil
 }
 
+// keptImage is why there is no other image of a source.
+const keptImage = "its repository has an image of this source already, under a tag that cannot be moved"
+
 // hinder keeps a build from being started that could not keep what it makes, or
 // whose successors nobody would start.
 func (v *view) hinder(ctx context.Context, i *plan.Image) ([]fault.Problem, error) {
@@ -251,7 +254,7 @@ func (v *view) hinder(ctx context.Context, i *plan.Image) ([]fault.Problem, erro
 		return nil, err
 	}
 	if kept {
-		i.Order, v.hindered[i.Project.Agent] = nil, "its repository has an image of this source already, under a tag that cannot be moved"
+		i.Order, v.hindered[i.Project.Agent] = nil, keptImage
 		return nil, nil
 	}
 	if v.notifies == nil {

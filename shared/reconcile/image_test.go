@@ -428,7 +428,7 @@ func TestABuildThatCodeBuildHasNoRoomForWaits(t *testing.T) {
 	if n := len(w.sent("Agent Roles Ready")); n != 1 {
 		t.Errorf("roles were told to be ready %d times", n)
 	}
-	// Waiting is growing: 1, 2, 4, 8, 15, 15 minutes.
+	// Waiting is growing: half a minute, then as long as it has waited.
 	if tries := w.cloud.Calls(); count(tries, "StartBuild") > 8 {
 		t.Errorf("tried %d times in 45 minutes", count(tries, "StartBuild"))
 	}
@@ -502,12 +502,12 @@ func TestARoleThatCodeBuildCannotAssumeYetIsWaitedForInTheQueue(t *testing.T) {
 	began := w.cloud.Now()
 	w.upload(key, container)
 	version := w.source("my_agent", zip)
-	w.run(30 * time.Second)
-	wantBuilt(t, w, version)
-	if took := w.cloud.Now().Sub(began); took > time.Minute {
-		t.Errorf("it took %s", took)
+	w.run(20 * time.Second)
+	if s := w.status(key); s.Agents[0].Project == "" || w.cloud.Now().Sub(began) > time.Minute {
+		t.Errorf("after %s: %+v", w.cloud.Now().Sub(began), s)
 	}
 	w.settle()
+	wantBuilt(t, w, version)
 	wantOutcome(t, w, key, status.Ready)
 }
 
@@ -848,33 +848,32 @@ func TestABuildIsFollowedWhileItsConfigIsRefused(t *testing.T) {
 }
 
 func TestABuildIsNotRunWithAFreshRole(t *testing.T) {
-	for name, config := range map[string]string{
-		"that was just made":    container,
-		"whose rights were new": withRepository,
+	for name, c := range map[string]struct {
+		before func(*world)
+		config string
+	}{
+		"that was just made":                  {func(*world) {}, container},
+		"that CodeBuild cannot assume so far": {func(w *world) { w.cloud.SettleRoles(5 * time.Second) }, container},
+		"whose rights are new":                {func(w *world) { w.upload(key, container); w.settle() }, withRepository},
+		"whose rights were put back": {func(w *world) {
+			w.upload(key, container)
+			w.settle()
+			w.admin().deletePolicy(buildRole("my_agent"), naming.BuildPolicy)
+		}, container},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.repository("team/app")
-			if config != container {
-				w.upload(key, container)
-				w.settle()
-			}
-			w.source("my_agent", zip)
-			w.upload(key, config)
+			c.before(w)
+			version := w.source("my_agent", zip)
+			w.upload(key, c.config)
 			w.run(20 * time.Second)
-			if b := w.build(key); len(w.built()) > 0 && *w.cloud.Builds()[0].SourceVersion == b.SourceVersion && config == container {
-				t.Errorf("built at once: %+v", b)
-			}
-			if s := w.status(key); config == container && (s.Outcome != status.Waiting || w.build(key).State != status.BuildWaiting) {
-				t.Errorf("%s, %+v", s.Outcome, w.build(key))
+			if s := w.status(key); s.Outcome != status.Waiting || w.build(key).State != status.BuildWaiting || len(w.built()) > 0 {
+				t.Errorf("%s, %+v, built %v", s.Outcome, w.build(key), w.built())
 			}
 			w.settle()
+			wantBuilt(t, w, version)
 			wantOutcome(t, w, key, status.Ready)
-			last := w.cloud.Builds()[len(w.built())-1]
-			role := w.role(buildRole("my_agent"))
-			if !strings.Contains(role.Policies[naming.BuildPolicy], strings.TrimPrefix(environment(last)["REPOSITORY_URI"], "123456789012.dkr.ecr.us-east-1.amazonaws.com/")) {
-				t.Errorf("built into %s with %s", environment(last)["REPOSITORY_URI"], role.Policies)
-			}
 		})
 	}
 }
@@ -903,15 +902,24 @@ func TestASourceThatMayNotBeReadKeepsNoRoleFromBeingMade(t *testing.T) {
 }
 
 func TestGoingBackToEarlierSettingsBuildsAgain(t *testing.T) {
+	for _, after := range []time.Duration{time.Hour, 0} { // within the time that a token is known, too
+		goBack(t, after)
+	}
+}
+
+func goBack(t *testing.T, after time.Duration) {
+	t.Helper()
 	w := newWorld(t)
+	w.cloud.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: 20 * time.Second} })
 	w.upload(key, container)
 	version := w.source("my_agent", zip)
-	w.settle()
+	w.run(time.Minute)
 	first := w.image
 	for _, image := range []string{"aws/codebuild/amazonlinux-aarch64-standard:5.0", first} {
-		w.cloud.Advance(time.Hour)
+		w.cloud.Advance(after)
 		w.image = image
-		w.again(key)
+		w.cloud.Put(w.inbox, wakeBody(t, key))
+		w.run(30 * time.Second)
 		if b := w.build(key); !strings.HasSuffix(b.Image, digest(b.ID)) {
 			t.Errorf("build %+v", b)
 		}
@@ -965,6 +973,19 @@ func TestWhatAStrangerBuilds(t *testing.T) {
 		}
 		wantOutcome(t, w, key, status.Ready)
 	})
+	t.Run("beside ours hides no result", func(t *testing.T) {
+		w := newWorld(t)
+		w.upload(key, container)
+		w.settle()
+		w.source("my_agent", zip)
+		w.run(10 * time.Second)
+		start(w, "")
+		w.source("my_agent", zip+"2")
+		w.settle()
+		if n := len(w.sent("Agent Build Succeeded")); n != 2 {
+			t.Errorf("%d results were told", n)
+		}
+	})
 	t.Run("in a project of his own is not told as ours", func(t *testing.T) {
 		w := newWorld(t)
 		project := naming.Project("my_agent")
@@ -981,7 +1002,11 @@ func TestWhatAStrangerBuilds(t *testing.T) {
 			t.Errorf("told: %+v", s.Agents[0].Build)
 		}
 		w.must(w.cloud.CodeBuild("admin").DeleteProject(context.Background(), &codebuild.DeleteProjectInput{Name: &project}))
-		w.again(key)
+		w.cloud.LimitBuilds(0) // the project is there when its builds are listed
+		w.cloud.Put(w.inbox, wakeBody(t, key))
+		w.run(5 * time.Minute)
+		w.cloud.LimitBuilds(1)
+		w.settle()
 		if got := w.built(); len(got) != 2 || got[1] != version {
 			t.Errorf("built %v", got)
 		}
@@ -1099,4 +1124,47 @@ func (r *racing) Head(ctx context.Context, name string) (model.ObservedRepositor
 		f()
 	}
 	return r.Repositories.Head(ctx, name)
+}
+
+// What is known of an image stays told while another build waits.
+func TestABuildThatWaitsDoesNotHideTheLastOne(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.source("my_agent", zip)
+	w.settle()
+	was := w.build(key)
+	w.cloud.LimitBuilds(0)
+	w.source("my_agent", zip+"2")
+	w.run(3 * time.Minute)
+	if b := w.build(key); b.State != status.BuildWaiting || b.Last == nil {
+		t.Fatalf("%+v", b)
+	} else if diff := cmp.Diff(was, *b.Last); diff != "" {
+		t.Errorf("the last build (-before +now)\n%s", diff)
+	}
+	w.source("my_agent", "no zip")
+	w.upload(key, container+"# again\n")
+	w.settle()
+	if diff := cmp.Diff(was, w.build(key)); diff != "" {
+		t.Errorf("the build (-before +now)\n%s", diff)
+	}
+	for _, detailType := range []string{"Agent Build Started", "Agent Build Succeeded"} {
+		if n := len(w.sent(detailType)); n != 1 {
+			t.Errorf("%s was told %d times", detailType, n)
+		}
+	}
+}
+
+// Queues count whole seconds, clocks do not.
+func TestABuildThatWaitsIsNotForgottenWhateverTheClockSays(t *testing.T) {
+	for ms := range 20 {
+		w := newWorld(t)
+		w.cloud.Advance(time.Duration(ms) * 53 * time.Millisecond)
+		w.cloud.LimitBuilds(0)
+		w.upload(key, container)
+		version := w.source("my_agent", zip)
+		w.run(20 * time.Minute)
+		w.cloud.LimitBuilds(1)
+		w.settle()
+		wantBuilt(t, w, version)
+	}
 }

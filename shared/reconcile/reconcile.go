@@ -169,11 +169,11 @@ func (r *Reconciler) Handle(ctx context.Context, body string, receives int) (Res
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := r.Reconcile(ctx, work.Key)
+	result, err := r.Reconcile(ctx, work.Key, work.Hints...)
 	if err == nil {
 		return result, nil
 	}
-	return r.failed(ctx, result, receives, err)
+	return r.failed(ctx, work, result, receives, err)
 }
 
 // Fail handles a work message whose config cannot even be looked at, as Handle
@@ -183,11 +183,11 @@ func (r *Reconciler) Fail(ctx context.Context, body string, receives int, cause 
 	if err != nil {
 		return Result{}, err
 	}
-	return r.failed(ctx, Result{Key: work.Key}, receives, fmt.Errorf("reconcile %s: %w", work.Key, cause))
+	return r.failed(ctx, work, Result{Key: work.Key}, receives, fmt.Errorf("reconcile %s: %w", work.Key, cause))
 }
 
 // failed says what becomes of the message of a look that failed.
-func (r *Reconciler) failed(ctx context.Context, result Result, receives int, err error) (Result, error) {
+func (r *Reconciler) failed(ctx context.Context, work event.Work, result Result, receives int, err error) (Result, error) {
 	if receives < patience {
 		return result, err
 	}
@@ -200,9 +200,9 @@ func (r *Reconciler) failed(ctx context.Context, result Result, receives int, er
 		err = fault.Errorf(fault.Unknown, "what cannot be read has the name: %w", err)
 	}
 	if fault.Of(err) == fault.Retry {
-		return r.wait(ctx, result.Key, result.VersionID, err)
+		return r.wait(ctx, work, result.VersionID, err)
 	}
-	return result, errors.Join(err, r.fail(ctx, result.Key, result.VersionID, err))
+	return result, errors.Join(err, r.fail(ctx, work, result.VersionID, err))
 }
 
 const answerTime = 2 * time.Second
@@ -210,8 +210,8 @@ const answerTime = 2 * time.Second
 // Reconcile makes the account hold what the config of the key asks for, and
 // answers it. An error leaves the answer as it was, but for drift that was noted
 // before its repair: the run is to be repeated.
-func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) {
-	run := r.begin(key)
+func (r *Reconciler) Reconcile(ctx context.Context, key string, hints ...event.Hint) (Result, error) {
+	run := r.begin(key, hints)
 	result, err := run.reconcile(ctx)
 	if err != nil {
 		return Result{Key: key, VersionID: run.object.VersionID}, fmt.Errorf("reconcile %s: %w", key, err)
@@ -219,10 +219,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, key string) (Result, error) 
 	return result, nil
 }
 
-// begin makes a run that knows nothing yet.
-func (r *Reconciler) begin(key string) *run {
+// begin makes a run that knows nothing yet but what brought it about.
+func (r *Reconciler) begin(key string, hints []event.Hint) *run {
+	var woken time.Time
+	for _, h := range hints {
+		if h.Kind == event.WakeHint && h.Time.After(woken) {
+			woken = h.Time
+		}
+	}
 	return &run{
-		view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
+		woken: woken,
+		view:  r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
 		started: map[string]model.Build{}, full: map[string]string{},
 	}
 }
@@ -235,7 +242,8 @@ func (r *Reconciler) viewer() Viewer {
 type run struct {
 	*view
 	*Reconciler
-	now time.Time
+	now   time.Time
+	woken time.Time // when the wake-up was to come that brought this run about; zero when none did
 
 	requests []status.Request // answers to operators' requests; those stored until they are read
 
@@ -284,6 +292,7 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
+	r.hold(there)
 	requested, err := r.hear(ctx, there)
 	if err != nil {
 		return Result{}, err

@@ -82,6 +82,8 @@ type Preview struct {
 	// can have adopted: what a request for them has to say.
 	Adoptable map[string]string // plan.AdoptionHash by agent
 
+	// Hindered says why nothing can be built for agents that a source could be built for.
+	Hindered map[string]string
 	// Builds are those that the agents' newest sources ask for, whether or not they
 	// were made already: an operator can have them made again.
 	Builds map[string]model.BuildOrder
@@ -146,7 +148,7 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 			out.Adoptable[a.Name] = asked.hash
 		}
 	}
-	out.Builds = map[string]model.BuildOrder{}
+	out.Builds, out.Hindered = map[string]model.BuildOrder{}, v.hindered
 	for _, i := range there.images {
 		if i.Order != nil {
 			out.Builds[i.Order.Agent] = *i.Order

@@ -361,24 +361,26 @@ func roleDigests(a status.Agent) map[string]string {
 }
 
 // build tells of a build that was started since the answer before, of one that
-// has ended, or of both. Each happens once, whatever becomes of the answer: the
-// id is made of them and the version of the config.
+// has ended, or of both. Each happens once, whatever becomes of the answer and of
+// the config: the id is made of nothing else.
 func build(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
-	b := a.Build
-	if b == nil || b.ID == "" {
+	b, last := a.Build.Started(), was.Build.Started()
+	if b == nil {
 		return nil
 	}
 	to := func(what string) event.Transition {
-		return event.NewTransition(now.Config.Key, now.Config.VersionID, a.Name, "build "+b.ID+" "+what)
+		t := event.NewTransition(now.Config.Key, "", a.Name, "build "+b.ID+" "+what)
+		t.ConfigVersion = now.Config.VersionID
+		return t
 	}
-	known := was.Build != nil && was.Build.ID == b.ID
+	known := last != nil && last.ID == b.ID
 	var events []event.Outgoing
 	if !known {
 		events = append(events, event.BuildStarted{Transition: to("started"), Build: b.ID, SourceVersion: b.SourceVersion})
 	}
 	switch {
-	case !b.State.Ended() || known && was.Build.State == b.State:
+	case !b.State.Ended() || known && last.State == b.State:
 	case b.State == model.BuildSucceeded:
 		events = append(events, event.BuildSucceeded{Transition: to("succeeded"), Build: b.ID, SourceVersion: b.SourceVersion, Image: b.Image})
 	default:

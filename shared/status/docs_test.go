@@ -141,8 +141,8 @@ func fields(prefix string, v any) []string {
 		return fields(prefix+"[]", v[0])
 	case map[string]any:
 		for name, value := range v {
-			if prefix == "agents[].applied" {
-				return nil // its keys are data
+			if prefix == "agents[].applied" || prefix == "agents[].build.last" {
+				return nil // its keys are data; it is a build itself
 			}
 			path := strings.TrimPrefix(prefix+"."+name, ".")
 			if inner := fields(path, value); len(inner) > 0 {

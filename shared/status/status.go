@@ -31,7 +31,7 @@ type Outcome string
 // The outcomes of a config.
 const (
 	Ready    Outcome = "ready"    // everything is as the config asks
-	Waiting  Outcome = "waiting"  // AWS has to catch up; looked at again at WakeAt
+	Waiting  Outcome = "waiting"  // AWS has to catch up, or a build cannot be started yet; looked at again at WakeAt
 	Building Outcome = "building" // an image is being built
 	Rejected Outcome = "rejected" // the config is at fault; nothing was changed
 	Orphaned Outcome = "orphaned" // the config, or an agent of it, is gone; its roles are kept
@@ -122,6 +122,16 @@ type Build struct {
 	LogURL        string           `json:"logUrl,omitempty"`
 	Message       string           `json:"message,omitempty"` // what failed, or what is waited for
 	Since         time.Time        `json:"since"`             // when it was first seen in this state
+	Last          *Build           `json:"last,omitempty"`    // of one that waits: the newest that was started
+}
+
+// Started gives the newest build that was started: this one, or the last before
+// one that waits; nil when there is none.
+func (b *Build) Started() *Build {
+	if b == nil || b.ID != "" {
+		return b
+	}
+	return b.Last
 }
 
 // BuildWaiting is the state of a build that cannot be started yet.

@@ -34,6 +34,7 @@ func full() Status {
 			RuntimeRoleARN: "arn:runtime", BuildRoleARN: "arn:build", Repository: "images", Project: "builder",
 			Build: &Build{
 				ID: "b1", State: model.BuildFailed, Identity: "i1", SourceVersion: "s1", Image: "image@sha256:1", LogURL: "https://logs/?a=1&b=<2>", Message: "no Dockerfile", Since: at(11),
+				Last: &Build{ID: "project:0", State: model.BuildFailed, Identity: "i", SourceVersion: "v", Since: time.Unix(0, 0).UTC()},
 			},
 			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKey: "archive/a.json",
 			Drift:     []Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
