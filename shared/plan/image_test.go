@@ -617,3 +617,68 @@ func TestTheJSONOfAPlanTellsOfImages(t *testing.T) {
 		}
 	}
 }
+
+func TestABuildWaitsForWhatWouldSpoilIt(t *testing.T) {
+	theirs := build("v0", model.BuildInProgress)
+	theirs.ID, theirs.Identity = "project-a:theirs", ""
+	ran := theirs
+	ran.State = model.BuildSucceeded
+	extras := func(names ...string) func(*plan.Image) {
+		return func(i *plan.Image) { i.ObservedProject.Extras = names }
+	}
+	settled := input(model.BuildRole)
+	for name, c := range map[string]struct {
+		role  plan.Role
+		image plan.Image
+		waits string // what is told of it; nothing when it does not wait
+		start bool
+	}{
+		"for nothing":                              {settled, image(sourced()), "", true},
+		"for somebody else's build":                {settled, image(sourced(theirs)), "project-a:theirs", false},
+		"not for one that has ended":               {settled, image(sourced(ran)), "", true},
+		"without a word for ours":                  {settled, image(sourced(build("v0", model.BuildInProgress))), "", false},
+		"without a word for ours beside his":       {settled, image(sourced(theirs, build("v0", model.BuildInProgress))), "", false},
+		"for the project's own machines":           {settled, image(sourced(), extras("cache", "fleet", "vpc")), "fleet, vpc", false},
+		"not for its cache":                        {settled, image(sourced(), extras("cache")), "", true},
+		"for a role that is made":                  {input(model.BuildRole, absent), image(sourced()), plan.FreshRole, false},
+		"for a role that was made by a run before": {input(model.BuildRole, func(r *plan.Role) { r.Applied = nil }), image(sourced()), plan.FreshRole, false},
+		"for a role whose rights are put back": {
+			input(model.BuildRole, func(r *plan.Role) { r.Observed.Policies = map[string]string{} }), image(sourced()), plan.FreshRole, false,
+		},
+		"not for a role's tags":     {input(model.BuildRole, func(r *plan.Role) { r.Observed.Tags = nil }), image(sourced()), "", true},
+		"for as long as it is held": {settled, image(sourced(), func(i *plan.Image) { i.Held = true }), plan.FreshRole, false},
+		"not when it was built":     {settled, image(sourced(theirs, build("v1", model.BuildFailed))), "", false},
+		"not without a source":      {input(model.BuildRole, absent), image(), "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.image.BuildRole = c.role.Desired.Name
+			p := plan.Compute([]plan.Role{c.role}, nil, c.image)
+			why := p.Waits["a"]
+			if !strings.Contains(why, c.waits) || (why == "") != (c.waits == "") {
+				t.Errorf("waits for %q, want %q", why, c.waits)
+			}
+			if got := slices.ContainsFunc(p.Steps, func(s plan.Step) bool { return s.Op == plan.StartBuild }); got != c.start {
+				t.Errorf("starts a build: %v", got)
+			}
+		})
+	}
+}
+
+// An image is that of its tag: a later build of the same source took it.
+func TestABuildThatAnotherTookTheTagOfIsMadeAgain(t *testing.T) {
+	other := build("v1", model.BuildSucceeded)
+	other.ID, other.Identity, other.Repository = "project-a:other", "other", repository().URI
+	elsewhere, failed := other, other
+	elsewhere.Repository, failed.State = "elsewhere", model.BuildFailed
+	for name, c := range map[string]struct {
+		later model.Build
+		start bool
+	}{
+		"in the same repository": {other, true}, "in another": {elsewhere, false}, "without an image": {failed, false},
+	} {
+		p := plan.Compute(nil, nil, image(sourced(c.later, build("v1", model.BuildSucceeded))))
+		if got := len(p.Steps) == 1 && p.Steps[0].Op == plan.StartBuild; got != c.start {
+			t.Errorf("%s: %v", name, lines(p))
+		}
+	}
+}

@@ -155,10 +155,7 @@ func (v *view) builds(ctx context.Context, images []plan.Image) ([]fault.Problem
 	}
 	var problems []fault.Problem
 	for i := range images {
-		if images[i].Order == nil {
-			continue
-		}
-		if images[i].Built() {
+		if images[i].Order == nil || images[i].Built() {
 			continue
 		}
 		if err := v.listBuilds(ctx, &images[i]); err != nil {

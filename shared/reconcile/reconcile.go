@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"rolekeeper/shared/desired"
@@ -310,9 +309,9 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	return r.settle(ctx, want, there, p, problems)
 }
 
-// look reads what there is of what should be. Since the names were judged,
-// another config may have taken one and made its repository, which is then among
-// what was observed: so that is judged once more.
+// look reads what there is of what should be. A repository of an agent's name
+// may have been made since the names were judged, by the config that then took
+// the name: so those that were nobody's are judged once more.
 func (r *run) look(ctx context.Context, want desired.State) (seen, []fault.Problem, error) {
 	warnings, err := r.external(ctx, want)
 	if err != nil {
@@ -322,6 +321,10 @@ func (r *run) look(ctx context.Context, want desired.State) (seen, []fault.Probl
 	if err != nil {
 		return seen{}, nil, err
 	}
+	problems = append(warnings, problems...)
+	if !r.unclaimed {
+		return there, problems, nil
+	}
 	late, err := r.foreignRepositories(ctx)
-	return there, slices.Concat(warnings, problems, late), err
+	return there, append(problems, late...), err
 }

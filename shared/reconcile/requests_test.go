@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -312,6 +313,22 @@ func TestAPreviewIsWhatALookThenDoes(t *testing.T) {
 			w.upload(key, agentsNamed("first", "second"))
 			w.settle()
 			w.upload(key, agentsNamed("first"))
+		},
+		"a source": func(w *world) {
+			w.upload(key, container)
+			w.settle()
+			w.source("my_agent", zip)
+		},
+		"a source and a new role": func(w *world) {
+			w.upload(key, container)
+			w.source("my_agent", zip)
+		},
+		"a repository that is gone": func(w *world) {
+			w.upload(key, container)
+			w.source("my_agent", zip)
+			w.settle()
+			name := naming.Repository("my_agent")
+			w.must(w.cloud.ECR("admin").DeleteRepository(context.Background(), &ecr.DeleteRepositoryInput{RepositoryName: &name, Force: true}))
 		},
 		"nothing left to do": func(w *world) {
 			w.upload(key, container)

@@ -58,6 +58,7 @@ type view struct {
 	next       map[string]bool   // by name: agents whose next build is for another look
 	ended      map[string]bool   // by name: agents of which a build was seen to have ended
 	hindered   map[string]string // by name: why nothing can be built for an agent
+	unclaimed  bool              // the config names a repository of an agent's name that no agent has
 	notifies   *bool             // the source bucket tells of new sources; nil when it was not asked
 }
 
@@ -287,6 +288,7 @@ func (v *view) foreignRepository(ctx context.Context, a agent.Agent, repository,
 			fmt.Sprintf("there is no repository %s, and its name is that of an agent's own", repository),
 			"name a repository that exists, or leave the field empty")}, nil
 	}
+	v.unclaimed = true
 	return nil, err
 }
 
