@@ -159,9 +159,9 @@ func TestNothingIsAskedForThatCannotBeBuilt(t *testing.T) {
 	// sourced lets the function look at a config after a source was uploaded.
 	sourced := func(source string) func(*deployed) {
 		return func(w *deployed) {
+			w.upload(teamKey, container("solo")) // first: a new build role is not built with at once
 			w.source("solo", source)
-			w.upload(teamKey, container("solo"))
-			w.reconcile(teamKey) // a new build role is not built with at once
+			w.reconcile(teamKey)
 		}
 	}
 	for name, c := range map[string]struct {

@@ -311,7 +311,6 @@ func TestAPlanThatWasCarriedOutLeavesNothing(t *testing.T) {
 				t.Fatalf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 			}
 			w.reconcile(teamKey)
-			w.reconcile(teamKey) // a new build role is not built with at once
 			if got := w.run(t, "plan", teamKey); got.code != exitGood || strings.Contains(got.stdout, "@@") {
 				t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 			}

@@ -17,8 +17,7 @@ import (
 	"rolekeeper/shared/awsfake"
 )
 
-// answerCodeBuild has CodeBuild answer, which is no part of moto: its builds
-// succeed at once.
+// answerCodeBuild has CodeBuild answer. moto's has no builds that run.
 func (p *Proxy) answerCodeBuild(ctx context.Context, c Call, body []byte) answer {
 	if p.o.CodeBuild == nil {
 		return unanswered(c, "there is no CodeBuild here")

@@ -53,14 +53,16 @@ const MaxProblems = 20
 // DetailType implements Outgoing.
 func (ConfigRejected) DetailType() string { return "Agent Config Rejected" }
 
-// DriftFinding is one element of a role that was not as Rolekeeper left it.
+// DriftFinding is one element of a role, repository or project that was not as
+// Rolekeeper left it.
 type DriftFinding struct {
 	Role    string `json:"role"` // name of the role, the project or the repository
 	Element string `json:"element"`
 	Kind    string `json:"kind"` // edited, missing, extra, role-missing
 }
 
-// DriftDetected says that something on an agent's roles is not Rolekeeper's and was left alone.
+// DriftDetected says that something on an agent's roles, repository or project is
+// not Rolekeeper's and was left alone.
 type DriftDetected struct {
 	Transition
 	Findings []DriftFinding `json:"findings"`

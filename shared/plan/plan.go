@@ -640,7 +640,8 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// KindOf gives the role that an element belongs to.
+// KindOf gives what an element belongs to: a role of the kind, or the part of the
+// same spelling.
 func KindOf(element string) model.RoleKind {
 	kind, _, _ := strings.Cut(element, "/")
 	return model.RoleKind(kind)

@@ -258,11 +258,11 @@ const (
 
 // hold has builds go on waiting for a changed role until the wake-up has come,
 // whatever else brings the config here meanwhile.
-func (r *run) hold(s seen) {
+func (v *view) hold(s seen, underway bool) {
 	for n, i := range s.images {
-		known, _ := r.stored.Agent(i.Repository.Agent)
+		known, _ := v.stored.Agent(i.Repository.Agent)
 		b := known.Build
-		s.images[n].Held = b != nil && b.State == status.BuildWaiting && b.Message == plan.FreshRole && r.underway()
+		s.images[n].Held = underway && b != nil && b.State == status.BuildWaiting && b.Message == plan.FreshRole
 	}
 }
 

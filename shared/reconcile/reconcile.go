@@ -291,7 +291,7 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
-	r.hold(there)
+	r.hold(there, r.underway())
 	requested, err := r.hear(ctx, there)
 	if err != nil {
 		return Result{}, err

@@ -140,6 +140,7 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	if err != nil {
 		return err
 	}
+	v.hold(there, true) // the wake-up brings a look about, not a preview
 	out.Problems = slices.Concat(out.Problems, warnings, more)
 	out.Desired = want
 	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(want)

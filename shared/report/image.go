@@ -109,7 +109,7 @@ func built(all []status.Agent, alone bool) []string {
 	return clauses
 }
 
-// imaged reports whether the agent has an image of its newest source.
+// imaged reports whether the newest build of the agent made an image.
 func imaged(a status.Agent) bool {
 	return a.Build != nil && a.Build.State == model.BuildSucceeded && a.Build.Image != ""
 }

@@ -143,7 +143,8 @@ type Runtime struct {
 	LastSeen time.Time `json:"lastSeen"`
 }
 
-// Drift is one element of a role that is not as Rolekeeper left it.
+// Drift is one element of a role, repository or project that is not as Rolekeeper
+// left it.
 type Drift struct {
 	Element string    `json:"element"` // runtime/trust, build/policy/…
 	Kind    string    `json:"kind"`
