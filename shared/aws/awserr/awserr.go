@@ -113,6 +113,16 @@ func OutOfRange(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode() == "InvalidRange"
 }
 
+// Unsettled takes a "not found" about what was just seen or made for what it is:
+// the service has not caught up, or somebody deletes it meanwhile. Neither is
+// absence; both want another look.
+func Unsettled(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
+		return fault.Errorf(fault.Retry, "not there yet, or not any more: %s", err)
+	}
+	return err
+}
+
 func of(err error) meaning {
 	var api smithy.APIError
 	if errors.As(err, &api) {

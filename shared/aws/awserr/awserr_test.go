@@ -313,3 +313,16 @@ func TestErrorsAsTheSDKDeliversThem(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatWasJustSeenIsNotAbsent(t *testing.T) {
+	missing := awserr.Wrap(&smithy.GenericAPIError{Code: "NoSuchEntity"}, "get role r")
+	if err := awserr.Unsettled(missing); fault.Of(err) != fault.Retry || errors.Is(err, fault.ErrNotFound) || !strings.Contains(err.Error(), "get role r") {
+		t.Errorf("class %q: %v", fault.Of(err), err)
+	}
+	other := errors.New("other")
+	for _, err := range []error{nil, other} {
+		if got := awserr.Unsettled(err); got != err { //nolint:errorlint // the very same
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (c *Client) Update(ctx context.Context, p model.Project) error {
 		Environment: environment(p), LogsConfig: logs(p), Tags: tagList(p.Tags),
 		TimeoutInMinutes: &p.TimeoutMinutes, QueuedTimeoutInMinutes: &p.QueuedTimeoutMinutes,
 	})
-	return gone(awserr.Wrap(err, "update CodeBuild project %s", p.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "update CodeBuild project %s", p.Name))
 }
 
 // Variables that a build has beside its project's.
@@ -98,7 +98,7 @@ func (c *Client) Start(ctx context.Context, o model.BuildOrder) (model.Build, er
 		ProjectName: &o.Project, SourceVersion: &o.SourceVersion, IdempotencyToken: aws.String(o.Token()), EnvironmentVariablesOverride: variables(set),
 	})
 	if err != nil {
-		return model.Build{}, gone(awserr.Wrap(err, "start a build of CodeBuild project %s", o.Project))
+		return model.Build{}, awserr.Unsettled(awserr.Wrap(err, "start a build of CodeBuild project %s", o.Project))
 	}
 	return build(*out.Build), nil
 }

@@ -2,7 +2,6 @@ package buildproject
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 
 	"rolekeeper/shared/aws/awserr"
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 )
@@ -127,7 +125,7 @@ func shown(names []string) string {
 func (r *Reader) Builds(ctx context.Context, project string) ([]model.Build, error) {
 	out, err := r.api.ListBuildsForProject(ctx, &codebuild.ListBuildsForProjectInput{ProjectName: &project})
 	if err != nil {
-		return nil, gone(awserr.Wrap(err, "list builds of CodeBuild project %s", project))
+		return nil, awserr.Unsettled(awserr.Wrap(err, "list builds of CodeBuild project %s", project))
 	}
 	all, err := r.Refresh(ctx, out.Ids)
 	if err != nil {
@@ -157,15 +155,6 @@ func (r *Reader) Refresh(ctx context.Context, ids []string) ([]model.Build, erro
 		}
 	}
 	return all, nil
-}
-
-// gone takes a "not found" about a project that was just seen for what it is:
-// somebody deletes it meanwhile. That wants another look.
-func gone(err error) error {
-	if errors.Is(err, fault.ErrNotFound) {
-		return fault.Errorf(fault.Retry, "not there any more: %s", err)
-	}
-	return err
 }
 
 // project tells what is known of a project.

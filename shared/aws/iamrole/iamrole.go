@@ -70,19 +70,19 @@ func (c *Client) PutBoundary(ctx context.Context, r model.Role) error {
 // Tag sets the role's tags; others stay.
 func (c *Client) Tag(ctx context.Context, r model.Role) error {
 	_, err := c.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &r.Name, Tags: tagList(r.Tags)})
-	return unsettled(awserr.Wrap(err, "tag role %s", r.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "tag role %s", r.Name))
 }
 
 // UpdateTrust replaces the role's trust policy.
 func (c *Client) UpdateTrust(ctx context.Context, r model.Role) error {
 	_, err := c.api.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &r.Name, PolicyDocument: aws.String(r.Trust.JSON())})
-	return unsettled(awserr.Wrap(err, "replace trust policy of role %s", r.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "replace trust policy of role %s", r.Name))
 }
 
 // PutPolicy adds or replaces an inline policy.
 func (c *Client) PutPolicy(ctx context.Context, role, name string, document policy.Document) error {
 	_, err := c.api.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: &name, PolicyDocument: aws.String(document.JSON())})
-	return unsettled(awserr.Wrap(err, "put policy %s of role %s", name, role))
+	return awserr.Unsettled(awserr.Wrap(err, "put policy %s of role %s", name, role))
 }
 
 // DeletePolicy removes an inline policy; one that is gone already is success.
@@ -98,7 +98,7 @@ func (c *Client) DeletePolicy(ctx context.Context, role, name string) error {
 // session length that is left out back to its default.
 func (c *Client) UpdateSettings(ctx context.Context, r model.Role) error {
 	_, err := c.api.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: &r.Name, Description: &r.Description, MaxSessionDuration: &r.MaxSessionDuration})
-	return unsettled(awserr.Wrap(err, "update settings of role %s", r.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "update settings of role %s", r.Name))
 }
 
 func tagList(tags map[string]string) []types.Tag {

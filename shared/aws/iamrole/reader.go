@@ -2,7 +2,6 @@ package iamrole
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"rolekeeper/shared/aws/awserr"
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -74,22 +72,12 @@ func (r *Reader) Read(ctx context.Context, name string) (model.ObservedRole, err
 		return model.ObservedRole{}, err
 	}
 	if err := r.inline(ctx, &o); err != nil {
-		return model.ObservedRole{}, unsettled(err)
+		return model.ObservedRole{}, awserr.Unsettled(err)
 	}
 	if err := r.attached(ctx, &o); err != nil {
-		return model.ObservedRole{}, unsettled(err)
+		return model.ObservedRole{}, awserr.Unsettled(err)
 	}
 	return o, nil
-}
-
-// unsettled takes a "not found" about a role that was just seen or made for what
-// it is: IAM has not caught up, or somebody deletes it meanwhile. Neither is
-// absence; both want another look.
-func unsettled(err error) error {
-	if errors.Is(err, fault.ErrNotFound) {
-		return fault.Errorf(fault.Retry, "not there yet, or not any more: %s", err)
-	}
-	return err
 }
 
 func (r *Reader) inline(ctx context.Context, o *model.ObservedRole) error {
@@ -139,7 +127,7 @@ func (r *Reader) Managed(ctx context.Context, arn string) (document string, err 
 	version := p.Policy.DefaultVersionId
 	v, err := r.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version})
 	if err != nil {
-		return "", unsettled(awserr.Wrap(err, "get version %s of policy %s", aws.ToString(version), arn))
+		return "", awserr.Unsettled(awserr.Wrap(err, "get version %s of policy %s", aws.ToString(version), arn))
 	}
 	if document, err = decode(v.PolicyVersion.Document); err != nil {
 		return "", fmt.Errorf("policy %s: %w", arn, err)

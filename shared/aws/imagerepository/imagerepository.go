@@ -65,13 +65,13 @@ func (c *Client) ScanOnPush(ctx context.Context, r model.Repository) error {
 	_, err := c.api.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
 		RegistryId: &c.registry, RepositoryName: &r.Name, ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: r.ScanOnPush},
 	})
-	return unsettled(awserr.Wrap(err, "set scanning of repository %s", r.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "set scanning of repository %s", r.Name))
 }
 
 // Tag sets the repository's tags; others stay.
 func (c *Client) Tag(ctx context.Context, r model.Repository) error {
 	_, err := c.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: &r.ARN, Tags: tagList(r.Tags)})
-	return unsettled(awserr.Wrap(err, "tag repository %s", r.Name))
+	return awserr.Unsettled(awserr.Wrap(err, "tag repository %s", r.Name))
 }
 
 func tagList(tags map[string]string) []types.Tag {

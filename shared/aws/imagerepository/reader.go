@@ -2,7 +2,6 @@ package imagerepository
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
 	"rolekeeper/shared/aws/awserr"
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 )
 
@@ -63,7 +61,7 @@ func (r *Reader) Read(ctx context.Context, name string) (model.ObservedRepositor
 	}
 	out, err := r.api.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: &o.ARN})
 	if err != nil {
-		return model.ObservedRepository{}, unsettled(awserr.Wrap(err, "list tags of repository %s", name))
+		return model.ObservedRepository{}, awserr.Unsettled(awserr.Wrap(err, "list tags of repository %s", name))
 	}
 	o.Tags = map[string]string{}
 	for _, t := range out.Tags {
@@ -85,15 +83,6 @@ func (r *Reader) Digest(ctx context.Context, name, tag string) (digest string, e
 		return "", fmt.Errorf("describe image %s:%s: ECR gave %d, or no digest", name, tag, len(out.ImageDetails))
 	}
 	return *out.ImageDetails[0].ImageDigest, nil
-}
-
-// unsettled takes a "not found" about a repository that was just seen or made
-// for what it is: somebody deletes it meanwhile. That wants another look.
-func unsettled(err error) error {
-	if errors.Is(err, fault.ErrNotFound) {
-		return fault.Errorf(fault.Retry, "not there any more: %s", err)
-	}
-	return err
 }
 
 // latest is the tag that moves from image to image.

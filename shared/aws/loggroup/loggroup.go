@@ -39,8 +39,5 @@ func (c *Client) Create(ctx context.Context, name string, tags map[string]string
 // not there was deleted after Create: that wants another look.
 func (c *Client) Retain(ctx context.Context, name string, days int32) error {
 	_, err := c.api.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: &days})
-	if err = awserr.Wrap(err, "keep log group %s for %d days", name, days); errors.Is(err, fault.ErrNotFound) {
-		return fault.Errorf(fault.Retry, "not there any more: %s", err)
-	}
-	return err
+	return awserr.Unsettled(awserr.Wrap(err, "keep log group %s for %d days", name, days))
 }
