@@ -141,7 +141,7 @@ func (i Image) Built() bool {
 // Ours reports whether the project that is there is ours.
 func (i Image) Ours() bool {
 	o := i.ObservedProject
-	return o != nil && (made(i.Claim.ProjectCreated, o.Created) || i.Claim.MadePart(model.ProjectPart, o.Tags[model.TagCreation]))
+	return o != nil && i.stand(model.ProjectPart, o.Created, o.Tags) != strange
 }
 
 // image plans the repository and the project of one agent, which share a claim,
@@ -194,7 +194,7 @@ func (c *parts) repository(made bool) bool {
 		c.absent(model.RepositoryPart, step, true)
 		return true
 	}
-	s := c.stand(model.RepositoryPart, o.Created, o.Tags)
+	s := c.there(model.RepositoryPart, o.Created, o.Tags)
 	if s == strange {
 		c.refuse(strangeRepository(c.Image))
 		return false
@@ -226,7 +226,7 @@ func (c *parts) project() bool {
 	s := absent
 	if o == nil {
 		c.absent(model.ProjectPart, Step{Op: CreateProject, Agent: d.Agent, Role: d.Name, Project: d}, !held)
-	} else if s = c.stand(model.ProjectPart, o.Created, o.Tags); s == strange {
+	} else if s = c.there(model.ProjectPart, o.Created, o.Tags); s == strange {
 		c.refuse(strangeProject(c.Image))
 		return false
 	} else {
@@ -256,25 +256,28 @@ func (c *parts) absent(part model.Part, create Step, write bool) {
 // apart: AWS gives the time with more or fewer digits.
 const creationTolerance = time.Second
 
-// made reports whether what was created at a time is what was recorded.
-func made(recorded, created time.Time) bool {
-	return !recorded.IsZero() && created.Sub(recorded).Abs() <= creationTolerance
-}
-
 // stand says whose a part is that is there. For one that is half-made the nonce
 // is enough: unlike a role it is whole as soon as it is made, and who can read
 // its nonce and put another in its place could as well change it.
-func (c *parts) stand(part model.Part, created time.Time, tags map[string]string) standing {
-	recorded := c.Claim.Created(part)
+func (i Image) stand(part model.Part, created time.Time, tags map[string]string) standing {
+	recorded := i.Claim.Created(part)
 	switch {
-	case made(recorded, created):
+	case !recorded.IsZero() && created.Sub(recorded).Abs() <= creationTolerance:
 		return ours
-	case c.Claim.MadePart(part, tags[model.TagCreation]):
-		c.created[part] = created.UTC()
+	case i.Claim.MadePart(part, tags[model.TagCreation]):
 		return halfMade
 	default:
 		return strange
 	}
+}
+
+// there says whose a part is, and has a half-made one recorded.
+func (c *parts) there(part model.Part, created time.Time, tags map[string]string) standing {
+	s := c.stand(part, created, tags)
+	if s == halfMade {
+		c.created[part] = created.UTC()
+	}
+	return s
 }
 
 // refuse leaves a part alone that somebody else made.

@@ -123,7 +123,11 @@ func (a applying) createRole(ctx context.Context, s plan.Step) error {
 }
 
 func (a applying) record(ctx context.Context, s plan.Step) error {
-	c := withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent]).WithAdopting(s.Adopting...)
+	return a.recorded(ctx, s, withRoleIDs(withRoleIDs(a.claims[s.Claim].Claim, s.RoleIDs), a.ids[s.Agent]).WithAdopting(s.Adopting...))
+}
+
+// recorded writes a claim in which everything is that was made under it.
+func (a applying) recorded(ctx context.Context, s plan.Step, c model.Claim) error {
 	if !s.KeepNonces {
 		c.Creating = nil
 	}
@@ -147,11 +151,7 @@ func (a applying) createPart(ctx context.Context, s plan.Step) error {
 }
 
 func (a applying) recordParts(ctx context.Context, s plan.Step) error {
-	c := withCreated(withCreated(a.claims[s.Claim].Claim, s.Created), a.created[s.Agent])
-	if !s.KeepNonces {
-		c.Creating = nil
-	}
-	return a.writeClaim(ctx, s.Claim, c)
+	return a.recorded(ctx, s, withCreated(withCreated(a.claims[s.Claim].Claim, s.Created), a.created[s.Agent]))
 }
 
 // start starts a build. That CodeBuild has no room for it is no error: nothing

@@ -250,11 +250,8 @@ func (r *run) follow(ctx context.Context, s *status.Status) error {
 	return nil
 }
 
-// Bounds of the time after which a build that waits is tried again.
-const (
-	minWait = 30 * time.Second
-	maxWait = event.MaxDelay
-)
+// minWait is the least time after which a build that waits is tried again.
+const minWait = 30 * time.Second
 
 // hold has builds go on waiting for a changed role until the wake-up has come,
 // whatever else brings the config here meanwhile.
@@ -268,9 +265,8 @@ func (v *view) hold(s seen, underway bool) {
 
 // buildWait gives the time after which a config with builds that have not ended
 // is to be looked at again; not ok when there are none. One that is due is started
-// at once then; one that runs is told of
-// by an event, and looked at anyway in case that is lost. The longer a build has
-// waited, the longer it waits again.
+// at once then; one that runs is told of by an event, and looked at anyway in case
+// that is lost. The longer a build has waited, the longer it waits again.
 func (r *run) buildWait(agents []status.Agent) (delay time.Duration, waiting, ok bool) {
 	delay = event.MaxDelay
 	for _, a := range agents {
@@ -285,7 +281,7 @@ func (r *run) buildWait(agents []status.Agent) (delay time.Duration, waiting, ok
 		}
 		ok = true
 	}
-	return min(delay, maxWait), waiting, ok
+	return delay, waiting, ok
 }
 
 // underway reports whether a wake-up is still to come. One that brought this run
