@@ -127,6 +127,13 @@ func (a Agent) Problem(code, field, message, fix string) fault.Problem {
 	return p
 }
 
+// Warning makes a problem like Problem that does not stop the config.
+func (a Agent) Warning(code, field, message, fix string) fault.Problem {
+	p := a.Problem(code, field, message, fix)
+	p.Severity = fault.SeverityWarning
+	return p
+}
+
 // where gives the place of the field, or of the nearest enclosing one.
 func (a Agent) where(field string) place {
 	for f := field; ; {

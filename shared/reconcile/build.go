@@ -197,18 +197,14 @@ func (r *run) result(ctx context.Context, before *status.Build, b model.Build, r
 // buildProblems tells of a build that has ended without an image.
 func (r *run) buildProblems(agent string, b status.Build) []fault.Problem {
 	a := r.agent(agent)
-	var p fault.Problem
 	switch {
 	case !b.State.Ended() || b.Image != "":
 		return nil
 	case b.State == model.BuildSucceeded:
-		p = a.Problem("image-missing", "", fmt.Sprintf("build %s succeeded, but its repository has no image with the tag %s", b.ID, model.ImageTag(b.SourceVersion)),
-			"find out who deleted it; upload the source again to have it built")
-	default:
-		p = a.Problem("build-failed", "", fmt.Sprintf("build %s: %s", b.ID, report.BuildEnd(b)), report.BuildFix(r.key, a.Name))
+		return []fault.Problem{a.Warning("image-missing", "", fmt.Sprintf("build %s succeeded, but its repository has no image with the tag %s", b.ID, model.ImageTag(b.SourceVersion)),
+			"find out who deleted it; upload the source again to have it built")}
 	}
-	p.Severity = fault.SeverityWarning
-	return []fault.Problem{p}
+	return []fault.Problem{a.Warning("build-failed", "", fmt.Sprintf("build %s: %s", b.ID, report.BuildEnd(b)), report.BuildFix(r.key, a.Name))}
 }
 
 // follow brings what is told of builds up to date while the config is refused:

@@ -100,10 +100,8 @@ func (v *view) order(ctx context.Context, i *plan.Image, built *status.Build) ([
 		return nil, err
 	}
 	warn := func(code, message, fix string) []fault.Problem {
-		p := v.agent(i.Project.Agent).Problem(code, "", message, fix)
-		p.Severity = fault.SeverityWarning
 		v.hindered[i.Project.Agent] = message
-		return []fault.Problem{p}
+		return []fault.Problem{v.agent(i.Project.Agent).Warning(code, "", message, fix)}
 	}
 	switch {
 	case err != nil:
@@ -265,10 +263,9 @@ func (v *view) hinder(ctx context.Context, i *plan.Image) ([]fault.Problem, erro
 		return nil, nil
 	}
 	bucket, _, _ := strings.Cut(i.Project.Source, "/")
-	p := v.agent(i.Project.Agent).Problem("source-bucket-silent", "",
+	p := v.agent(i.Project.Agent).Warning("source-bucket-silent", "",
 		fmt.Sprintf("bucket %s sends no events to EventBridge, so that new sources would not be noticed; nothing is built", bucket),
 		"tell the platform team to turn the events on, then upload the source again; `rolekeeper preflight` prints the command")
-	p.Severity = fault.SeverityWarning
 	i.Order, v.hindered[i.Project.Agent] = nil, p.Message
 	return []fault.Problem{p}, nil
 }

@@ -310,10 +310,9 @@ func (v *view) foreignRoles(ctx context.Context, want desired.State) ([]fault.Pr
 			fmt.Sprintf("role %s belongs to agent %q of %s", e.Role.Name, c.Agent, c.Config),
 			"leave the field empty to get a role of this agent's own, or put both agents into one config")
 		if c.Config == v.key {
-			p = v.agent(e.Agent).Problem("role-of-removed-agent", e.Role.Field,
+			p = v.agent(e.Agent).Warning("role-of-removed-agent", e.Role.Field,
 				fmt.Sprintf("role %s was made for agent %q, which this config no longer has: nobody keeps it up", e.Role.Name, c.Agent),
 				"leave the field empty to get a role of this agent's own, or put that agent back")
-			p.Severity = fault.SeverityWarning
 		}
 		problems = append(problems, p)
 	}
@@ -327,9 +326,7 @@ func (v *view) external(ctx context.Context, want desired.State) ([]fault.Proble
 	var problems []fault.Problem
 	for _, e := range want.External() {
 		warn := func(code, message, fix string) {
-			p := v.agent(e.Agent).Problem(code, e.Role.Field, message, fix)
-			p.Severity = fault.SeverityWarning
-			problems = append(problems, p)
+			problems = append(problems, v.agent(e.Agent).Warning(code, e.Role.Field, message, fix))
 			v.unusable[e.Role.ARN] = true
 		}
 		o, err := v.from.Roles.Head(ctx, e.Role.Name)

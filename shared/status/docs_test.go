@@ -56,7 +56,7 @@ func literal(e ast.Expr) (string, bool) {
 // codes finds the codes of problems where problems are made: as argument of the
 // functions that make them, as field Code, and as constants of refusals.
 func codes(files []*ast.File) []string {
-	makers := []string{"add", "fail", "warn", "Problem", "problem"}
+	makers := []string{"add", "fail", "warn", "Problem", "Warning", "problem"}
 	var found []string
 	for _, f := range files {
 		ast.Inspect(f, func(n ast.Node) bool {
