@@ -24,8 +24,8 @@ type Here struct {
 
 // Hint is evidence that came with an event: to be recorded, never to be obeyed.
 type Hint struct {
-	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, source-uploaded, build-ended, request-written, wake
-	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key; of a build its own
+	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, source-uploaded, build-ended, runtime-changed, request-written, wake, pass
+	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key; of a build or runtime its own
 	Time  time.Time `json:"time,omitzero"`   // of the event
 	Actor string    `json:"actor,omitempty"` // who did it, as the event says
 }
@@ -40,6 +40,7 @@ type Look struct {
 	Agent   string
 	Team    string // folder that the source is in; empty when it is in none
 	Project string
+	Runtime string // id of an AgentCore runtime, whose name is the agent's
 	Hint    Hint
 }
 
@@ -59,6 +60,14 @@ type Kind struct{ Source, DetailType string }
 
 // Source is the source of Rolekeeper's own events.
 const Source = "rolekeeper"
+
+// RuntimeHint is the kind of hint of a runtime that was made, changed or deleted,
+// or that the scheduled pass found; its id is the runtime's.
+const RuntimeHint = "runtime-changed"
+
+// PassHint is the kind of hint of a config that the scheduled pass found to be
+// due, or to differ; its id is the pass's.
+const PassHint = "pass"
 
 // WakeHint is the kind of hint that a wake-up leads to; its time is when that was to come.
 const WakeHint = "wake"

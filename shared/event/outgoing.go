@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
@@ -115,6 +116,46 @@ type BuildFailed struct {
 
 // DetailType implements Outgoing.
 func (BuildFailed) DetailType() string { return "Agent Build Failed" }
+
+// AgentRetiring says that an agent's roles are to be deleted when the grace
+// period is over.
+type AgentRetiring struct {
+	Transition
+	Reason         string    `json:"reason"` // removed: no config has it; deserted: its runtimes are gone
+	RetireAfter    time.Time `json:"retireAfter"`
+	RuntimeRoleARN string    `json:"runtimeRoleArn,omitempty"`
+	BuildRoleARN   string    `json:"buildRoleArn,omitempty"`
+}
+
+// DetailType implements Outgoing.
+func (AgentRetiring) DetailType() string { return "Agent Retiring" }
+
+// RolesDeleted says that an agent's roles were deleted, and where they were
+// archived.
+type RolesDeleted struct {
+	Transition
+	RetirementID string   `json:"retirementId"`
+	ArchiveKeys  []string `json:"archiveKeys"` // S3 keys in the config bucket
+}
+
+// DetailType implements Outgoing.
+func (RolesDeleted) DetailType() string { return "Agent Roles Deleted" }
+
+// DeletionBlocker is something that keeps an agent's roles from being deleted.
+type DeletionBlocker struct {
+	ARN  string `json:"arn"`
+	Kind string `json:"kind"` // plan.BlockerKind
+	Fix  string `json:"fix"`
+}
+
+// DeletionBlocked says that an agent's roles are due to be deleted and are kept.
+type DeletionBlocked struct {
+	Transition
+	BlockedBy []DeletionBlocker `json:"blockedBy"` // the first MaxProblems
+}
+
+// DetailType implements Outgoing.
+func (DeletionBlocked) DetailType() string { return "Role Deletion Blocked" }
 
 // Detail gives the JSON of an outgoing event.
 func Detail(e Outgoing) (string, error) { return encode(e.DetailType(), e) }

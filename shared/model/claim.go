@@ -25,7 +25,11 @@ type Claim struct {
 	// Adopting are roles that were taken over and are not yet as they should be.
 	Adopting []RoleKind `json:"adopting,omitempty"`
 	Deleting string     `json:"deleting,omitempty"` // id of a retirement under way; nobody takes the claim over meanwhile
-	Waiting  []string   `json:"waiting,omitempty"`  // keys of configs to wake when the name is free, sorted
+	// Free says that the owner no longer has the agent: another config of its team
+	// may take the claim over with all that was made under it. Of a project claim:
+	// the agent was retired, and its repository is kept.
+	Free    bool     `json:"free,omitempty"`
+	Waiting []string `json:"waiting,omitempty"` // keys of configs to wake when the name is free, sorted
 	// When what we made was created, by AWS's clock: what tells it from another of
 	// its name. Project claims only.
 	RepositoryCreated time.Time `json:"repositoryCreated,omitzero"`
@@ -141,15 +145,6 @@ type ClaimIndex struct {
 	V      int      `json:"v"`
 	Config string   `json:"config"`
 	Claims []string `json:"claims"` // S3 keys, sorted
-}
-
-// Archive is a role as it was before something of it was taken away.
-type Archive struct {
-	V          int          `json:"v"`
-	Reason     string       `json:"reason"`
-	Config     string       `json:"config"`
-	ArchivedAt time.Time    `json:"archivedAt"`
-	Role       ObservedRole `json:"role"`
 }
 
 var errVersion = errors.New("not of version 1")

@@ -19,7 +19,7 @@ func TestADamagedClaimIsNoClaim(t *testing.T) {
 		"of a later format":  `{"v":2,"config":"configs/a","agent":"a"}`,
 		"without owner":      `{"v":1,"agent":"a"}`,
 		"without agent":      `{"v":1,"config":"configs/a"}`,
-		"with unknown field": `{"v":1,"config":"configs/a","agent":"a","free":true}`,
+		"with unknown field": `{"v":1,"config":"configs/a","agent":"a","unheard":true}`,
 		"two of them":        `{"v":1,"config":"configs/a","agent":"a"}{"v":1,"config":"configs/b","agent":"a"}`,
 	} {
 		if c, err := model.ParseClaim([]byte(body)); err == nil {

@@ -3,7 +3,11 @@
 // made backwards.
 package model
 
-import "rolekeeper/shared/policy"
+import (
+	"time"
+
+	"rolekeeper/shared/policy"
+)
 
 // RoleKind tells the two roles of an agent apart.
 type RoleKind string
@@ -53,4 +57,8 @@ type ObservedRole struct {
 	Policies            map[string]string `json:"policies"`            // inline policies, JSON by name
 	Attached            []string          `json:"attached"`            // ARNs of managed policies, sorted
 	Tags                map[string]string `json:"tags"`
+	// LastUsed is when the role was last assumed as far as IAM says, zero for never;
+	// it lags behind by up to four hours (IAM User Guide, "View last accessed
+	// information"). It is not part of what the role is, and of no archive.
+	LastUsed time.Time `json:"-"`
 }

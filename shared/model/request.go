@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,16 +22,24 @@ const (
 	// BuildImage has the image of an agent's newest source made, though a build of
 	// it was started before.
 	BuildImage RequestAction = "build"
+	// Restore puts a role back as an archive has it, and holds its agent.
+	Restore RequestAction = "restore"
+	// Release ends the hold of an agent that was restored.
+	Release RequestAction = "release"
 )
 
 // Request is what an operator asks Rolekeeper to do for one config: an object of
 // the config bucket that only operators can write, and that nobody can change.
 type Request struct {
-	V       int               `json:"v"`
-	ID      string            `json:"id"`
-	Action  RequestAction     `json:"action"`
-	Config  string            `json:"config"` // S3 key of the config
-	Plans   map[string]string `json:"plans"`  // by agent: plan.AdoptionHash, to build BuildOrder.Identity, of what the operator was shown
+	V      int           `json:"v"`
+	ID     string        `json:"id"`
+	Action RequestAction `json:"action"`
+	Config string        `json:"config"` // S3 key of the config
+	// Plans are what the operator was shown, by agent: to adopt and to approve
+	// plan.AdoptionHash, to approve a deletion plan.DeletionHash, to build
+	// BuildOrder.Identity, to restore and to release plan.RestoreHash.
+	Plans   map[string]string `json:"plans"`
+	Archive string            `json:"archive,omitempty"` // to restore: S3 key of the archive
 	Expires time.Time         `json:"expires"`
 	By      string            `json:"by"` // who the request says it is from; proves nothing
 }
@@ -51,12 +60,14 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errVersion
 	case !isRequestID(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
-	case r.Action != Adopt && r.Action != Approve && r.Action != BuildImage:
+	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release}, r.Action):
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
 	case len(r.Plans) == 0:
 		wrong = errors.New("it names no plan")
 	case r.Action != Approve && len(r.Plans) > 1:
 		wrong = fmt.Errorf("it is to %s for one agent, and names %d", r.Action, len(r.Plans))
+	case (r.Action == Restore) != (r.Archive != ""):
+		wrong = fmt.Errorf("it is to %s with archive %.300q", r.Action, r.Archive)
 	case r.Expires.IsZero():
 		wrong = errors.New("no expiry")
 	}

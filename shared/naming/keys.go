@@ -16,6 +16,11 @@ const (
 	ArchivePrefix = "archive/"
 	RequestPrefix = "requests/"
 
+	// InventoryKey is the object with what holds agents' roles.
+	InventoryKey = "inventory/uses.json"
+	// DeletionsKey is the object that counts the roles deleted of late.
+	DeletionsKey = "counters/deletions.json"
+
 	RoleClaimPrefix = ClaimPrefix + "roles/"
 )
 
@@ -146,3 +151,22 @@ func SplitRequestKey(key string) (config, id string, ok bool) {
 	id, ok = strings.CutSuffix(id, ".json")
 	return config, id, ok && id != ""
 }
+
+// ArchivedRole gives the prefix of the archives of a role.
+func ArchivedRole(role string) string { return ArchivePrefix + role + "/" }
+
+// RuntimeAgent gives the name of the agent that a runtime is of by its id, which
+// is the runtime's name, a hyphen and ten characters (service model,
+// agentRuntimeId); not ok when no agent can have the name.
+func RuntimeAgent(runtimeID string) (agent string, ok bool) {
+	agent, suffix, ok := strings.Cut(runtimeID, "-")
+	if !ok || len(suffix) != runtimeSuffix || strings.Trim(suffix, alphanumerics) != "" || !ValidAgent(agent) {
+		return "", false
+	}
+	return agent, true
+}
+
+const (
+	runtimeSuffix = 10
+	alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)

@@ -47,6 +47,19 @@ const (
 	CreateLogGroup   Op = "create-log-group"
 	RetainLogs       Op = "retain-logs"
 	StartBuild       Op = "start-build"
+
+	// Taking an agent away, and putting a role back as an archive has it.
+	MarkDeleting         Op = "mark-deleting"     // the claim says that the roles are on their way out
+	RecordQuarantine     Op = "record-quarantine" // the status says so, before the trust is changed
+	DeleteProject        Op = "delete-project"
+	DetachPolicy         Op = "detach-policy"
+	AttachPolicy         Op = "attach-policy"
+	LeaveInstanceProfile Op = "leave-instance-profile"
+	DeleteRole           Op = "delete-role"
+	DeleteRepository     Op = "delete-repository" // with its images
+	UntagRole            Op = "untag-role"
+	ReleaseClaims        Op = "release-claims"
+	ClearDeleting        Op = "clear-deleting" // the claim forgets the retirement
 )
 
 // Reason says why a write is made.
@@ -54,10 +67,12 @@ type Reason string
 
 // The reasons.
 const (
-	Create Reason = "create" // it is new, or was never finished
-	Change Reason = "change" // what is desired differs from what was last applied
-	Drift  Reason = "drift"  // what was last applied is no longer there
-	Adopt  Reason = "adopt"  // somebody else made the role, and it is taken over
+	Create  Reason = "create"  // it is new, or was never finished
+	Change  Reason = "change"  // what is desired differs from what was last applied
+	Drift   Reason = "drift"   // what was last applied is no longer there
+	Adopt   Reason = "adopt"   // somebody else made the role, and it is taken over
+	Retire  Reason = "retire"  // the agent is taken away
+	Restore Reason = "restore" // an archive has it so
 )
 
 // Step is one write. Its JSON is the same for equal steps, and tells everything
@@ -67,7 +82,7 @@ type Step struct {
 	Agent   string `json:"agent,omitempty"`
 	Role    string `json:"role,omitempty"`    // name of the role, service-linked role, repository or project
 	Element string `json:"element,omitempty"` // element of the agent's digests that is written
-	Policy  string `json:"policy,omitempty"`  // name of the inline policy
+	Policy  string `json:"policy,omitempty"`  // name of the inline policy; ARN of one that is attached or detached
 	Reason  Reason `json:"reason"`
 
 	Observed *model.ObservedRole `json:"observed,omitempty"` // ArchiveRole: the role as it is
@@ -99,6 +114,12 @@ type Step struct {
 	// UpdateProject: with the tags of others, which CodeBuild would take away.
 	Project *model.Project    `json:"project,omitempty"`
 	Build   *model.BuildOrder `json:"build,omitempty"` // StartBuild
+
+	Profile string   `json:"profile,omitempty"` // LeaveInstanceProfile: its name
+	Tags    []string `json:"tags,omitempty"`    // UntagRole: keys
+	// Retirement is the id of the one that the step is of: MarkDeleting, ArchiveRole,
+	// RecordQuarantine.
+	Retirement string `json:"retirement,omitempty"`
 }
 
 // Finding is one difference between a role, repository or project and what was

@@ -193,10 +193,10 @@ func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {
 // half taken down. What is taken over is not changed before it is archived: of
 // a role that others changed since, there is another archive.
 func (a applying) archive(ctx context.Context, s plan.Step) error {
-	archived := model.Archive{V: 1, Reason: "policies-removed", Config: a.key, ArchivedAt: a.now, Role: *s.Observed}
+	archived := model.Archive{V: 1, Reason: model.ArchivePoliciesRemoved, Config: a.key, Agent: s.Agent, Kind: s.Desired.Kind, ArchivedAt: a.now, Role: *s.Observed}
 	cause := []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
 	if s.Reason == plan.Adopt {
-		archived.Reason, cause = "adopted", []any{s.Observed}
+		archived.Reason, cause = model.ArchiveAdopted, []any{s.Observed}
 	}
 	sum, err := json.Marshal([]any{archived.Reason, cause})
 	if err != nil {

@@ -74,6 +74,8 @@ type Config struct {
 	Key              string `json:"key"`
 	VersionID        string `json:"versionId,omitempty"`        // version that was looked at; empty when the object is gone
 	AppliedVersionID string `json:"appliedVersionId,omitempty"` // last version whose roles were made
+	// UploadedAt is when the version was uploaded that was looked at, by S3's clock.
+	UploadedAt time.Time `json:"uploadedAt,omitzero"`
 }
 
 // Request is the answer to an operator's request.
@@ -103,13 +105,16 @@ type Agent struct {
 	Project        string            `json:"project,omitempty"`
 	Build          *Build            `json:"build,omitempty"`
 	Runtimes       []Runtime         `json:"runtimes,omitempty"`
-	RetireAfter    time.Time         `json:"retireAfter,omitzero"`
-	DeleteAfter    time.Time         `json:"deleteAfter,omitzero"`
-	RetirementID   string            `json:"retirementId,omitempty"`
-	ArchiveKey     string            `json:"archiveKey,omitempty"`
-	Drift          []Drift           `json:"drift,omitempty"`
-	BlockedBy      []Blocker         `json:"blockedBy,omitempty"`
-	Notes          []string          `json:"notes,omitempty"`
+	// PhaseVersion is the S3 version of the config under which a phase began that is
+	// not active; empty when the config was gone. Another version ends it.
+	PhaseVersion string    `json:"phaseVersion,omitempty"`
+	RetireAfter  time.Time `json:"retireAfter,omitzero"`   // of one retiring: end of the grace period
+	DeleteAfter  time.Time `json:"deleteAfter,omitzero"`   // of one quarantined: end of the quarantine
+	RetirementID string    `json:"retirementId,omitempty"` // of one quarantined or retired
+	ArchiveKeys  []string  `json:"archiveKeys,omitempty"`  // of one quarantined or retired: S3 keys, one for each role
+	Drift        []Drift   `json:"drift,omitempty"`
+	BlockedBy    []Blocker `json:"blockedBy,omitempty"`
+	Notes        []string  `json:"notes,omitempty"`
 }
 
 // Build is the newest build of an agent's image.
@@ -141,6 +146,8 @@ const BuildWaiting model.BuildState = "waiting"
 type Runtime struct {
 	ID       string    `json:"id"`
 	LastSeen time.Time `json:"lastSeen"`
+	Gone     bool      `json:"gone,omitempty"`    // it was deleted, or is being deleted
+	Foreign  bool      `json:"foreign,omitempty"` // it has the agent's name and runs with another role
 }
 
 // Drift is one element of a role, repository or project that is not as Rolekeeper

@@ -36,7 +36,7 @@ func full() Status {
 				ID: "b1", State: model.BuildFailed, Identity: "i1", SourceVersion: "s1", Image: "image@sha256:1", LogURL: "https://logs/?a=1&b=<2>", Message: "no Dockerfile", Since: at(11),
 				Last: &Build{ID: "project:0", State: model.BuildFailed, Identity: "i", SourceVersion: "v", Since: time.Unix(0, 0).UTC()},
 			},
-			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKey: "archive/a.json",
+			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKeys: []string{"archive/a.json"},
 			Drift:     []Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
 			BlockedBy: []Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
 			Notes:     []string{"a note"},
@@ -451,7 +451,7 @@ func anyStatus() *rapid.Generator[Status] {
 			Name: rapid.StringMatching(`[a-zA-Z][a-zA-Z0-9_]{0,47}`).Draw(t, "name"), Phase: phase.Draw(t, "phase"),
 			Applied: rapid.MapOfN(text, text, 0, 3).Draw(t, "applied"), RuntimeRoleARN: text.Draw(t, "runtime role"), BuildRoleARN: text.Draw(t, "build role"),
 			Repository: text.Draw(t, "repository"), Project: text.Draw(t, "project"), RetireAfter: moment.Draw(t, "retire"), DeleteAfter: moment.Draw(t, "delete"),
-			RetirementID: text.Draw(t, "retirement"), ArchiveKey: text.Draw(t, "archive"), Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
+			RetirementID: text.Draw(t, "retirement"), ArchiveKeys: []string{text.Draw(t, "archive")}, Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
 		}
 		if rapid.Bool().Draw(t, "built") {
 			a.Build = &Build{
