@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -30,6 +31,9 @@ type Parameters struct {
 	ExistingRoles            plan.Existing
 	BuildImage               string
 	LogRetentionDays         int32 // of the logs of functions and builds
+	GracePeriod              time.Duration
+	MaxDeletesPerHour        int // roles, over all configs
+	DeleteRepositories       bool
 	TeamTag                  string
 	Allowed                  agent.Allowed
 	OperatorPrincipalArns    []string // of IAM users and roles; * stands for any characters
@@ -74,13 +78,18 @@ func parseParameters(data []byte, place agent.Place, strict bool) (Parameters, e
 		EnsureServiceLinkedRoles: r.text("EnsureServiceLinkedRoles", flag) != "false",
 		ExistingRoles:            plan.Existing(cmp.Or(r.text("ExistingRoles", asText(Existing)), string(plan.ReportExisting))),
 		BuildImage:               cmp.Or(r.text("BuildImage", BuildImage), DefaultBuildImage),
-		LogRetentionDays:         r.days("LogRetentionDays"),
+		LogRetentionDays:         number(&r, "LogRetentionDays", DefaultLogRetentionDays, RetentionDays),
+		GracePeriod:              r.grace("GracePeriod"),
+		MaxDeletesPerHour:        number(&r, "MaxDeletesPerHour", DefaultMaxDeletesPerHour, MaxDeletesPerHour),
+		DeleteRepositories:       r.text("DeleteRepositories", flag) == "true",
 		TeamTag:                  r.text("TeamTag", TeamTag),
 		Allowed:                  r.allowed(place),
 		OperatorPrincipalArns:    r.operators(place),
 		given:                    r.given,
 	}
-	r.text("MaximumConcurrency", func(string) error { return nil }) // the stack's own
+	for _, name := range []string{"MaximumConcurrency", "DriftSchedule"} { // the stack's own
+		r.text(name, func(string) error { return nil })
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
 		if strict && !slices.Contains(r.known, name) {
 			r.fail(r.nodes[name].Line, fmt.Errorf("the stack has no parameter %.100q", name))
@@ -163,21 +172,35 @@ func (r *parameterReader) text(name string, check func(string) error) string {
 	return n.Value
 }
 
-// days gives a number of days that logs are kept.
-func (r *parameterReader) days(name string) int32 {
-	days := int32(DefaultLogRetentionDays)
+// number gives a whole number that check has nothing against, else the default.
+func number[N int | int32](r *parameterReader, name string, otherwise N, check func(N) error) N {
+	number := otherwise
 	r.text(name, func(s string) error {
 		if s == "" {
 			return nil
 		}
 		n, err := strconv.ParseInt(s, 10, 32)
 		if err != nil {
-			return fmt.Errorf("%q is not a number of days", s)
+			return fmt.Errorf("%.100q is not a whole number", s)
 		}
-		days = int32(n)
-		return RetentionDays(days)
+		number = N(n)
+		return check(number)
 	})
-	return days
+	return number
+}
+
+// grace gives a grace period.
+func (r *parameterReader) grace(name string) time.Duration {
+	period := DefaultGracePeriod
+	r.text(name, func(s string) error {
+		if err := GracePeriod(s); err != nil || s == "" {
+			return err
+		}
+		var err error
+		period, err = time.ParseDuration(s)
+		return err
+	})
+	return period
 }
 
 // list gives the entries of a list with their lines. What is no text is

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -21,13 +22,15 @@ var place = agent.Place{Partition: "aws", Region: "eu-west-1", Account: "1234567
 // stackValue is what the stack writes into its parameter of Systems Manager
 // when it is deployed with its defaults.
 const stackValue = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1",` +
-	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","BuildImage":"aws/codebuild/amazonlinux-aarch64-standard:4.0","LogRetentionDays":"30","TeamTag":"",` +
+	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","BuildImage":"aws/codebuild/amazonlinux-aarch64-standard:4.0","LogRetentionDays":"30",` +
+	`"GracePeriod":"24h","MaxDeletesPerHour":"20","DeleteRepositories":"false","TeamTag":"",` +
 	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
 
 func defaults() Parameters {
 	return Parameters{
 		PermissionProfile: desired.Scoped, EnsureServiceLinkedRoles: true, ExistingRoles: plan.ReportExisting,
 		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
+		GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 		Allowed: agent.Allowed{Models: []string{"*"}, Repositories: []string{"bedrock-agentcore-*"}},
 	}
 }
@@ -41,6 +44,7 @@ func TestParametersAreRead(t *testing.T) {
 	everything := Parameters{
 		PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/B", SourceBucketName: "sources",
 		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, TeamTag: "team",
+		GracePeriod: 7 * time.Minute, MaxDeletesPerHour: 1, DeleteRepositories: true,
 		Allowed: agent.Allowed{
 			Models: []string{"anthropic.*", "foundation-model/amazon.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-*"},
 			CredentialProviders: []string{"crm", "oauth2credentialprovider/x"}, Audiences: []string{"https://a.example.com", "b"},
@@ -58,8 +62,8 @@ func TestParametersAreRead(t *testing.T) {
 		"comments":           {"# nothing\n", defaults(), nil},
 		"an empty map":       {"{}", defaults(), nil},
 		"what the stack has": {stackValue, byStack, []string{"AllowedModels", "AllowedAudiences", "TeamTag"}},
-		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\n", defaults(), nil},
-		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\n", defaults(), []string{"TeamTag"}},
+		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\nGracePeriod:\nMaxDeletesPerHour: ~\nDeleteRepositories:\nDriftSchedule:\n", defaults(), nil},
+		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\nGracePeriod: ''\nMaxDeletesPerHour: ''\nDeleteRepositories: ''\n", defaults(), []string{"TeamTag"}},
 		"empty lists":        {"AllowedModels: ''\nAllowedRepositories: []\n", nothingAllowed, []string{"AllowedModels", "AllowedRepositories"}},
 		"everything, in lists": {`
 PermissionProfile: toolkit
@@ -69,8 +73,12 @@ EnsureServiceLinkedRoles: false
 ExistingRoles: adopt
 TeamTag: team
 MaximumConcurrency: 7
+DriftSchedule: rate(2 hours)
 BuildImage: aws/codebuild/amazonlinux2-aarch64-standard:3.0
 LogRetentionDays: 365
+GracePeriod: 7m
+MaxDeletesPerHour: 1
+DeleteRepositories: true
 AllowedModels: [anthropic.*, "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"]
 AllowedRepositories:
   - team/*
@@ -82,10 +90,11 @@ AllowedAudiences: ["https://a.example.com", b]
 OperatorPrincipalArns:
   - arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator
   - arn:aws:iam::123456789012:user/op
-`, everything, []string{"AllowedMemories", "LogRetentionDays", "OperatorPrincipalArns"}},
+`, everything, []string{"AllowedMemories", "LogRetentionDays", "GracePeriod", "OperatorPrincipalArns"}},
 		"everything, with commas": {`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/B", "SourceBucketName": "sources",
  "EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "team",
  "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365",
+ "GracePeriod": "420s", "MaxDeletesPerHour": "1", "DeleteRepositories": "true",
  "AllowedModels": "anthropic.*,foundation-model/amazon.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-*",
  "AllowedCredentialProviders": "crm, oauth2credentialprovider/x", "AllowedAudiences": " https://a.example.com , b,",
  "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op"}`, everything, nil},
@@ -130,6 +139,10 @@ AllowedAudiences: [`+strings.Repeat("a,", 200)+`a]
 MaximumConcurrency: [1]
 BuildImage: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1
 LogRetentionDays: 31
+GracePeriod: 1d
+MaxDeletesPerHour: 1001
+DeleteRepositories: all
+DriftSchedule: [1]
 `), place)
 	if err == nil {
 		t.Fatal("they were taken")
@@ -153,6 +166,10 @@ LogRetentionDays: 31
 		`line 17: MaximumConcurrency: not a single value`,
 		`line 18: BuildImage: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1" is`,
 		`line 19: LogRetentionDays: logs cannot be kept for 31 days`,
+		`line 20: GracePeriod: "1d" is not`,
+		`line 21: MaxDeletesPerHour: 1001 is not`,
+		`line 22: DeleteRepositories: "all" is`,
+		`line 23: DriftSchedule: not a single value`,
 	}
 	for i := range max(len(want), len(told)) {
 		if i >= len(told) || i >= len(want) || !strings.HasPrefix(told[i], want[i]) {
@@ -222,6 +239,19 @@ func TestOperatorsAreUsersAndRolesOfTheAccount(t *testing.T) {
 	}
 }
 
+// oneUnit writes a grace period in the longest unit that divides it.
+func oneUnit(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		time.Duration
+	}{{"h", time.Hour}, {"m", time.Minute}} {
+		if d%unit.Duration == 0 {
+			return fmt.Sprint(int64(d/unit.Duration), unit.name)
+		}
+	}
+	return fmt.Sprint(int64(d/time.Second), "s")
+}
+
 // asStack writes parameters as the stack writes them.
 func asStack(p Parameters) string {
 	list := func(entries []string) []string {
@@ -234,6 +264,7 @@ func asStack(p Parameters) string {
 		"PermissionProfile": p.PermissionProfile, "PermissionsBoundaryArn": p.PermissionsBoundaryArn, "SourceBucketName": p.SourceBucketName,
 		"EnsureServiceLinkedRoles": fmt.Sprint(p.EnsureServiceLinkedRoles), "ExistingRoles": p.ExistingRoles, "TeamTag": p.TeamTag,
 		"BuildImage": p.BuildImage, "LogRetentionDays": fmt.Sprint(p.LogRetentionDays),
+		"GracePeriod": oneUnit(p.GracePeriod), "MaxDeletesPerHour": fmt.Sprint(p.MaxDeletesPerHour), "DeleteRepositories": fmt.Sprint(p.DeleteRepositories),
 		"AllowedModels": list(p.Allowed.Models), "AllowedRepositories": list(p.Allowed.Repositories), "AllowedMemories": list(p.Allowed.Memories),
 		"AllowedCredentialProviders": list(p.Allowed.CredentialProviders), "AllowedAudiences": list(p.Allowed.Audiences),
 		"OperatorPrincipalArns": list(p.OperatorPrincipalArns),
@@ -253,6 +284,7 @@ func FuzzParameters(f *testing.F) {
 		"", stackValue, "AllowedModels: a,b\nOperatorPrincipalArns: [arn:aws:iam::123456789012:role/*]", "TeamTag: &a x\nSourceBucketName: *a", "<<: {TeamTag: a}",
 		"? [a]\n: b", "AllowedAudiences: [!!binary a, 1, 2020-01-01, \"\\u00e9\"]", "PermissionProfile: |\n  scoped", "a: b\n---\nc", "EnsureServiceLinkedRoles: true",
 		"BuildImage: aws/codebuild/amazonlinux-aarch64-standard:4.0-1\nLogRetentionDays: 0x1e", "LogRetentionDays: 30.0", "LogRetentionDays: 4294967326",
+		"GracePeriod: 999999h\nMaxDeletesPerHour: 1000\nDeleteRepositories: 'true'", "GracePeriod: 1h1m", "GracePeriod: 86399s\nMaxDeletesPerHour: 1e2",
 	} {
 		f.Add([]byte(text))
 	}
@@ -269,7 +301,7 @@ func FuzzParameters(f *testing.F) {
 			t.Errorf("%v (-first +again)\n%s", err, diff)
 		}
 		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag),
-			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays))
+			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays), GracePeriod(oneUnit(p.GracePeriod)), MaxDeletesPerHour(p.MaxDeletesPerHour))
 		if p.BuildImage == "" || p.PermissionProfile == "" || p.ExistingRoles == "" || err != nil {
 			t.Errorf("%+v: %v", p, err)
 		}

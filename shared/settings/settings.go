@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -45,8 +46,19 @@ type Reconcile struct {
 	ExistingRoles            plan.Existing   `env:"EXISTING_ROLES,required,notEmpty"`
 	BuildImage               string          `env:"BUILD_IMAGE,required,notEmpty"`
 	LogRetentionDays         int32           `env:"LOG_RETENTION_DAYS,required,notEmpty"` // of the logs of builds
+	GracePeriod              time.Duration   `env:"GRACE_PERIOD,required,notEmpty"`
+	MaxDeletesPerHour        int             `env:"MAX_DELETES_PER_HOUR,required,notEmpty"` // roles, over all configs
+	DeleteRepositories       bool            `env:"DELETE_REPOSITORIES,required,notEmpty"`
 	TeamTag                  string          `env:"TEAM_TAG"`                             // empty: there are no teams
 	SettingsParameter        string          `env:"SETTINGS_PARAMETER,required,notEmpty"` // name of the parameter of Systems Manager that ParseParameters reads
+}
+
+// Drift is what functions/drift needs.
+type Drift struct {
+	Account      string `env:"ACCOUNT_ID,required,notEmpty"`
+	Region       string `env:"AWS_REGION,required,notEmpty"`
+	ConfigBucket string `env:"CONFIG_BUCKET,required,notEmpty"`
+	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
 }
 
 // LoadIntake reads the settings of functions/intake from the environment given.
@@ -67,9 +79,19 @@ func LoadReconcile(environ map[string]string) (Reconcile, error) {
 		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("SOURCE_BUCKET", Bucket(s.SourceBucket)),
 		named("EXISTING_ROLES", Existing(s.ExistingRoles)), named("TEAM_TAG", TeamTag(s.TeamTag)),
 		named("BUILD_IMAGE", BuildImage(s.BuildImage)), named("LOG_RETENTION_DAYS", RetentionDays(s.LogRetentionDays)),
+		named("GRACE_PERIOD", GracePeriod(environ["GRACE_PERIOD"])), named("MAX_DELETES_PER_HOUR", MaxDeletesPerHour(s.MaxDeletesPerHour)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
 		return Reconcile{}, fmt.Errorf("settings: %w", err)
+	}
+	return s, nil
+}
+
+// LoadDrift reads the settings of functions/drift from the environment given.
+func LoadDrift(environ map[string]string) (Drift, error) {
+	s, err := env.ParseAsWithOptions[Drift](env.Options{Environment: environ})
+	if err := errors.Join(err, account(s.Account), queueURL("WORK_QUEUE_URL", s.WorkURL)); err != nil {
+		return Drift{}, fmt.Errorf("settings: %w", err)
 	}
 	return s, nil
 }
@@ -178,6 +200,9 @@ func BuildImage(name string) error {
 const (
 	DefaultBuildImage       = "aws/codebuild/amazonlinux-aarch64-standard:4.0"
 	DefaultLogRetentionDays = 30
+
+	DefaultGracePeriod       = 24 * time.Hour
+	DefaultMaxDeletesPerHour = 20
 )
 
 // RetentionDays says what is wrong with a number of days that logs are kept
@@ -188,6 +213,25 @@ func RetentionDays(days int32) error {
 		return nil
 	}
 	return fmt.Errorf("logs cannot be kept for %d days: CloudWatch Logs knows %v", days, allowed)
+}
+
+// GracePeriod says what is wrong with the text of a grace period, a number of
+// seconds, minutes or hours; empty is not wrong.
+func GracePeriod(text string) error {
+	number := strings.TrimRight(text, "smh")
+	if text == "" || len(text) == len(number)+1 && of(number, digits, 1, 6) && number[0] != '0' {
+		return nil
+	}
+	return fmt.Errorf("%.100q is not a whole number of at most 6 digits, more than 0, followed by s, m or h, such as 24h", text)
+}
+
+// MaxDeletesPerHour says what is wrong with a number of roles that may be
+// deleted in an hour.
+func MaxDeletesPerHour(n int) error {
+	if 1 <= n && n <= 1000 {
+		return nil
+	}
+	return fmt.Errorf("%d is not between 1 and 1000", n)
 }
 
 // Existing says what is wrong with a way with existing roles; empty is not wrong.

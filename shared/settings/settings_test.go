@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,8 +44,20 @@ func reconcileEnv() map[string]string {
 		"EXISTING_ROLES":              "adopt",
 		"BUILD_IMAGE":                 "aws/codebuild/amazonlinux-aarch64-standard:3.0",
 		"LOG_RETENTION_DAYS":          "14",
+		"GRACE_PERIOD":                "90m",
+		"MAX_DELETES_PER_HOUR":        "1000",
+		"DELETE_REPOSITORIES":         "true",
 		"TEAM_TAG":                    "team",
 		"SETTINGS_PARAMETER":          "/rolekeeper/stack/settings",
+	}
+}
+
+func driftEnv() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID":     "123456789012",
+		"AWS_REGION":     "eu-west-1",
+		"CONFIG_BUCKET":  "configs",
+		"WORK_QUEUE_URL": queues + "work.fifo",
 	}
 }
 
@@ -65,6 +78,7 @@ func loaders() map[string]struct {
 	}{
 		"intake":    {func(e map[string]string) error { _, err := LoadIntake(e); return err }, intakeEnv()},
 		"reconcile": {func(e map[string]string) error { _, err := LoadReconcile(e); return err }, reconcileEnv()},
+		"drift":     {func(e map[string]string) error { _, err := LoadDrift(e); return err }, driftEnv()},
 	}
 }
 
@@ -88,6 +102,7 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
 		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", EnsureServiceLinkedRoles: true,
 		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
+		GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true,
 		TeamTag: "team", SettingsParameter: "/rolekeeper/stack/settings",
 	}, reconcile); diff != "" {
 		t.Errorf("reconcile (-want +got)\n%s", diff)
@@ -98,6 +113,13 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
 	}, reconcile.Env()); diff != "" {
 		t.Errorf("what shapes them (-want +got)\n%s", diff)
+	}
+	drift, err := LoadDrift(driftEnv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Drift{Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs", WorkURL: queues + "work.fifo"}, drift); diff != "" {
+		t.Errorf("drift (-want +got)\n%s", diff)
 	}
 }
 
@@ -140,6 +162,9 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"EXISTING_ROLES":              "ignore",
 		"BUILD_IMAGE":                 "123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1",
 		"LOG_RETENTION_DAYS":          "31",
+		"GRACE_PERIOD":                "1h30m",
+		"MAX_DELETES_PER_HOUR":        "0",
+		"DELETE_REPOSITORIES":         "some",
 		"TEAM_TAG":                    "aws:team",
 		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
@@ -164,7 +189,7 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 			}
 			for variable := range bad {
 				// A flag that is no truth value is named by its field.
-				word := strings.ReplaceAll(variable, "ENSURE_SERVICE_LINKED_ROLES", "EnsureServiceLinkedRoles")
+				word := strings.NewReplacer("ENSURE_SERVICE_LINKED_ROLES", "EnsureServiceLinkedRoles", "DELETE_REPOSITORIES", "DeleteRepositories").Replace(variable)
 				if _, needed := l.good[variable]; needed && !strings.Contains(err.Error(), word) {
 					t.Errorf("%s is not named in: %v", word, err)
 				}
@@ -231,6 +256,19 @@ func TestSingleValues(t *testing.T) {
 			t.Errorf("RetentionDays(%d) = %v", days, err)
 		}
 	}
+	for period, good := range map[string]bool{
+		"": true, "1s": true, "30m": true, "24h": true, "999999h": true,
+		"0h": false, "024h": false, "1000000s": false, "h": false, "24": false, "1d": false, "24hh": false, "1h30m": false, "-1h": false, "1.5h": false, " 1h": false, "1h\n": false,
+	} {
+		if err := GracePeriod(period); (err == nil) != good {
+			t.Errorf("GracePeriod(%q) = %v", period, err)
+		}
+	}
+	for deletes, good := range map[int]bool{1: true, DefaultMaxDeletesPerHour: true, 1000: true, 0: false, -1: false, 1001: false} {
+		if err := MaxDeletesPerHour(deletes); (err == nil) != good {
+			t.Errorf("MaxDeletesPerHour(%d) = %v", deletes, err)
+		}
+	}
 	for profile, good := range map[desired.Profile]bool{
 		"": true, desired.Scoped: true, desired.Toolkit: true, "Scoped": false, "scoped ": false,
 	} {
@@ -251,11 +289,13 @@ func FuzzSingleValues(f *testing.F) {
 		"boundary": {regexp.MustCompile(`\A(?:|arn:aws[a-z-]*:iam::(?:aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512})\z`), 1 << 20, Boundary},
 		"bucket":   {regexp.MustCompile(`\A(?:|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\z`), 63, Bucket},
 		"image":    {regexp.MustCompile(`\A(?:|aws/codebuild/[a-z0-9]+-aarch64-standard:[0-9][0-9A-Za-z._-]*)\z`), 100, BuildImage},
+		"grace":    {regexp.MustCompile(`\A(?:|[1-9][0-9]{0,5}[smh])\z`), 7, GracePeriod},
 	}
 	for _, text := range []string{
 		"", "123456789012", "arn:aws:iam::123456789012:policy/a/b", "arn:aws-cn:iam::aws:policy/x", "arn:aws:iam::aws:policy/:policy/x", "arn:aws:iam:::iam::aws:policy/x",
 		"arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 512), "abc", ".ab", "ab-", "a.b", DefaultBuildImage, DefaultBuildImage + "\n",
 		"aws/codebuild/-aarch64-standard:4.0", "aws/codebuild/a-aarch64-standard:a", "aws/codebuild/a-aarch64-standard:4-aarch64-standard:5", "aws/codebuild/a-aarch64-standard:",
+		"24h", "0s", "1000000m", "1h1",
 	} {
 		f.Add(text)
 	}
@@ -305,6 +345,9 @@ func TestTheHashChangesWithWhatShapesTheAccountAndOnlyWithThat(t *testing.T) {
 		"TEAM_TAG":                    {"department", true},
 		"BUILD_IMAGE":                 {DefaultBuildImage, true},
 		"LOG_RETENTION_DAYS":          {"1", true},
+		"GRACE_PERIOD":                {"24h", false},
+		"MAX_DELETES_PER_HOUR":        {"20", false},
+		"DELETE_REPOSITORIES":         {"false", false},
 		"EXISTING_ROLES":              {"refuse", false},
 		"SETTINGS_PARAMETER":          {"/rolekeeper/other/settings", false},
 		"CONFIG_BUCKET":               {"other-configs", false},
