@@ -150,6 +150,7 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
   rolekeeper render .bedrock_agentcore.yaml
   rolekeeper plan team/agent.yaml
   rolekeeper status team/agent.yaml
+  rolekeeper archive
   rolekeeper adopt team/agent.yaml my_agent
   rolekeeper build team/agent.yaml my_agent`,
 		Version:           version(debug.ReadBuildInfo()),
@@ -162,7 +163,7 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.preflightCommand())
 	return root
 }
 

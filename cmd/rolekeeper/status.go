@@ -19,16 +19,17 @@ import (
 	"rolekeeper/shared/status"
 )
 
-// readers bounds how many statuses are read at the same time.
+// readers bounds how many objects are read at the same time.
 const readers = 8
 
-type statusFlags struct {
+// bucketFlags name a config bucket, and how what is in it is shown.
+type bucketFlags struct {
 	region, bucket string
 	output         choice
 }
 
 func (p program) statusCommand() *cobra.Command {
-	f := statusFlags{output: outputs()}
+	f := bucketFlags{output: outputs()}
 	c := &cobra.Command{
 		Use:   "status [KEY]",
 		Short: "Show what became of the uploaded configs",
@@ -51,11 +52,15 @@ not be read.`,
 			return p.status(c.Context(), f, args[0])
 		},
 	}
+	f.register(c)
+	return c
+}
+
+func (f *bucketFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.region, "region", "", "AWS Region (default: the one of the AWS configuration)")
 	flags.StringVar(&f.bucket, "bucket", "", "config bucket, of the same account (default: bedrock-agentcore-configs-ACCOUNT-REGION)")
 	flags.VarP(&f.output, "output", "o", "output format")
-	return c
 }
 
 // bucket is the config bucket, for reading.
@@ -65,7 +70,7 @@ type bucket struct {
 	place string // for errors
 }
 
-func (p program) bucket(ctx context.Context, f statusFlags) (bucket, error) {
+func (p program) bucket(ctx context.Context, f bucketFlags) (bucket, error) {
 	a, err := p.connect(ctx, f.region)
 	return a.bucket(f.bucket), err
 }
@@ -82,7 +87,7 @@ func (b bucket) unreadable(err error) error {
 }
 
 // status shows the status of one config.
-func (p program) status(ctx context.Context, f statusFlags, name string) error {
+func (p program) status(ctx context.Context, f bucketFlags, name string) error {
 	key, err := configKey(name)
 	if err != nil {
 		return err
@@ -113,8 +118,8 @@ func (p program) status(ctx context.Context, f statusFlags, name string) error {
 	return nil
 }
 
-// errDamaged is a status that is there and makes no sense.
-var errDamaged = errors.New("the status is damaged")
+// errDamaged is of an object that is there and makes no sense.
+var errDamaged = errors.New("damaged")
 
 func (b bucket) status(ctx context.Context, key string) (status.Status, error) {
 	object, err := b.Get(ctx, naming.StatusKey(key))
@@ -123,16 +128,16 @@ func (b bucket) status(ctx context.Context, key string) (status.Status, error) {
 	}
 	s, err := status.Parse(object.Body)
 	if err != nil {
-		return status.Status{}, fmt.Errorf("%s: %w: %w", key, errDamaged, err)
+		return status.Status{}, fmt.Errorf("%s: the status is %w: %w", key, errDamaged, err)
 	}
 	if s.Config.Key != key {
-		return status.Status{}, fmt.Errorf("%s: %w: it is about %s", key, errDamaged, s.Config.Key)
+		return status.Status{}, fmt.Errorf("%s: the status is %w: it is about %s", key, errDamaged, s.Config.Key)
 	}
 	return s, nil
 }
 
 // statuses shows all statuses in a table.
-func (p program) statuses(ctx context.Context, f statusFlags) error {
+func (p program) statuses(ctx context.Context, f bucketFlags) error {
 	b, err := p.bucket(ctx, f)
 	if err != nil {
 		return err
@@ -174,27 +179,32 @@ func (b bucket) keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// all reads the statuses of the keys, in their order, without those deleted
-// meanwhile. With errDamaged come those that are not damaged.
+// all reads the statuses of the keys, as readAll does.
 func (b bucket) all(ctx context.Context, keys []string) ([]status.Status, error) {
-	read := make([]status.Status, len(keys))
+	return readAll(keys, func(key string) (status.Status, error) { return b.status(ctx, key) })
+}
+
+// readAll reads what the keys are of, in their order, without what was deleted
+// meanwhile. With errDamaged come those that are not damaged.
+func readAll[T any](keys []string, read func(key string) (T, error)) ([]T, error) {
+	all := make([]T, len(keys))
 	errs := make([]error, len(keys))
 	var failed atomic.Bool // once one cannot be read the rest is not tried
 	each(readers, len(keys), func(i int) {
 		if failed.Load() {
 			return
 		}
-		read[i], errs[i] = b.status(ctx, keys[i])
+		all[i], errs[i] = read(keys[i])
 		if err := errs[i]; err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, fault.ErrNotFound) {
 			failed.Store(true)
 		}
 	})
-	var good []status.Status
+	var good []T
 	var damaged []error
 	for i, err := range errs {
 		switch {
 		case err == nil:
-			good = append(good, read[i])
+			good = append(good, all[i])
 		case errors.Is(err, errDamaged):
 			damaged = append(damaged, err)
 		case !errors.Is(err, fault.ErrNotFound):

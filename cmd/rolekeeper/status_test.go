@@ -75,7 +75,7 @@ func at(hour int) time.Time { return time.Date(2026, 11, 22, hour, 0, 0, 0, time
 // fullStatus gives a status with every field that is written.
 func fullStatus() status.Status {
 	return status.Status{
-		V: status.Version, Config: status.Config{Key: "configs/team/full.yaml", VersionID: "v2", AppliedVersionID: "v1"},
+		V: status.Version, Config: status.Config{Key: "configs/team/full.yaml", VersionID: "v2", AppliedVersionID: "v1", UploadedAt: at(8)},
 		SettingsHash: "0123456789abcdef", TemplateVersion: 1, Outcome: status.Blocked, Summary: "One role cannot be kept up.", WakeAt: at(13),
 		Requests: []status.Request{{ID: "20261122T120000Z-0123abcd", Outcome: status.RequestRefused, Message: "it came too late"}},
 		Agents: []status.Agent{{
@@ -88,7 +88,16 @@ func fullStatus() status.Status {
 			Drift:     []status.Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
 			BlockedBy: []status.Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
 			Notes:     []string{"a note"},
-		}},
+		}, {
+			Name: "idle", Phase: status.PhaseRetiring, PhaseVersion: "v2", RetireAfter: at(20), RuntimeRoleARN: "arn:idle",
+			Runtimes: []status.Runtime{
+				{ID: "idle-0123456789", LastSeen: at(5), Gone: true}, {ID: "idle-abcdefghij", LastSeen: at(6), Foreign: true}, {ID: "idle-klmnopqrst", LastSeen: at(7)},
+			},
+			BlockedBy: []status.Blocker{{ARN: "arn:gateway", Kind: "in-use", Fix: "delete the gateway"}},
+		}, {
+			Name: "leaving", Phase: status.PhaseQuarantined, DeleteAfter: at(15), RetirementID: "20261122T120000Z-0123456789ab",
+			ArchiveKeys: []string{"archive/leaving/1.json", "archive/leaving/2.json"},
+		}, {Name: "gone", Phase: status.PhaseRetired}, {Name: "back", Phase: status.PhaseHeld}},
 		Problems: []fault.Problem{
 			{Code: "role-not-ours", Severity: fault.SeverityError, Agent: "full", Field: "name", Line: 3, Column: 5, Message: "a role of that name", Fix: "delete the role"},
 			{Code: "aws-not-ready", Severity: fault.SeverityWarning, Message: "throttled", Fix: "nothing"},
