@@ -34,8 +34,9 @@ type Hint struct {
 type Look struct {
 	Key string
 	// Request is the key of an operator's request, which names the config: then
-	// Key is not known yet. Likewise the agent whose source, and the CodeBuild
-	// project whose build, the event tells of: their claims lead to the config.
+	// Key is not known yet. Likewise the agent whose source, the CodeBuild project
+	// whose build, and the runtime whose change the event tells of: their claims
+	// lead to the config.
 	Request string
 	Agent   string
 	Team    string // folder that the source is in; empty when it is in none
@@ -78,10 +79,11 @@ const WakeDetailType = "Wake"
 // decoders is the list of events that lead to a config.
 func decoders() map[Kind]func(envelope, Here) (Look, error) {
 	return map[Kind]func(envelope, Here) (Look, error){
-		{"aws.s3", "Object Created"}:                      s3Object,
-		{"aws.s3", "Object Deleted"}:                      s3Object,
-		{"aws.codebuild", "CodeBuild Build State Change"}: build,
-		{Source, WakeDetailType}:                          wake,
+		{"aws.s3", "Object Created"}:                             s3Object,
+		{"aws.s3", "Object Deleted"}:                             s3Object,
+		{"aws.codebuild", "CodeBuild Build State Change"}:        build,
+		{"aws.bedrock-agentcore", "AWS API Call via CloudTrail"}: runtime,
+		{Source, WakeDetailType}:                                 wake,
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
 )
 
 var here = event.Here{
@@ -153,7 +154,7 @@ func TestOtherEventsOfTheSourceBucketAreIgnored(t *testing.T) {
 }
 
 func TestEventsOfOtherPlacesArePoison(t *testing.T) {
-	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"} {
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json"} {
 		for what, c := range map[string][2]string{
 			"another account": {`"account": "` + here.Account, `"account": "999999999999`},
 			"another Region":  {`"region": "` + here.Region, `"region": "eu-west-1`},
@@ -351,6 +352,25 @@ func TestEveryOutgoingEventIsAsItsSample(t *testing.T) {
 			Message: `BUILD: COMMAND_EXECUTION_ERROR: Error while executing command: docker build --platform linux/arm64 --tag "$REPOSITORY_URI:$IMAGE_TAG" .. Reason: exit status 1`,
 			LogURL:  "https://console.aws.amazon.com/cloudwatch/home?region=us-east-1#logEvent:group=" + naming.LogGroup(project) + ";stream=1c9e5d02-7b36-48f1-a0d4-2f6b8e3c9a57",
 		},
+		"agent-retiring.json": event.AgentRetiring{
+			Transition: tr("my_agent", "retiring"), Reason: "deserted", RetireAfter: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+			RuntimeRoleARN: "arn:aws:iam::123456789012:role/" + naming.RuntimeRole("us-east-1", "my_agent"),
+			BuildRoleARN:   "arn:aws:iam::123456789012:role/" + naming.BuildRole("us-east-1", "my_agent"),
+		},
+		"agent-roles-deleted.json": event.RolesDeleted{
+			Transition: tr("my_agent", "retired"), RetirementID: "20261123T120500Z-9f2b6d84e731",
+			ArchiveKeys: []string{
+				naming.ArchivedRole(naming.BuildRole("us-east-1", "my_agent")) + "20261123T120500Z-9f2b6d84e731-04b96c3f1a82.json",
+				naming.ArchivedRole(naming.RuntimeRole("us-east-1", "my_agent")) + "20261123T120500Z-9f2b6d84e731-58c7e03abd16.json",
+			},
+		},
+		"role-deletion-blocked.json": event.DeletionBlocked{
+			Transition: tr("my_agent", "blocked"),
+			BlockedBy: []event.DeletionBlocker{{
+				ARN: "arn:aws:bedrock-agentcore:us-east-1:123456789012:gateway/orders-x1y2z3a4b5", Kind: string(plan.InUse),
+				Fix: "give the gateway another role, or delete it",
+			}},
+		},
 	}
 	files, err := filepath.Glob(filepath.Join(samples, "outgoing", "*.json"))
 	if err != nil {
@@ -399,8 +419,12 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		var place struct{ Account, Region string }
+		if err := json.Unmarshal([]byte(body), &place); err != nil || look.Hint.Kind != event.WakeHint && (place.Account != here.Account || place.Region != here.Region) {
+			t.Fatalf("an event of %+v led to %+v, %v", place, look, err)
+		}
 		ways := 0
-		for _, way := range []string{look.Key, look.Request, look.Agent, look.Project} {
+		for _, way := range []string{look.Key, look.Request, look.Agent, look.Project, look.Runtime} {
 			if way != "" {
 				ways++
 			}
@@ -422,6 +446,11 @@ func FuzzDecode(f *testing.F) {
 			return
 		case look.Project != "":
 			if _, ok := naming.ProjectClaimKeyOf(look.Project); !ok || len(look.Hint.ID) <= len(look.Project)+1 || !strings.HasPrefix(look.Hint.ID, look.Project+":") {
+				t.Fatalf("%+v", look)
+			}
+			return
+		case look.Runtime != "":
+			if _, ok := naming.RuntimeAgent(look.Runtime); !ok || look.Hint.ID != look.Runtime || look.Hint.Kind != event.RuntimeHint {
 				t.Fatalf("%+v", look)
 			}
 			return
