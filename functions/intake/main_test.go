@@ -101,6 +101,9 @@ func TestTheFunctionIsWiredToItsQueues(t *testing.T) {
 		"a build goes to the work queue by its project's claim": {
 			sample("codebuild-build-ended.json"), "", []string{bucket + naming.ProjectClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
 		},
+		"a runtime goes to the work queue by its agent's claim": {
+			sample("cloudtrail-runtime-deleted.json"), "", []string{bucket + naming.RoleClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
+		},
 		"poison goes to the inbox's dead letters":   {"{", "", []string{"SendMessage inbox-dead"}, 0},
 		"what cannot be sent is kept for a new try": {uploaded, "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
 	} {

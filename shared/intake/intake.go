@@ -58,6 +58,8 @@ func (i Intake) config(ctx context.Context, look event.Look) (string, error) {
 		return i.requested(ctx, look.Request)
 	case look.Agent != "":
 		return i.sourceOf(ctx, look)
+	case look.Runtime != "":
+		return i.runtimeOf(ctx, look)
 	}
 	return i.buildOf(ctx, look)
 }
@@ -66,15 +68,23 @@ func (i Intake) config(ctx context.Context, look event.Look) (string, error) {
 // source of a team is the agent's only when the config is of that team: another
 // may have an agent of the name.
 func (i Intake) sourceOf(ctx context.Context, look event.Look) (string, error) {
-	key := naming.RoleClaimKey(look.Agent)
-	claim, err := i.claim(ctx, key)
+	claim, err := i.roleClaim(ctx, look.Agent)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("source of agent %s: %w", look.Agent, err)
-	case claim.Agent != look.Agent: // their names have one hash
-		return "", fault.Errorf(fault.Ignored, "source of agent %s: %s is on agent %s", look.Agent, key, claim.Agent)
 	case look.Team != "" && look.Team != naming.Team(claim.Config):
 		return "", fault.Errorf(fault.Ignored, "source of agent %s: it is in folder %.220q, and the agent is of %s", look.Agent, look.Team, claim.Config)
+	}
+	return claim.Config, nil
+}
+
+// runtimeOf gives the key of the config that has the agent whose name the runtime
+// has. Whether it is the agent's own, its role tells: the look finds out.
+func (i Intake) runtimeOf(ctx context.Context, look event.Look) (string, error) {
+	agent, _ := naming.RuntimeAgent(look.Runtime)
+	claim, err := i.roleClaim(ctx, agent)
+	if err != nil {
+		return "", fmt.Errorf("runtime %s: %w", look.Runtime, err)
 	}
 	return claim.Config, nil
 }
@@ -92,8 +102,20 @@ func (i Intake) buildOf(ctx context.Context, look event.Look) (string, error) {
 	return claim.Config, nil
 }
 
+// roleClaim reads the claim on an agent's name. The error is of class Ignored
+// when there is none, or it is another agent's.
+func (i Intake) roleClaim(ctx context.Context, agent string) (model.Claim, error) {
+	key := naming.RoleClaimKey(agent)
+	claim, err := i.claim(ctx, key)
+	if err == nil && claim.Agent != agent { // their names have one hash
+		err = fault.Errorf(fault.Ignored, "%s is on agent %s", key, claim.Agent)
+	}
+	return claim, err
+}
+
 // claim reads a claim. The error is of class Ignored when there is none: the
-// config that will take it looks for the source and the builds by itself.
+// config that will take it looks for the source and the builds by itself, and the
+// scheduled pass finds the runtimes.
 func (i Intake) claim(ctx context.Context, key string) (model.Claim, error) {
 	object, err := i.Objects.Get(ctx, key)
 	if errors.Is(err, fault.ErrNotFound) {

@@ -153,10 +153,10 @@ func claim(config, agent string) string {
 	return fmt.Sprintf(`{"v":1,"config":%q,"agent":%q}`, config, agent)
 }
 
-func TestSourcesAndBuildsLeadToTheConfigThatHoldsTheClaim(t *testing.T) {
+func TestSourcesBuildsAndRuntimesLeadToTheConfigThatHoldsTheClaim(t *testing.T) {
 	const config = "configs/team/agent.yaml"
 	role, project := naming.RoleClaimKey("my_agent"), naming.ProjectClaimKey("my_agent")
-	uploaded, built := sample(t, "s3-source-uploaded.json"), sample(t, "codebuild-build-ended.json")
+	uploaded, built, deleted := sample(t, "s3-source-uploaded.json"), sample(t, "codebuild-build-ended.json"), sample(t, "cloudtrail-runtime-deleted.json")
 	of := func(team string) string {
 		return strings.ReplaceAll(uploaded, "my_agent/source.zip", team+"/my_agent/source.zip")
 	}
@@ -184,6 +184,19 @@ func TestSourcesAndBuildsLeadToTheConfigThatHoldsTheClaim(t *testing.T) {
 		"a build with a claim not read now":    {built, project, "denied", fault.Unknown},
 		"a build with a claim that throttled":  {built, project, "slow", fault.Retry},
 		"a build with a damaged claim":         {built, project, "[]", fault.Unknown},
+		"a runtime that was made":              {sample(t, "cloudtrail-runtime-created.json"), role, claim(config, "my_agent"), ""},
+		"a runtime that was changed":           {sample(t, "cloudtrail-runtime-updated.json"), role, claim(config, "my_agent"), ""},
+		"a runtime that lost a version":        {sample(t, "cloudtrail-runtime-version-deleted.json"), role, claim(config, "my_agent"), ""},
+		"a runtime that was deleted":           {deleted, role, claim(config, "my_agent"), ""},
+		"a runtime of an agent that has left":  {deleted, role, strings.Replace(claim(config, "my_agent"), "}", `,"free":true}`, 1), ""},
+		"a runtime of no config's agent":       {deleted, role, "", fault.Ignored},
+		"a runtime with the claim on a build":  {deleted, project, claim(config, "my_agent"), fault.Ignored},
+		"a runtime of an agent with a twin":    {deleted, role, claim(config, "your_agent"), fault.Ignored},
+		"a runtime of an agent named alike":    {deleted, role, claim(config, "My_Agent"), fault.Ignored},
+		"a runtime with a claim not read now":  {deleted, role, "denied", fault.Unknown},
+		"a runtime with a claim throttled":     {deleted, role, "slow", fault.Retry},
+		"a runtime with a damaged claim":       {deleted, role, "{", fault.Unknown},
+		"a runtime with a claim of no config":  {deleted, role, claim("status/team/agent.yaml", "my_agent"), fault.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			there := &once{objects: objects{}}
@@ -225,6 +238,8 @@ func TestWhatConcernsNoConfigIsIgnoredWithoutARead(t *testing.T) {
 		"a source that expired":    sample(t, "s3-source-expired.json"),
 		"another object":           strings.ReplaceAll(sample(t, "s3-source-uploaded.json"), "my_agent/source.zip", "my_agent/deployment.zip"),
 		"a build that runs":        strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), `"SUCCEEDED",`, `"IN_PROGRESS",`),
+		"a runtime that was kept":  sample(t, "cloudtrail-runtime-delete-failed.json"),
+		"a runtime of somebody":    strings.ReplaceAll(sample(t, "cloudtrail-runtime-deleted.json"), "my_agent-Qx7Lm2Zt9K", "my-agent-Qx7Lm2Zt9K"),
 		"a build of somebody else": strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), "bedrock-agentcore-my_agent-builder", "payroll"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +253,7 @@ func TestWhatConcernsNoConfigIsIgnoredWithoutARead(t *testing.T) {
 func TestAnInboxMessageThatComesAgainLeadsToTheSameWorkMessage(t *testing.T) {
 	const config = "configs/team/agent.yaml"
 	there := objects{naming.RoleClaimKey("my_agent"): claim(config, "my_agent"), naming.ProjectClaimKey("my_agent"): claim(config, "my_agent")}
-	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"} {
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json"} {
 		t.Run(name, func(t *testing.T) {
 			var q queue
 			for _, id := range []string{"inbox-1", "inbox-1", "inbox-2"} {
