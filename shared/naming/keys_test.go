@@ -181,3 +181,78 @@ func FuzzSourceKey(f *testing.F) {
 		}
 	})
 }
+
+func TestARuntimeLeadsToItsAgent(t *testing.T) {
+	for id, want := range map[string]string{
+		"my_agent-Qx7Lm2Zt9K":                   "my_agent",
+		"a-0123456789":                          "a",
+		"My__Agent_-ABCDEFGHIJ":                 "My__Agent_",
+		"a0123456789-abcdefghij":                "a0123456789",
+		strings.Repeat("x", 48) + "-0000000000": strings.Repeat("x", 48),
+	} {
+		if got, ok := naming.RuntimeAgent(id); !ok || got != want {
+			t.Errorf("RuntimeAgent(%q) = %q, %v, want %q", id, got, ok, want)
+		}
+	}
+	for name, id := range map[string]string{
+		"nothing":                    "",
+		"a name alone":               "my_agent",
+		"no suffix":                  "my_agent-",
+		"no name":                    "-Qx7Lm2Zt9K",
+		"nine characters":            "my_agent-Qx7Lm2Zt9",
+		"eleven characters":          "my_agent-Qx7Lm2Zt9K1",
+		"an underscore among them":   "my_agent-Qx7Lm_Zt9K",
+		"a line feed after them":     "my_agent-Qx7Lm2Zt9\n",
+		"a letter of two bytes":      "my_agent-Qx7Lm2Zt\u00e9",
+		"a slash among them":         "my_agent-Qx7Lm/Zt9K",
+		"a version after them":       "my_agent-Qx7Lm2Zt9K:1",
+		"a hyphen in the name":       "my-agent-Qx7Lm2Zt9K",
+		"ten characters, and ten":    "agent-Qx7Lm2Zt9K-Qx7Lm2Zt9K",
+		"a digit first":              "1agent-Qx7Lm2Zt9K",
+		"a way out of the folder":    "../agent-Qx7Lm2Zt9K",
+		"an ARN":                     "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/my_agent-Qx7Lm2Zt9K",
+		"longer than any agent's":    strings.Repeat("x", 49) + "-Qx7Lm2Zt9K",
+		"what the service also runs": "aws.browser.v1",
+	} {
+		if got, ok := naming.RuntimeAgent(id); ok || got != "" {
+			t.Errorf("%s: RuntimeAgent(%q) = %q, %v", name, id, got, ok)
+		}
+	}
+}
+
+// An id that is accepted is an agent's name, a hyphen and ten characters of those
+// that claims' keys and ARNs may hold.
+func FuzzRuntimeAgent(f *testing.F) {
+	for _, id := range []string{"my_agent-Qx7Lm2Zt9K", "my-agent-Qx7Lm2Zt9K", "a-0123456789", "-0123456789", "a-012345678\n"} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		agent, ok := naming.RuntimeAgent(id)
+		if !ok {
+			if agent != "" {
+				t.Errorf("%q is of no agent, and of %q", id, agent)
+			}
+			return
+		}
+		suffix, ours := strings.CutPrefix(id, agent+"-")
+		if !naming.ValidAgent(agent) || !ours || len(suffix) != 10 || strings.ContainsAny(suffix, "-_") || naming.CheckConfigKey("configs/"+id) != nil {
+			t.Errorf("%q is of agent %q", id, agent)
+		}
+	})
+}
+
+func TestTheArchivesOfARoleAreItsOwn(t *testing.T) {
+	const region = "us-east-1"
+	runtime, build := naming.ArchivedRole(naming.RuntimeRole(region, "my_agent")), naming.ArchivedRole(naming.BuildRole(region, "my_agent"))
+	if want := "archive/AmazonBedrockAgentCoreSDKRuntime-us-east-1-e72c1a7c7a/"; runtime != want {
+		t.Errorf("archives of the runtime role are under %q, want %q", runtime, want)
+	}
+	all := []string{runtime, build, naming.ArchivedRole("role"), naming.ArchivedRole("role-2")}
+	for i, a := range all {
+		for j, b := range all {
+			if i != j && strings.HasPrefix(a, b) {
+				t.Errorf("%q is among %q", a, b)
+			}
+		}
+	}
+}
