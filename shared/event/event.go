@@ -297,12 +297,19 @@ type Message struct {
 // Message gives the work message for a look that came with the inbox message of
 // the id. The look's Key must be known by now.
 func (l Look) Message(inboxID string) (Message, error) {
-	body, err := encode("work message", Work{V: 1, Key: l.Key, Hints: []Hint{l.Hint}})
+	return Work{V: 1, Key: l.Key, Hints: []Hint{l.Hint}}.Message(inboxID)
+}
+
+// Message gives the message of the work queue, in the group of its config. The
+// id is that of what brought it about: with it and the config the queue
+// recognises a message that comes again.
+func (w Work) Message(id string) (Message, error) {
+	body, err := encode("work message", w)
 	if err != nil {
 		return Message{}, err
 	}
-	sum := sha256.Sum256([]byte(l.Key + "\x00" + inboxID))
-	return Message{Body: body, Group: naming.ConfigID(l.Key), ID: hex.EncodeToString(sum[:])}, nil
+	sum := sha256.Sum256([]byte(w.Key + "\x00" + id))
+	return Message{Body: body, Group: naming.ConfigID(w.Key), ID: hex.EncodeToString(sum[:])}, nil
 }
 
 func encode(what string, v any) (string, error) {
