@@ -14,42 +14,46 @@ type Evidence struct {
 
 // Age gives the agent in the phase that the evidence calls for, but for what
 // only deleting leads to: quarantined and retired. A new version of the config
-// that has the agent makes it active, whatever it was.
+// that has the agent makes it active, whatever it was; the runtimes that it had
+// before then are no reason to let it go once more, until it has another.
 func (a Agent) Age(e Evidence) Agent {
 	switch a.Phase {
-	case PhaseRetiring:
-		if e.Wanted && (a.PhaseVersion != e.Version || !e.Deserted) {
-			return a.active()
-		}
-	case PhaseQuarantined, PhaseRetired:
-		if e.Wanted && a.PhaseVersion != e.Version {
-			return a.active()
-		}
-	case PhaseHeld:
-		switch {
-		case e.Wanted && (e.Released || a.PhaseVersion != e.Version):
-			return a.active()
-		case e.Released:
-			return a.retiring(e)
-		}
-	default:
-		if e.Wanted && !e.Deserted {
-			return a.active()
-		}
+	case PhaseRetiring, PhaseQuarantined, PhaseRetired, PhaseHeld:
+		return a.away(e)
+	}
+	if e.Wanted && (!e.Deserted || a.PhaseVersion != "") {
+		return a.active(e)
+	}
+	return a.retiring(e)
+}
+
+// away is Age of an agent that is not active.
+func (a Agent) away(e Evidence) Agent {
+	released := a.Phase == PhaseHeld && e.Released
+	switch {
+	case e.Wanted && a.PhaseVersion != e.Version, e.Wanted && !e.Deserted && (released || a.Phase == PhaseRetiring):
+		return a.active(e)
+	case released:
 		return a.retiring(e)
 	}
+	// Another only while it is not wanted: any version that has it then ends the
+	// phase, also an older one that is back.
+	a.PhaseVersion = e.Version
 	return a
 }
 
-func (a Agent) active() Agent {
+func (a Agent) active(e Evidence) Agent {
 	a.Phase, a.PhaseVersion = PhaseActive, ""
+	if e.Deserted {
+		a.PhaseVersion = e.Version
+	}
 	a.RetireAfter, a.DeleteAfter = time.Time{}, time.Time{}
 	a.RetirementID, a.ArchiveKeys = "", nil
 	return a
 }
 
 func (a Agent) retiring(e Evidence) Agent {
-	a = a.active()
+	a = a.active(e)
 	a.Phase, a.PhaseVersion = PhaseRetiring, e.Version
 	a.RetireAfter = e.Now.Add(e.Grace).UTC().Truncate(time.Second)
 	return a

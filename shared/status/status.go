@@ -106,7 +106,10 @@ type Agent struct {
 	Build          *Build            `json:"build,omitempty"`
 	Runtimes       []Runtime         `json:"runtimes,omitempty"`
 	// PhaseVersion is the S3 version of the config under which a phase began that is
-	// not active; empty when the config was gone. Another version ends it.
+	// not active, or the newest since that lacks the agent; empty when the config was
+	// gone. Another version that has the agent ends the phase. Of one active: the
+	// version that made it so again after all its runtimes were gone, until it has
+	// another runtime.
 	PhaseVersion string    `json:"phaseVersion,omitempty"`
 	RetireAfter  time.Time `json:"retireAfter,omitzero"`   // of one retiring: end of the grace period
 	DeleteAfter  time.Time `json:"deleteAfter,omitzero"`   // of one quarantined: end of the quarantine
@@ -201,7 +204,8 @@ func Parse(data []byte) (Status, error) {
 }
 
 // check finds what no status has. A status without outcome or with an agent
-// without a name would be read as one that owns less than it does.
+// without a name would be read as one that owns less than it does, one with an
+// agent on its way out and no time for that as if the time were over.
 func (s Status) check() error {
 	if err := naming.CheckConfigKey(s.Config.Key); err != nil {
 		return err
@@ -215,14 +219,29 @@ func (s Status) check() error {
 		if !naming.ValidAgent(a.Name) {
 			return fmt.Errorf("agent %d has the name %q", i, a.Name)
 		}
-		switch a.Phase {
-		case PhaseActive, PhaseRetiring, PhaseQuarantined, PhaseRetired, PhaseHeld:
-		default:
-			return fmt.Errorf("agent %s: there is no phase %q", a.Name, a.Phase)
+		if err := a.check(); err != nil {
+			return fmt.Errorf("agent %s: %w", a.Name, err)
 		}
-		if b := a.Build; b != nil && b.State != model.BuildInProgress && b.State != BuildWaiting && !b.State.Ended() {
-			return fmt.Errorf("agent %s: there is no state %q of a build", a.Name, b.State)
-		}
+	}
+	return nil
+}
+
+func (a Agent) check() error {
+	endless := false
+	switch a.Phase {
+	case PhaseActive, PhaseRetired, PhaseHeld:
+	case PhaseRetiring:
+		endless = a.RetireAfter.IsZero()
+	case PhaseQuarantined:
+		endless = a.DeleteAfter.IsZero() || a.RetirementID == ""
+	default:
+		return fmt.Errorf("there is no phase %q", a.Phase)
+	}
+	if endless {
+		return fmt.Errorf("it is %s, and not said of which retirement or until when", a.Phase)
+	}
+	if b := a.Build; b != nil && b.State != model.BuildInProgress && b.State != BuildWaiting && !b.State.Ended() {
+		return fmt.Errorf("there is no state %q of a build", b.State)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ import (
 func full() Status {
 	at := func(hour int) time.Time { return time.Date(2026, 11, 22, hour, 30, 0, 0, time.UTC) }
 	return Status{
-		V: Version, Config: Config{Key: "configs/team/a.yaml", VersionID: "v2", AppliedVersionID: "v1"},
+		V: Version, Config: Config{Key: "configs/team/a.yaml", VersionID: "v2", AppliedVersionID: "v1", UploadedAt: at(8)},
 		SettingsHash: "0123456789abcdef", TemplateVersion: 1, Outcome: Blocked, Summary: "One role cannot be kept up.", WakeAt: at(13),
 		Requests: []Request{{ID: "r1", Outcome: "done", Message: "adopted"}},
 		Agents: []Agent{{
@@ -36,7 +36,8 @@ func full() Status {
 				ID: "b1", State: model.BuildFailed, Identity: "i1", SourceVersion: "s1", Image: "image@sha256:1", LogURL: "https://logs/?a=1&b=<2>", Message: "no Dockerfile", Since: at(11),
 				Last: &Build{ID: "project:0", State: model.BuildFailed, Identity: "i", SourceVersion: "v", Since: time.Unix(0, 0).UTC()},
 			},
-			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10)}}, RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKeys: []string{"archive/a.json"},
+			Runtimes: []Runtime{{ID: "a-1", LastSeen: at(10), Gone: true, Foreign: true}}, PhaseVersion: "v0",
+			RetireAfter: at(14), DeleteAfter: at(15), RetirementID: "ret-1", ArchiveKeys: []string{"archive/a.json"},
 			Drift:     []Drift{{Element: "runtime/trust", Kind: "edited", Actor: "somebody", At: at(9)}},
 			BlockedBy: []Blocker{{ARN: "arn:runtime", Kind: "role-not-ours", Fix: "delete it"}},
 			Notes:     []string{"a note"},
@@ -189,6 +190,17 @@ func named(typ ast.Expr, name string) bool {
 	return false
 }
 
+// timed gives the agent with the times that one of its phase has.
+func timed(a Agent) Agent {
+	switch at := time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC); a.Phase {
+	case PhaseRetiring:
+		a.RetireAfter = at
+	case PhaseQuarantined:
+		a.DeleteAfter, a.RetirementID = at, "20261122T140000Z-0123456789ab"
+	}
+	return a
+}
+
 func TestOutcomesPhasesAndStatesAreThoseOfTheSchema(t *testing.T) {
 	var doc struct {
 		Properties struct {
@@ -224,8 +236,11 @@ func TestOutcomesPhasesAndStatesAreThoseOfTheSchema(t *testing.T) {
 	}
 	for _, phase := range constants(t, "Phase") {
 		s := small()
-		s.Agents = []Agent{{Name: "a", Phase: Phase(phase)}}
+		s.Agents = []Agent{timed(Agent{Name: "a", Phase: Phase(phase)})}
 		if _, err := Parse(encoded(t, s)); err != nil {
+			t.Error(err)
+		}
+		if err := validate(t, schema(t), encoded(t, s)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -294,6 +309,10 @@ func TestDamagedStatusesAreRefused(t *testing.T) {
 		"an unknown field of a problem":  change(func(m map[string]any) { m["problems"].([]any)[0].(map[string]any)["x"] = 1 }),
 		"an unknown phase":               change(func(m map[string]any) { agentOf(m)["phase"] = "asleep" }),
 		"an agent without a phase":       change(func(m map[string]any) { delete(agentOf(m), "phase") }),
+		"one that retires without end":   change(func(m map[string]any) { agentOf(m)["phase"] = "retiring"; delete(agentOf(m), "retireAfter") }),
+		"a quarantine without end":       change(func(m map[string]any) { delete(agentOf(m), "deleteAfter") }),
+		"a quarantine of no retirement":  change(func(m map[string]any) { delete(agentOf(m), "retirementId") }),
+		"archives that are one text":     change(func(m map[string]any) { agentOf(m)["archiveKeys"] = "archive/a.json" }),
 		"a build in an unknown state":    change(func(m map[string]any) { agentOf(m)["build"].(map[string]any)["state"] = "SUCCEEDED" }),
 		"a build without a state":        change(func(m map[string]any) { delete(agentOf(m)["build"].(map[string]any), "state") }),
 		"an unknown field of a build":    change(func(m map[string]any) { agentOf(m)["build"].(map[string]any)["phase"] = "BUILD" }),
@@ -451,7 +470,7 @@ func anyStatus() *rapid.Generator[Status] {
 			Name: rapid.StringMatching(`[a-zA-Z][a-zA-Z0-9_]{0,47}`).Draw(t, "name"), Phase: phase.Draw(t, "phase"),
 			Applied: rapid.MapOfN(text, text, 0, 3).Draw(t, "applied"), RuntimeRoleARN: text.Draw(t, "runtime role"), BuildRoleARN: text.Draw(t, "build role"),
 			Repository: text.Draw(t, "repository"), Project: text.Draw(t, "project"), RetireAfter: moment.Draw(t, "retire"), DeleteAfter: moment.Draw(t, "delete"),
-			RetirementID: text.Draw(t, "retirement"), ArchiveKeys: []string{text.Draw(t, "archive")}, Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
+			RetirementID: text.Draw(t, "retirement"), ArchiveKeys: rapid.SliceOfN(text, 0, 2).Draw(t, "archives"), PhaseVersion: text.Draw(t, "phase version"), Notes: rapid.SliceOfN(text, 0, 3).Draw(t, "notes"),
 		}
 		if rapid.Bool().Draw(t, "built") {
 			a.Build = &Build{
@@ -460,9 +479,12 @@ func anyStatus() *rapid.Generator[Status] {
 			}
 		}
 		if rapid.Bool().Draw(t, "more") {
-			a.Runtimes = []Runtime{{ID: text.Draw(t, "runtime"), LastSeen: moment.Draw(t, "seen")}}
+			a.Runtimes = []Runtime{{ID: text.Draw(t, "runtime"), LastSeen: moment.Draw(t, "seen"), Gone: rapid.Bool().Draw(t, "gone"), Foreign: rapid.Bool().Draw(t, "foreign")}}
 			a.Drift = []Drift{{Element: text.Draw(t, "element"), Kind: text.Draw(t, "kind"), Actor: text.Draw(t, "actor"), At: moment.Draw(t, "at")}}
 			a.BlockedBy = []Blocker{{ARN: text.Draw(t, "arn"), Kind: text.Draw(t, "kind"), Fix: text.Draw(t, "fix")}}
+		}
+		if a.RetireAfter.IsZero() || a.DeleteAfter.IsZero() || a.RetirementID == "" {
+			return timed(a)
 		}
 		return a
 	})
@@ -471,6 +493,7 @@ func anyStatus() *rapid.Generator[Status] {
 			V: Version,
 			Config: Config{
 				Key: "configs/" + rapid.StringMatching(`[A-Za-z0-9_+=@-]{1,20}`).Draw(t, "key"), VersionID: text.Draw(t, "version"), AppliedVersionID: text.Draw(t, "applied"),
+				UploadedAt: moment.Draw(t, "uploaded"),
 			},
 			SettingsHash: text.Draw(t, "settings"), TemplateVersion: rapid.Int().Draw(t, "template"), Outcome: outcome.Draw(t, "outcome"),
 			Summary: text.Draw(t, "summary"), WakeAt: moment.Draw(t, "wake"), Agents: rapid.SliceOfN(agent, 0, 3).Draw(t, "agents"),
