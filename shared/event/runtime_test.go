@@ -112,6 +112,15 @@ func TestARuntimeIsNamedWhereverTheRecordNamesIt(t *testing.T) {
 	}
 }
 
+func TestARuntimeOfAnotherPartitionIsNamedByItsARN(t *testing.T) {
+	body := strings.NewReplacer("us-east-1", "us-gov-west-1", "arn:aws:", "arn:aws-us-gov:").Replace(record(t, members{"resources": about(runtimes + runtimeID)}))
+	there := here
+	there.Region = "us-gov-west-1"
+	if look, err := event.Decode(body, there); err != nil || look.Runtime != runtimeID {
+		t.Errorf("look %+v, %v", look, err)
+	}
+}
+
 func TestARecordThatNamesNoRuntimeOrTwoIsPoison(t *testing.T) {
 	named := members{"agentRuntimeId": runtimeID}
 	for name, with := range map[string]members{
