@@ -75,6 +75,14 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"as above: not on its own role, by a denial",
 		},
 		{
+			"prowler", "iam:AttachRolePolicy", []string{"reconcile"}, []string{"iam:attachrolepolicy"},
+			"a role that is restored, or whose deletion is called off, has again what it had; the boundary holds for attached policies, too",
+		},
+		{
+			"prowler", "AttachRolePolicy+UpdateAssumeRolePolicy", []string{"reconcile"}, []string{"iam:attachrolepolicy", "iam:updateassumerolepolicy"},
+			"as above: not on its own role, by a denial",
+		},
+		{
 			"prowler", "PassRole+CodeBuildCreateProject+StartBuild", []string{"reconcile"}, []string{"iam:passrole", "codebuild:createproject", "codebuild:startbuild"},
 			"it is how images are built: only roles of the build roles' name pattern are passed, and only to CodeBuild; what they grant the boundary bounds, and reconcile could write it anyway",
 		},
@@ -85,6 +93,7 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 		{
 			"parliament", "UNKNOWN_CONDITION_FOR_ACTION", []string{"reconcile"},
 			[]string{
+				"unknown condition iam:permissionsboundary for action iam:deleterole",
 				"unknown condition iam:permissionsboundary for action iam:updateassumerolepolicy",
 				"unknown condition iam:permissionsboundary for action iam:updaterole",
 			},
@@ -103,7 +112,7 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"of runtime roles, to AgentCore, as CreateAgentRuntime needs it",
 		},
 		{
-			"parliament", "UNKNOWN_PREFIX", []string{"developer"}, []string{"bedrock-agentcore"},
+			"parliament", "UNKNOWN_PREFIX", []string{"developer", "reconcile"}, []string{"bedrock-agentcore"},
 			"parliament's data is older than the service; TestActionsThatAreUnknownToALinterExist",
 		},
 	} {

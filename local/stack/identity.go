@@ -18,6 +18,7 @@ var held = map[string]string{
 	"AWS::CloudWatch::Alarm":  "nothing evaluates alarms here",
 	"AWS::Lambda::Permission": "the host invokes without asking",
 	"AWS::Logs::LogGroup":     "a function's log is a file",
+	"AWS::Logs::MetricFilter": "nothing counts the lines of logs here",
 }
 
 // identity gives the names that the resource will have. Unnamed resources are

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -74,15 +75,16 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 		"nothing": {nil, settings.Parameters{
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
 			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, Allowed: agent.DefaultAllowed(),
+			GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 		}},
 		"everything": {map[string]string{
 			"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours", "SourceBucketName": "sources-of-ours",
-			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
+			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365", "GracePeriod": "90m", "MaxDeletesPerHour": "1000", "DeleteRepositories": "true", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
 			"AllowedModels": "anthropic.*, us.anthropic.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-AbCdEf1234",
 			"AllowedCredentialProviders": "crm,erp", "AllowedAudiences": "https://example.com/*",
 		}, settings.Parameters{
 			PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/ours", SourceBucketName: "sources-of-ours",
-			ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
+			ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
 			Allowed: agent.Allowed{
 				Models: []string{"anthropic.*", "us.anthropic.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-AbCdEf1234"},
 				CredentialProviders: []string{"crm", "erp"}, Audiences: []string{"https://example.com/*"},
@@ -90,7 +92,7 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 		}},
 		"lists of nothing": {map[string]string{"AllowedModels": "", "AllowedRepositories": " , "}, settings.Parameters{
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
-			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30,
+			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 		}},
 	}
 	for name, test := range tests {
@@ -119,12 +121,13 @@ func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.resources["SettingsParameter"].properties["Value"].(string)), &value); err != nil {
 		t.Fatal(err)
 	}
+	own := []string{"MaximumConcurrency", "DriftSchedule"} // the stack's
 	for name := range s.parameters {
-		if _, there := value[name]; there == (name == "MaximumConcurrency") {
+		if _, there := value[name]; there == slices.Contains(own, name) {
 			t.Errorf("%s is in the settings: %v", name, there)
 		}
 	}
-	if got, want := len(value), len(s.parameters)-1; got != want {
+	if got, want := len(value), len(s.parameters)-len(own); got != want {
 		t.Errorf("%d settings, want %d", got, want)
 	}
 	variables := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables")
@@ -158,6 +161,42 @@ func TestTheTemplateAndTheCodeTakeTheSameImagesAndDays(t *testing.T) {
 	}
 	if at(image, "Default") != settings.DefaultBuildImage || at(parameters["LogRetentionDays"], "Default") != settings.DefaultLogRetentionDays {
 		t.Error("the code has other defaults")
+	}
+}
+
+func TestTheTemplateAndTheCodeTakeTheSameDeletions(t *testing.T) {
+	parameters := load(t, home()).parameters
+	grace := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(parameters["GracePeriod"], "AllowedPattern")) + `)\z`)
+	for text, want := range map[string]bool{
+		"24h": true, "1s": true, "90m": true, "999999h": true,
+		"1000000h": false, "0h": false, "024h": false, "1.5h": false, "-1h": false, "24": false, "h": false, "24H": false, "1d": false, "1h30m": false, "24h ": false, "24h\n": false,
+	} {
+		if got := grace.MatchString(text); got != want || want != (settings.GracePeriod(text) == nil) {
+			t.Errorf("%q: the template takes it: %v, the code says %v; want %v", text, got, settings.GracePeriod(text), want)
+		}
+	}
+	most := parameters["MaxDeletesPerHour"]
+	for n := range 1100 {
+		if got := n >= at(most, "MinValue").(int) && n <= at(most, "MaxValue").(int); got != (settings.MaxDeletesPerHour(n) == nil) {
+			t.Errorf("%d roles: the template takes them: %v, the code says %v", n, got, settings.MaxDeletesPerHour(n))
+		}
+	}
+}
+
+// Schedules are those of EventBridge Scheduler that come again (user guide,
+// "Schedule types"), in units that a rule would take as well.
+func TestSchedulesComeAgain(t *testing.T) {
+	p := load(t, home()).parameters["DriftSchedule"]
+	pattern := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(p, "AllowedPattern")) + `)\z`)
+	for text, want := range map[string]bool{
+		"rate(1 hour)": true, "rate(5 minutes)": true, "rate(1 minute)": true, "rate(24 hours)": true, "rate(7 days)": true, "rate(1 day)": true,
+		"cron(0 6 * * ? *)": true, "cron(0/15 8-17 ? * MON-FRI *)": true, "cron(15 10 ? * 6L 2026-2030)": true, "cron(0 9 ? * 3#2 *)": true,
+		"": false, "at(2026-11-23T06:00:00)": false, "rate(0 hours)": false, "rate(1 second)": false, "rate(30 seconds)": false, "rate(1.5 hours)": false,
+		"1 hour": false, "cron(0 6 * * ?)": false, "cron(0 6 * * ? * *)": false, "cron()": false, "rate(1 hour": false, "rate(1 hour) ": false, "rate(1 hours)": false,
+	} {
+		if got := pattern.MatchString(text); got != want {
+			t.Errorf("%q: the template takes it: %v, want %v", text, got, want)
+		}
 	}
 }
 

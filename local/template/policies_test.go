@@ -200,6 +200,12 @@ func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
 		"reconcile deletes a version of an archive":     {request{principal: reconcileARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/archive/role/1.json"}, true},
 		"a developer writes an operator's request":      {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/requests/fleet/1.json"}, true},
 		"an administrator writes an operator's request": {request{principal: rootARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, true},
+		"reconcile writes the inventory":                {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.InventoryKey, mayOverwrite: true}, false},
+		"reconcile counts deletions":                    {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey, mayOverwrite: true}, false},
+		"a developer writes the inventory":              {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.InventoryKey}, true},
+		"a developer deletes the inventory":             {request{principal: developerARN, action: "s3:DeleteObject", resource: configsARN + "/" + naming.InventoryKey}, true},
+		"a developer counts deletions":                  {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey}, true},
+		"the root user forgets what was deleted":        {request{principal: rootARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/" + naming.DeletionsKey}, true},
 		"reconcile writes outside its prefixes":         {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/elsewhere.json"}, true},
 		"somebody lists the bucket":                     {request{principal: developerARN, action: "s3:ListBucket", resource: configsARN}, false},
 	}
@@ -293,6 +299,8 @@ func TestTeamsWriteBelowTheirFolderOnly(t *testing.T) {
 		})
 	}
 	judge(t, given(map[string]string{"TeamTag": "team", "OperatorPrincipalArns": operators}), "ConfigBucketPolicy", map[string]verdict{
+		"nor for the inventory":                     {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.InventoryKey}, false},
+		"nor to count deletions":                    {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey}, false},
 		"reconcile has no team and writes a status": {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, false},
 		"nor does it need one for a claim":          {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
 		"an operator needs none for a request":      {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, false},
@@ -413,15 +421,24 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
 		},
 		"ReconcileRole": {
-			"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:ListBuildsForProject",
-			"codebuild:StartBuild", "codebuild:UpdateProject",
+			"bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:GetBrowser", "bedrock-agentcore:GetCapacityProvider",
+			"bedrock-agentcore:GetCodeInterpreter", "bedrock-agentcore:GetConsentPortal", "bedrock-agentcore:GetGateway",
+			"bedrock-agentcore:GetHarness", "bedrock-agentcore:GetMemory", "bedrock-agentcore:GetOnlineEvaluationConfig",
+			"bedrock-agentcore:ListAgentRuntimeEndpoints", "bedrock-agentcore:ListAgentRuntimeVersions", "bedrock-agentcore:ListAgentRuntimes",
+			"bedrock-agentcore:ListBrowsers", "bedrock-agentcore:ListCapacityProviders", "bedrock-agentcore:ListCodeInterpreters",
+			"bedrock-agentcore:ListConsentPortals", "bedrock-agentcore:ListGateways", "bedrock-agentcore:ListHarnessVersions",
+			"bedrock-agentcore:ListHarnesses", "bedrock-agentcore:ListMemories", "bedrock-agentcore:ListOnlineEvaluationConfigs",
+			"bedrock-agentcore:ListPaymentManagers",
+			"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:DeleteProject",
+			"codebuild:ListBuildsForProject", "codebuild:ListProjects", "codebuild:StartBuild", "codebuild:UpdateProject",
 			"ecr:CreateRepository", "ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:ListTagsForResource",
 			"ecr:PutImageScanningConfiguration", "ecr:TagResource",
 			"events:PutEvents",
-			"iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRolePolicy",
+			"iam:AttachRolePolicy", "iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy",
 			"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
-			"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PassRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
-			"iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+			"iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:PassRole",
+			"iam:PutRolePermissionsBoundary", "iam:PutRolePolicy", "iam:RemoveRoleFromInstanceProfile",
+			"iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
 			"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:PutRetentionPolicy", "logs:TagResource",
 			"s3:DeleteObject", "s3:GetBucketNotification", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject",
 			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage",
@@ -436,13 +453,22 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			}
 			for _, st := range inline(s, id) {
 				for _, r := range texts(st["Resource"]) {
-					if st["Effect"] == "Allow" && r == "*" {
+					if st["Effect"] == "Allow" && r == "*" && !listsOnly(st) {
 						t.Errorf("%v on everything", st["Action"])
 					}
 				}
 			}
 		})
 	}
+}
+
+// listsOnly reports whether a statement allows nothing but listings of this
+// Region that know no resource (Service Authorization Reference, as below).
+func listsOnly(st map[string]any) bool {
+	return at(st, "Condition", "StringEquals", "aws:RequestedRegion") == "us-east-1" &&
+		!slices.ContainsFunc(texts(st["Action"]), func(action string) bool {
+			return action != "codebuild:ListProjects" && !strings.HasPrefix(action, "bedrock-agentcore:List")
+		})
 }
 
 // allows lists the actions that statements allow, sorted.
@@ -466,8 +492,8 @@ func allows(list []map[string]any) []string {
 func boundaryKey() map[string]bool {
 	return map[string]bool{
 		"iam:CreateRole": true, "iam:PutRolePolicy": true, "iam:DeleteRolePolicy": true, "iam:PutRolePermissionsBoundary": true,
-		"iam:UpdateAssumeRolePolicy": true, "iam:UpdateRole": true,
-		"iam:TagRole": false, "iam:CreateServiceLinkedRole": false, "iam:PassRole": false,
+		"iam:UpdateAssumeRolePolicy": true, "iam:UpdateRole": true, "iam:AttachRolePolicy": true, "iam:DetachRolePolicy": true, "iam:DeleteRole": true,
+		"iam:TagRole": false, "iam:UntagRole": false, "iam:CreateServiceLinkedRole": false, "iam:PassRole": false, "iam:RemoveRoleFromInstanceProfile": false,
 	}
 }
 
@@ -490,7 +516,7 @@ func TestIAMIsWrittenOnlyInsideTheBoundary(t *testing.T) {
 				if got := at(st, "Condition", "StringEquals", "iam:PermissionsBoundary"); got != want {
 					t.Errorf("%s: boundary condition %v, want %v", action, got, want)
 				}
-				if got := at(st, "Condition", "ForAllValues:StringLike", "aws:TagKeys"); action == "iam:TagRole" && got != "rolekeeper:*" {
+				if got := at(st, "Condition", "ForAllValues:StringLike", "aws:TagKeys"); strings.HasSuffix(action, "tagRole") && got != "rolekeeper:*" {
 					t.Errorf("%s: tags %v, want only ours", action, got)
 				}
 			}
@@ -545,7 +571,9 @@ func TestIAMIsUsedOnlyOnAgentsRoles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, st := range inline(s, "ReconcileRole") {
 				for _, action := range texts(st["Action"]) {
-					elsewhere := []string{"iam:GetRole", "iam:CreateServiceLinkedRole", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:PassRole"}
+					elsewhere := []string{
+						"iam:GetRole", "iam:CreateServiceLinkedRole", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile",
+					}
 					if st["Effect"] != "Allow" || !strings.HasPrefix(action, "iam:") || slices.Contains(elsewhere, action) {
 						continue
 					}
@@ -577,7 +605,12 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false},
 		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true},
 		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true},
-		{"s3:GetObject", configsARN + "/archive/role/1.json", false, false},
+		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true},
+		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true},
+		{"s3:GetObject", configsARN + "/" + naming.DeletionsKey, false, true},
+		{"s3:DeleteObject", configsARN + "/" + naming.InventoryKey, false, false},
+		{"s3:DeleteObject", configsARN + "/" + naming.DeletionsKey, false, false},
+		{"s3:DeleteObject", configsARN + "/status/a.yaml.json", false, false},
 		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false},
 		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false},
 		{"s3:ListBucket", configsARN, true, true},
@@ -668,7 +701,10 @@ func TestReconcileWritesAgentsRepositoriesProjectsAndLogsOnly(t *testing.T) {
 		{"codebuild:BatchGetBuilds", codebuild + project}:                                                    true,
 		{"codebuild:StartBuild", codebuild + "deploy-production"}:                                            false,
 		{"codebuild:UpdateProject", codebuild + "bedrock-agentcore-agent"}:                                   false,
-		{"codebuild:BatchGetProjects", codebuild + "deploy-production"}:                                      false,
+		{"codebuild:DeleteProject", codebuild + project}:                                                     true,
+		{"codebuild:DeleteProject", codebuild + "deploy-production"}:                                         false,
+		{"codebuild:BatchGetProjects", codebuild + "deploy-production"}:                                      true,
+		{"codebuild:BatchGetBuilds", codebuild + "deploy-production"}:                                        false,
 		{"logs:CreateLogGroup", logs + naming.LogGroup(project)}:                                             true,
 		{"logs:CreateLogGroup", logs + naming.LogGroup(project) + ":*"}:                                      true,
 		{"logs:PutRetentionPolicy", logs + naming.LogGroup(project)}:                                         true,
@@ -697,8 +733,90 @@ func TestReconcileWritesAgentsRepositoriesProjectsAndLogsOnly(t *testing.T) {
 			}
 		}
 	}
-	if !denies(list, "*", "codebuild:DeleteProject", "ecr:BatchDeleteImage", "ecr:DeleteRepository", "ecr:SetRepositoryPolicy") {
+	if !denies(list, "*", "ecr:BatchDeleteImage", "ecr:SetRepositoryPolicy") || !denies(list, "*", "ecr:DeleteRepository") {
 		t.Error("with a wider policy reconcile could take images away, or let others change them")
+	}
+	for name, want := range map[string]bool{project: false, "deploy-production": true, "bedrock-agentcore-agent": true} {
+		if got := deniesElsewhere(list, "codebuild:DeleteProject", codebuild+name); got != want {
+			t.Errorf("with a wider policy project %s: deletion denied %v, want %v", name, got, want)
+		}
+	}
+}
+
+// deniesElsewhere reports whether a statement denies one action on all but some
+// resources, and on this one.
+func deniesElsewhere(list []map[string]any, action, resource string) bool {
+	return slices.ContainsFunc(only(list, "Deny", action), func(st map[string]any) bool {
+		return st["Condition"] == nil && texts(st["NotResource"]) != nil && !like(texts(st["NotResource"]), resource)
+	})
+}
+
+func TestRepositoriesAreDeletedOnlyWhenWanted(t *testing.T) {
+	const ecr = "arn:aws:ecr:us-east-1:123456789012:repository/"
+	own := ecr + naming.Repository("agent")
+	for value, want := range map[string]bool{"true": true, "false": false} {
+		list := inline(load(t, given(map[string]string{"DeleteRepositories": value})), "ReconcileRole")
+		if got := allowed(list, "ecr:DeleteRepository", own); got != want {
+			t.Errorf("DeleteRepositories %s: the agent's own is deleted: %v", value, got)
+		}
+		if got := denies(list, "*", "ecr:DeleteRepository"); got == want {
+			t.Errorf("DeleteRepositories %s: with a wider policy every deletion is denied: %v", value, got)
+		}
+		if deniesElsewhere(list, "ecr:DeleteRepository", own) {
+			t.Errorf("DeleteRepositories %s: what is allowed is denied", value)
+		}
+		if got := deniesElsewhere(list, "ecr:DeleteRepository", ecr+"production"); got != want {
+			t.Errorf("DeleteRepositories %s: with a wider policy the deletion of another is denied on its own: %v", value, got)
+		}
+		for _, resource := range []string{ecr + "production", ecr + "team/bedrock-agentcore-agent", strings.Replace(own, "us-east-1", "us-west-2", 1)} {
+			if allowed(list, "ecr:DeleteRepository", resource) {
+				t.Errorf("DeleteRepositories %s: %s is deleted", value, resource)
+			}
+		}
+	}
+}
+
+func TestARoleLeavesInstanceProfilesOfItsOwnNameOnly(t *testing.T) {
+	list := inline(load(t, home()), "ReconcileRole")
+	profile := func(name string) string { return "arn:aws:iam::123456789012:instance-profile/" + name }
+	for arn, want := range map[string]bool{
+		profile(naming.RuntimeRole("us-east-1", "agent")):                            true,
+		profile(naming.BuildRole("us-east-1", "agent")):                              true,
+		profile(naming.RuntimeRole("us-west-2", "agent")):                            false,
+		profile(naming.RuntimeRole("us-east-1", "agent") + "-too"):                   false,
+		profile("production"):                                                        false,
+		"arn:aws:iam::123456789012:role/" + naming.RuntimeRole("us-east-1", "agent"): false,
+	} {
+		if got := allowed(list, "iam:RemoveRoleFromInstanceProfile", arn); got != want {
+			t.Errorf("%s: allowed %v, want %v", arn, got, want)
+		}
+	}
+}
+
+// What is listed tells whether a role is in use: all that may hold one, here.
+func TestReconcileReadsWhatMayHoldARole(t *testing.T) {
+	list := inline(load(t, home()), "ReconcileRole")
+	const here = "arn:aws:bedrock-agentcore:us-east-1:123456789012:"
+	for action, resource := range map[string]string{
+		"GetAgentRuntime": "runtime/agent-AbCdEf1234", "GetBrowser": "browser-custom/b-AbCdEf1234", "GetCapacityProvider": "capacity-provider/c-AbCdEf1234",
+		"GetCodeInterpreter": "code-interpreter-custom/c-AbCdEf1234", "GetConsentPortal": "consent-portal/c-AbCdEf1234", "GetGateway": "gateway/g-abcdef1234",
+		"GetHarness": "harness/h-AbCdEf1234", "GetMemory": "memory/m-AbCdEf1234", "GetOnlineEvaluationConfig": "online-evaluation-config/o-AbCdEf1234",
+	} {
+		for arn, want := range map[string]bool{
+			here + resource: true,
+			strings.Replace(here, "us-east-1", "us-west-2", 1) + resource:       false,
+			strings.Replace(here, "123456789012", "210987654321", 1) + resource: false,
+		} {
+			if got := allowed(list, "bedrock-agentcore:"+action, arn); got != want {
+				t.Errorf("%s of %s: allowed %v, want %v", action, arn, got, want)
+			}
+		}
+	}
+	elsewhere := load(t, where{partition: "aws", region: "eu-west-1", account: "123456789012"})
+	for _, st := range only(inline(elsewhere, "ReconcileRole"), "Allow", "bedrock-agentcore:ListAgentRuntimes") {
+		if got := at(st, "Condition", "StringEquals", "aws:RequestedRegion"); got != "eu-west-1" {
+			t.Errorf("a stack of eu-west-1 lists %v", got)
+		}
 	}
 }
 
@@ -873,7 +991,9 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 		{"s3:GetObject", configsARN + "/configs/team/agent.yaml"}:             true,
 		{"s3:GetObject", configsARN + "/status/team/agent.yaml.json"}:         true,
 		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}:        true,
-		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 false,
+		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 true,
+		{"s3:PutObject", configsARN + "/archive/role/1.json"}:                 false,
+		{"s3:GetObject", configsARN + "/" + naming.InventoryKey}:              false,
 		{"s3:ListBucket", configsARN}:                                         true,
 		{"s3:GetObject", sourcesARN + "/agent/source.zip"}:                    true,
 		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip"}:        true,
