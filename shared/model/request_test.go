@@ -1,7 +1,6 @@
 package model_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -26,6 +25,10 @@ func TestARequestIsReadStrictly(t *testing.T) {
 		"without a plan":          {`{"my_agent":"` + strings.Repeat("0", 64) + `"}`, `{}`},
 		"with a short plan":       {strings.Repeat("0", 64), "0"},
 		"that never expires":      {`"expires":"2026-11-22T13:00:00Z",`, ``},
+		"to adopt an archive":     {`"by"`, `"archive":"archive/r/1.json","by"`},
+		"to restore nothing":      {`adopt`, `restore`},
+		"to release an archive":   {`"action":"adopt"`, `"action":"release","archive":"archive/r/1.json"`},
+		"to restore an empty key": {`"action":"adopt"`, `"action":"restore","archive":""`},
 		"that is not JSON at all": {`{`, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,10 +40,20 @@ func TestARequestIsReadStrictly(t *testing.T) {
 	}
 }
 
+// asking gives a good request with another action, to restore with an archive.
+func asking(action model.RequestAction, request string) string {
+	if action == model.Restore {
+		request = strings.Replace(request, `"by"`, `"archive":"archive/r/1.json","by"`, 1)
+	}
+	return strings.Replace(request, "adopt", string(action), 1)
+}
+
 func TestOnlyAnApprovalIsForSeveralAgents(t *testing.T) {
 	two := strings.Replace(goodRequest, `{"my_agent"`, `{"other":"`+strings.Repeat("1", 64)+`","my_agent"`, 1)
-	for action, several := range map[model.RequestAction]bool{model.Adopt: false, model.Approve: true, model.BuildImage: false} {
-		of := func(request string) string { return strings.Replace(request, "adopt", string(action), 1) }
+	for action, several := range map[model.RequestAction]bool{
+		model.Adopt: false, model.Approve: true, model.BuildImage: false, model.Restore: false, model.Release: false,
+	} {
+		of := func(request string) string { return asking(action, request) }
 		if r, err := model.ParseRequest([]byte(of(goodRequest))); err != nil || r.Action != action {
 			t.Errorf("%s of one: %+v, %v", action, r, err)
 		}
@@ -54,8 +67,9 @@ func TestOnlyAnApprovalIsForSeveralAgents(t *testing.T) {
 // to, and says what for.
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(goodRequest))
-	f.Add([]byte(strings.Replace(goodRequest, "adopt", "approve", 1)))
-	f.Add([]byte(strings.Replace(goodRequest, "adopt", "build", 1)))
+	for _, action := range []model.RequestAction{model.Approve, model.BuildImage, model.Restore, model.Release} {
+		f.Add([]byte(asking(action, goodRequest)))
+	}
 	f.Add([]byte(`{"v":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := model.ParseRequest(data)
@@ -68,12 +82,9 @@ func FuzzParseRequest(f *testing.F) {
 		if r.Action != model.Approve && len(r.Plans) != 1 {
 			t.Errorf("%d agents for what is done for one: %+v", len(r.Plans), r)
 		}
-		again, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
+		if (r.Action == model.Restore) != (r.Archive != "") {
+			t.Errorf("an archive that nothing is restored of, or nothing to restore: %+v", r)
 		}
-		if _, err := model.ParseRequest(again); err != nil {
-			t.Errorf("%s: %v", again, err)
-		}
+		readAgain(t, r, model.ParseRequest)
 	})
 }
