@@ -24,7 +24,7 @@ LOCALLY := env -u AWS_CA_BUNDLE
 
 FUZZTIME ?= 20s
 
-.PHONY: help demo test lint validate fuzz build bench deploy tools
+.PHONY: help demo test lint validate fuzz build bench deploy tools invoke-drift
 
 help: ## Show this list
 	@grep -hE '^[a-z<>-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z<>-]+):.*## /\1\t/' | expand -t 20
@@ -62,6 +62,9 @@ build: $(SAM_STAMP) ## Build the functions for AWS
 
 deploy: build ## Deploy to AWS; the first time with ARGS=--guided
 	@$(SAM) deploy $(ARGS)
+
+invoke-drift: $(LOCAL_STAMP) ## Run the scheduled pass once, on an empty local AWS
+	@$(LOCALLY) go run ./local/cmd/localaws --invoke drift </dev/null
 
 invoke-%: $(LOCAL_STAMP)
 	@test -n '$(EVENT)' || { echo 'which event? make invoke-$* EVENT=events/<file>.json' >&2; exit 2; }

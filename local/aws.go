@@ -65,6 +65,7 @@ const (
 	Deployer    = "deployer"             // makes the stack
 	EventBridge = "events.amazonaws.com" // delivers events
 	PollerName  = "poller/"              // and the function's short name: receives and deletes for it
+	Scheduler   = "scheduler/"           // and the function's short name: calls it on its schedule
 )
 
 // AWS is a running local AWS. Its methods may be called concurrently. Functions
@@ -87,6 +88,7 @@ type AWS struct {
 
 	mu     sync.Mutex
 	errors []error
+	async  map[string]*host.Invocation // by request id
 }
 
 // Start starts a local AWS and deploys the template. It ends with Stop, with ctx
@@ -97,7 +99,7 @@ func Start(ctx context.Context, o Options) (*AWS, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	a := &AWS{o: withDefaults(o), cancel: cancel}
+	a := &AWS{o: withDefaults(o), cancel: cancel, async: map[string]*host.Invocation{}}
 	if err := a.start(ctx, venv); err != nil {
 		a.Stop()
 		return nil, fmt.Errorf("start the local AWS: %w", err)
@@ -165,6 +167,7 @@ func (a *AWS) serve(ctx context.Context) error {
 	a.proxy = proxy.New(proxy.Options{
 		Backend: a.moto.URL, Account: a.o.Account, Region: a.o.Region, Bus: a.bus, TimeScale: a.o.TimeScale,
 		CodeBuild: func(caller string) *awsfake.CodeBuild { return a.builds.Client(caller) },
+		Lambda:    a.invokeAsync,
 	})
 	a.builds = codebuild.New(ctx, codebuild.Options{
 		Account: a.o.Account, Region: a.o.Region, Endpoint: a.endpoint, Config: a.Config,

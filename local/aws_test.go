@@ -47,6 +47,10 @@ func TestStack(t *testing.T) {
 	t.Run("what fails in a batch does not hold up the rest", func(t *testing.T) { testPartialBatch(t, w) })
 	t.Run("an event that cannot be delivered goes to the dead letters", func(t *testing.T) { testUndeliverable(t, w) })
 	t.Run("invoked by hand", func(t *testing.T) { testInvoke(t, w) })
+	t.Run("a schedule comes round", func(t *testing.T) { testSchedule(t, w) })
+	t.Run("a function that fails on schedule is run again", func(t *testing.T) { testFailingSchedule(t, w) })
+	t.Run("a schedule that is refused goes to the dead letters", func(t *testing.T) { testRefusedSchedule(t, w) })
+	t.Run("schedules go by the clock", func(t *testing.T) { testSchedulesByTheClock(t, w) })
 }
 
 func (a account) upload(t *testing.T, key, text string) {
@@ -236,5 +240,101 @@ func testInvoke(t *testing.T, a account) {
 	}
 	if _, err := a.Invoke(t.Context(), "nobody", nil); err == nil {
 		t.Error("a function that does not exist was invoked")
+	}
+}
+
+const scheduled = local.Scheduler + "worker"
+
+func testSchedule(t *testing.T, a account) {
+	a.upload(t, "in/scheduled", "hello")
+	a.settle(t)
+	if len(a.Stack().Schedules) != 1 {
+		t.Fatalf("schedules: %+v", a.Stack().Schedules)
+	}
+	s := a.Stack().Schedules[0]
+	every, ok := s.Every()
+	if s.Name != "rounds" || s.Role != "rolekeeper-RoundsRole" || s.Function.Short != "worker" || every != time.Minute || !ok ||
+		!strings.Contains(string(s.Policies["rounds"]), s.Function.ARN) || a.Stack().Resources["WorkerFunctionRounds"].Held {
+		t.Errorf("the schedule is %+v", s)
+	}
+	result, err := a.RunSchedule(t.Context(), "worker")
+	if err != nil || result.Failure != "" {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	if !slices.Contains(a.Logs("worker"), "invocation "+result.RequestID) {
+		t.Errorf("the worker did not see the request %s: %q", result.RequestID, a.Logs("worker"))
+	}
+	calls := a.Calls(proxy.Filter{Caller: scheduled})
+	if len(calls) != 1 || calls[0].Service != "lambda" || calls[0].Operation != "Invoke" || calls[0].Resource != s.Function.Name || calls[0].Status != http.StatusAccepted {
+		t.Errorf("Scheduler called %+v", calls)
+	}
+	for _, function := range []string{"relay", "nobody"} {
+		if _, err := a.RunSchedule(t.Context(), function); err == nil {
+			t.Errorf("%s has a schedule", function)
+		}
+	}
+}
+
+func testFailingSchedule(t *testing.T, a account) {
+	a.upload(t, "in/scheduled", "fail")
+	a.settle(t)
+	result, err := a.RunSchedule(t.Context(), "worker")
+	if err != nil || result.Failure != "errorString" {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	runs := 0
+	for _, line := range a.Logs("worker") {
+		if line == "invocation "+result.RequestID {
+			runs++
+		}
+	}
+	if runs != 3 {
+		t.Errorf("%d runs of the one invocation, want 3", runs)
+	}
+	a.upload(t, "in/scheduled", "hello")
+	a.settle(t)
+}
+
+func testRefusedSchedule(t *testing.T, a account) {
+	once := a.InjectFault(proxy.Fault{Caller: scheduled, Operation: "Invoke", Kind: proxy.ServerError, Count: 1})
+	if _, err := a.RunSchedule(t.Context(), "worker"); err != nil || once.Hits() != 1 {
+		t.Errorf("a call that fails once: %v", err)
+	}
+	once.Remove()
+	dead := func() int {
+		return len(a.Calls(proxy.Filter{Caller: scheduled, Operation: "SendMessage", Resource: "rolekeeper-DeadLetters"}))
+	}
+	if n := dead(); n != 0 {
+		t.Errorf("%d dead letters of calls that were taken", n)
+	}
+	defer a.InjectFault(proxy.Fault{Caller: scheduled, Operation: "Invoke", Kind: proxy.Denied}).Remove()
+	if _, err := a.RunSchedule(t.Context(), "worker"); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("a call that is denied: %v", err)
+	}
+	if n := dead(); n != 1 {
+		t.Errorf("%d dead letters, want 1", n)
+	}
+}
+
+func testSchedulesByTheClock(t *testing.T, a account) {
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	began := len(a.Calls(proxy.Filter{Caller: scheduled, Operation: "Invoke"}))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.RunSchedules(ctx)
+	}()
+	for len(a.Calls(proxy.Filter{Caller: scheduled, Operation: "Invoke"})) < began+2 {
+		select {
+		case <-ctx.Done():
+			t.Fatal("the schedule did not come round twice")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	stop()
+	<-ended
+	if errs := a.Errors(); len(errs) != 0 {
+		t.Errorf("errors of the local AWS: %v", errs)
 	}
 }

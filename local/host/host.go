@@ -86,49 +86,81 @@ func (h *Host) Add(f Function) error {
 // fails is no error but a Result with a Failure; an error is the host's own or
 // that of ctx, whose end does not end the function.
 func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result, error) {
-	h.mu.Lock()
-	if h.stopped {
-		h.mu.Unlock()
-		return Result{}, ErrStopped
+	i, err := h.begin(name, payload, 1)
+	if err != nil {
+		return Result{}, err
 	}
-	p, ok := h.functions[name]
-	if !ok {
-		h.mu.Unlock()
-		return Result{}, fmt.Errorf("no function %s", name)
-	}
-	h.invoked++
-	h.mu.Unlock()
+	return i.Wait(ctx)
+}
 
-	done := make(chan Result, 1)
-	failed := make(chan error, 1)
-	go func() {
-		result, err := h.run(p, payload)
-		h.mu.Lock()
-		h.invoked--
-		h.mu.Unlock()
-		if err != nil {
-			failed <- err
-			return
-		}
-		done <- result
-	}()
+// attempts is how often Lambda runs an asynchronous invocation that fails
+// (Lambda developer guide, "Error handling for asynchronous invocation"). It
+// waits a minute and two between them; nothing waits here.
+const attempts = 3
+
+// InvokeAsync takes an invocation and does not wait for it. What fails is run
+// again under the same request id.
+func (h *Host) InvokeAsync(name string, payload []byte) (*Invocation, error) {
+	return h.begin(name, payload, attempts)
+}
+
+// Invocation is one that the host has taken.
+type Invocation struct {
+	RequestID string
+
+	function string
+	done     chan struct{} // closed when there is a result or an error
+	result   Result
+	err      error
+}
+
+// Wait gives the result of the last attempt; an error as Invoke gives it.
+func (i *Invocation) Wait(ctx context.Context) (Result, error) {
 	select {
-	case r := <-done:
-		return r, nil
-	case err := <-failed:
-		return Result{}, fmt.Errorf("invoke %s: %w", name, err)
+	case <-i.done:
 	case <-ctx.Done():
 		return Result{}, ctx.Err()
 	}
+	if i.err != nil {
+		return Result{}, fmt.Errorf("invoke %s: %w", i.function, i.err)
+	}
+	return i.result, nil
+}
+
+// begin runs the function until it succeeds, a number of times at most.
+func (h *Host) begin(name string, payload []byte, times int) (*Invocation, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return nil, ErrStopped
+	}
+	p, ok := h.functions[name]
+	if !ok {
+		return nil, fmt.Errorf("no function %s", name)
+	}
+	h.invoked++
+	i := &Invocation{RequestID: bus.NewID(), function: name, done: make(chan struct{})}
+	go func() {
+		for range times {
+			if i.result, i.err = h.run(p, i.RequestID, payload); i.err != nil || i.result.Failure == "" {
+				break
+			}
+		}
+		h.mu.Lock()
+		h.invoked--
+		h.mu.Unlock()
+		close(i.done)
+	}()
+	return i, nil
 }
 
 // run takes an idle environment or starts one, and gives it back if it lives.
-func (h *Host) run(p *pool, payload []byte) (Result, error) {
+func (h *Host) run(p *pool, id string, payload []byte) (Result, error) {
 	e, err := h.environment(p)
 	if err != nil {
 		return Result{}, err
 	}
-	result, alive := e.invoke(bus.NewID(), payload, p.Timeout)
+	result, alive := e.invoke(id, payload, p.Timeout)
 	if !alive {
 		e.kill()
 	}

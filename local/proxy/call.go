@@ -23,7 +23,7 @@ type Call struct {
 	Operation string `json:"operation"`
 	// Resource is what the call is about: role or policy name, bucket/key, queue
 	// name, detail types of events, ARN of a parameter, trail, repository, log
-	// group, AgentCore's runtime/<id>; empty where there is none.
+	// group, AgentCore's runtime/<id>, function name; empty where there is none.
 	Resource string  `json:"resource"`
 	Request  Request `json:"request"`
 
@@ -63,7 +63,7 @@ func (r Request) Params() map[string]string {
 // keptHeaders decide what a request means or what a policy can ask about it.
 var keptHeaders = []string{
 	"Content-Type", "If-Match", "If-None-Match", "X-Amz-Acl", "X-Amz-Copy-Source",
-	"X-Amz-Server-Side-Encryption", "X-Amz-Tagging", "X-Amz-Target",
+	"X-Amz-Invocation-Type", "X-Amz-Server-Side-Encryption", "X-Amz-Tagging", "X-Amz-Target",
 }
 
 // credential finds the access key id and the service in a SigV4 header.
@@ -98,6 +98,8 @@ func (p *Proxy) identify(r *http.Request, body []byte) (c Call, accessKey string
 			c.Operation = form.Get("Action")
 			c.Resource = formResource(form)
 		}
+	case c.Service == "lambda" && invoked(r) != "":
+		c.Operation, c.Resource = "Invoke", invoked(r)
 	case c.Service == "bedrock-agentcore":
 		c.Operation, c.Resource = awsfake.AgentCoreOperation(r.Method, r.URL.Path, r.URL.RawQuery, body)
 	default:

@@ -30,6 +30,9 @@ type Options struct {
 	TimeScale float64
 	// CodeBuild gives CodeBuild as a caller has it; nil: there is none.
 	CodeBuild func(caller string) *awsfake.CodeBuild
+	// Lambda takes an asynchronous invocation of a function, by its name in AWS; an
+	// error says that there is no such function. nil: there is no Lambda.
+	Lambda func(function string, event []byte) (requestID string, err error)
 }
 
 // Proxy is an http.Handler. Its methods may be called concurrently.
@@ -295,6 +298,8 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 		return p.answerCodeBuild(ctx, c, body)
 	case "bedrock-agentcore":
 		return p.answerAgentCore(c, r, body)
+	case "lambda":
+		return p.answerLambda(c, r, body)
 	case "sts":
 		return p.forward(ctx, c, r, body)
 	default:

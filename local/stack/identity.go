@@ -81,10 +81,11 @@ var named = map[string]struct {
 	"AWS::SSM::Parameter": {"Name", func(_ *resolver, _ resource, name string) identity {
 		return identity{name, nil}
 	}},
-	"AWS::Lambda::Function":  {"FunctionName", inRegion("lambda", "function:", "")},
-	"AWS::Events::Rule":      {"Name", inRegion("events", "rule/", "")},
-	"AWS::Logs::LogGroup":    {"LogGroupName", inRegion("logs", "log-group:", ":*")},
-	"AWS::CloudWatch::Alarm": {"AlarmName", inRegion("cloudwatch", "alarm:", "")},
+	"AWS::Lambda::Function":    {"FunctionName", inRegion("lambda", "function:", "")},
+	"AWS::Events::Rule":        {"Name", inRegion("events", "rule/", "")},
+	"AWS::Logs::LogGroup":      {"LogGroupName", inRegion("logs", "log-group:", ":*")},
+	"AWS::CloudWatch::Alarm":   {"AlarmName", inRegion("cloudwatch", "alarm:", "")},
+	"AWS::Scheduler::Schedule": {"Name", inRegion("scheduler", "schedule/default/", "")},
 }
 
 // inRegion is the identity of what Ref names and an ARN in the region holds.

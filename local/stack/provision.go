@@ -19,8 +19,8 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// maker makes one resource. Functions, mappings and rules are not in moto: the
-// host and the bus read them from the Stack.
+// maker makes one resource. Functions, mappings, rules and schedules are not in
+// moto: what runs them reads them from the Stack.
 type maker func(ctx context.Context, c clients, r Resource) error
 
 type clients struct {
@@ -41,6 +41,7 @@ var makers = map[string]maker{
 	"AWS::Lambda::Function":           elsewhere,
 	"AWS::Lambda::EventSourceMapping": elsewhere,
 	"AWS::Events::Rule":               elsewhere,
+	"AWS::Scheduler::Schedule":        elsewhere,
 }
 
 // order is that of making: policies before the roles that carry them, buckets

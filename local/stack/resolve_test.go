@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -144,6 +145,7 @@ func TestResolveRefuses(t *testing.T) {
 		"a function without its role":   {`"F":{"Type":"AWS::Lambda::Function","Properties":{"Role":"arn:aws:iam::123456789012:role/other"}}`, "F"},
 		"a mapping without function":    {queue + `,"M":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"EventSourceArn":{"Fn::GetAtt":["Q","Arn"]},"FunctionName":"f"}}`, "M"},
 		"a policy that is no JSON":      {`"B":{"Type":"AWS::S3::Bucket"},"BP":{"Type":"AWS::S3::BucketPolicy","Properties":{"Bucket":{"Ref":"B"},"PolicyDocument":"{"}}`, "BP"},
+		"a schedule of no function":     {`"S":{"Type":"AWS::Scheduler::Schedule","Properties":{"ScheduleExpression":"rate(1 hour)","Target":{"Arn":"arn:aws:lambda:eu-west-1:123456789012:function:f","Input":"{}"}}}`, "S"},
 		"a reference to nothing at all": {`"Q":{"Type":"AWS::SQS::Queue","Properties":{"QueueName":{"Ref":"Nobody"}}}`, "Q"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,5 +154,17 @@ func TestResolveRefuses(t *testing.T) {
 				t.Errorf("error %v does not name %s", err, c.names)
 			}
 		})
+	}
+}
+
+func TestASchedulesRate(t *testing.T) {
+	for expression, want := range map[string]time.Duration{
+		"rate(1 minute)": time.Minute, "rate(5 minutes)": 5 * time.Minute, "rate(1 hour)": time.Hour, "rate(2 days)": 48 * time.Hour,
+		"cron(0 6 * * ? *)": 0, "rate(0 hours)": 0, "rate(99999999999999999999 days)": 0, "rate(1 second)": 0, "at(2026-11-23T06:00:00)": 0, "": 0,
+	} {
+		got, ok := Schedule{Expression: expression}.Every()
+		if ok != (want != 0) || ok && got != want {
+			t.Errorf("%q: %v, %v; want %v", expression, got, ok, want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -21,6 +22,7 @@ type Stack struct {
 	Functions map[string]*Function // by short name
 	Mappings  []Mapping
 	Rules     []Rule
+	Schedules []Schedule
 }
 
 // Resource is one resource of a stack.
@@ -67,6 +69,36 @@ type Rule struct {
 	Targets   []bus.Target
 }
 
+// Schedule is a schedule of EventBridge Scheduler that calls a function of the
+// stack.
+type Schedule struct {
+	LogicalID   string
+	Name        string
+	Expression  string // rate(…) or cron(…)
+	Function    *Function
+	Role        string // name of the role as which it calls
+	Input       string // what the function is given, JSON
+	DeadLetters string // ARN of the queue for what the function does not take; may be empty
+	// Policies are those of its role, as a Function has them.
+	Policies map[string]json.RawMessage
+}
+
+// Every gives the time from one run to the next; not ok for a schedule that has
+// no rate.
+func (s Schedule) Every() (time.Duration, bool) {
+	m := rate.FindStringSubmatch(s.Expression)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m[1])
+	return time.Duration(n) * units[m[2]], err == nil && n > 0
+}
+
+var (
+	rate  = regexp.MustCompile(`^rate\(([0-9]+) (minute|hour|day)s?\)$`)
+	units = map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}
+)
+
 // Resolve evaluates a template for a place and parameter values. A resource type
 // that is neither made nor held is an error.
 func Resolve(t *Template, place Place, parameters map[string]string) (*Stack, error) {
@@ -98,7 +130,10 @@ func Resolve(t *Template, place Place, parameters map[string]string) (*Stack, er
 	if err := s.readFunctions(r, t); err != nil {
 		return nil, err
 	}
-	return s, s.readRules(r)
+	if err := s.readRules(r); err != nil {
+		return nil, err
+	}
+	return s, s.readSchedules()
 }
 
 func (s *Stack) add(r *resolver, logical string) error {
@@ -294,15 +329,63 @@ func (s *Stack) readMappings() error {
 		if m.MaximumConcurrency, err = in.ScalingConfig.MaximumConcurrency.number(0); err != nil {
 			return fmt.Errorf("event source mapping %s: concurrency: %w", logical, err)
 		}
-		for _, f := range s.Functions {
-			if f.Name == in.FunctionName || f.ARN == in.FunctionName {
-				m.Function = f
-			}
-		}
-		if m.Function == nil {
+		if m.Function = s.function(in.FunctionName); m.Function == nil {
 			return fmt.Errorf("event source mapping %s: no function %s", logical, in.FunctionName)
 		}
 		s.Mappings = append(s.Mappings, m)
+	}
+	return nil
+}
+
+// function finds a function by name or ARN; nil when there is none.
+func (s *Stack) function(nameOrARN string) *Function {
+	for _, f := range s.Functions {
+		if f.Name == nameOrARN || f.ARN == nameOrARN {
+			return f
+		}
+	}
+	return nil
+}
+
+func (s *Stack) readSchedules() error {
+	for _, logical := range slices.Sorted(maps.Keys(s.Resources)) {
+		res := s.Resources[logical]
+		if res.Type != "AWS::Scheduler::Schedule" {
+			continue
+		}
+		var in struct {
+			ScheduleExpression, State string
+			Target                    struct {
+				Arn, RoleArn, Input string
+				DeadLetterConfig    struct{ Arn string }
+			}
+		}
+		if err := convert(res.Properties, &in); err != nil {
+			return fmt.Errorf("schedule %s: %w", logical, err)
+		}
+		if in.State == "DISABLED" {
+			continue
+		}
+		out := Schedule{
+			LogicalID: logical, Name: res.PhysicalID, Expression: in.ScheduleExpression, Function: s.function(in.Target.Arn),
+			Role: path.Base(in.Target.RoleArn), Input: in.Target.Input, DeadLetters: in.Target.DeadLetterConfig.Arn,
+		}
+		if out.Function == nil {
+			return fmt.Errorf("schedule %s: %s is no function of the stack", logical, in.Target.Arn)
+		}
+		if !json.Valid([]byte(out.Input)) {
+			return fmt.Errorf("schedule %s: the input is not JSON; Scheduler's own is not supported", logical)
+		}
+		if out.DeadLetters != "" {
+			if err := s.hasQueue(out.DeadLetters); err != nil {
+				return fmt.Errorf("schedule %s: dead letters: %w", logical, err)
+			}
+		}
+		var err error
+		if out.Policies, err = s.policies(out.Role); err != nil {
+			return fmt.Errorf("schedule %s: %w", logical, err)
+		}
+		s.Schedules = append(s.Schedules, out)
 	}
 	return nil
 }
@@ -345,7 +428,7 @@ func (s *Stack) readRules(r *resolver) error {
 			if t.Input != "" || t.InputPath != "" || t.InputTransformer != nil {
 				return fmt.Errorf("rule %s: target %s: changed input is not supported", logical, t.ID)
 			}
-			if _, err := s.queue(t.Arn); err != nil {
+			if err := s.hasQueue(t.Arn); err != nil {
 				return fmt.Errorf("rule %s: target %s: %w", logical, t.ID, err)
 			}
 			rule.Targets = append(rule.Targets, bus.Target{
@@ -357,14 +440,14 @@ func (s *Stack) readRules(r *resolver) error {
 	return nil
 }
 
-// queue gives the URL of the stack's queue with the ARN.
-func (s *Stack) queue(arn string) (string, error) {
+// hasQueue says that a queue is not of the stack.
+func (s *Stack) hasQueue(arn string) error {
 	for _, res := range s.Resources {
 		if res.Type == "AWS::SQS::Queue" && bus.QueueName(res.PhysicalID) == bus.QueueName(arn) {
-			return res.PhysicalID, nil
+			return nil
 		}
 	}
-	return "", fmt.Errorf("%s is no queue of the stack", arn)
+	return fmt.Errorf("%s is no queue of the stack", arn)
 }
 
 // Held gives the types of which nothing is made, with the reason.

@@ -21,6 +21,7 @@ import (
 	"rolekeeper/local"
 	"rolekeeper/local/codebuild"
 	"rolekeeper/local/proxy"
+	"rolekeeper/local/stack"
 	"rolekeeper/shared/naming"
 )
 
@@ -46,7 +47,8 @@ func command() *cobra.Command {
 		Short: "Run a local AWS with the stack of a SAM template",
 		Long: "Run a local AWS with the stack of a SAM template until it is interrupted.\n" +
 			"With --invoke, run one function on one event instead and print its log,\n" +
-			"its calls and its answer. An event without Records is given to it as its queue delivers one.",
+			"its calls and its answer. An event without Records is given to it as its queue delivers one.\n" +
+			"A function with a schedule and no queue needs no event: its schedule has one.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -79,11 +81,27 @@ func run(ctx context.Context, f flags, in io.Reader, out, log io.Writer) error {
 	if f.invoke != "" {
 		return invoke(ctx, a, f.invoke, event, out, log)
 	}
-	for _, line := range introduction(a.Endpoint(), a.Environment("developer"), a.Stack().Outputs) {
+	lines := introduction(a.Endpoint(), a.Environment("developer"), a.Stack().Outputs)
+	for _, line := range append(lines, schedules(a.Endpoint(), a.Stack().Schedules)...) {
 		fmt.Fprintln(out, line)
 	}
+	a.RunSchedules(ctx)
 	<-ctx.Done()
 	return nil
+}
+
+// schedules says what runs by itself, and how to have it run now.
+func schedules(endpoint string, all []stack.Schedule) []string {
+	var lines []string
+	for _, s := range all {
+		when := s.Expression
+		if _, ok := s.Every(); !ok {
+			when += ", which the local AWS does not follow"
+		}
+		lines = append(lines, fmt.Sprintf("# %s runs on the schedule %s; now:", s.Function.Short, when),
+			fmt.Sprintf("#   curl -s -d '%s' %s/_local/invoke/%s", s.Input, endpoint, s.Function.Short))
+	}
+	return lines
 }
 
 // introduction says what to export and what can be tried, as lines that a shell
@@ -116,10 +134,11 @@ func readEvent(file string, in io.Reader) ([]byte, error) {
 }
 
 // delivered gives the payload with which Lambda hands an event from the queue to
-// a function; an event that has Records is one already.
+// a function; an event that has Records is one already, and a function without a
+// queue gets it as it is.
 func delivered(event []byte, queueARN string) ([]byte, error) {
 	var batch struct{ Records []json.RawMessage }
-	if json.Unmarshal(event, &batch) == nil && batch.Records != nil {
+	if json.Unmarshal(event, &batch) == nil && batch.Records != nil || queueARN == "" {
 		return event, nil
 	}
 	var body bytes.Buffer
@@ -141,6 +160,13 @@ func invoke(ctx context.Context, a *local.AWS, function string, event []byte, ou
 	for _, m := range a.Stack().Mappings {
 		if m.Function.Short == function {
 			queue = m.QueueARN
+		}
+	}
+	if queue == "" && len(event) == 0 {
+		for _, s := range a.Stack().Schedules {
+			if s.Function.Short == function {
+				event = []byte(s.Input)
+			}
 		}
 	}
 	payload, err := delivered(event, queue)

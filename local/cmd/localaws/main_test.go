@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"rolekeeper/local/stack"
 )
 
 func TestEveryEventIsDeliveredAsMessages(t *testing.T) {
@@ -46,6 +48,28 @@ func TestEveryEventIsDeliveredAsMessages(t *testing.T) {
 				t.Errorf("the message is %+v", r)
 			}
 		})
+	}
+}
+
+func TestAFunctionWithoutAQueueGetsTheEventItself(t *testing.T) {
+	for _, event := range []string{"{}", `{"Records":null}`, "no JSON"} {
+		if payload, err := delivered([]byte(event), ""); err != nil || string(payload) != event {
+			t.Errorf("%s became %s, %v", event, payload, err)
+		}
+	}
+}
+
+func TestSchedulesAreTold(t *testing.T) {
+	drift := &stack.Function{Short: "drift"}
+	want := []string{
+		"# drift runs on the schedule rate(1 hour); now:", "#   curl -s -d '{}' http://127.0.0.1:1/_local/invoke/drift",
+		"# drift runs on the schedule cron(0 6 * * ? *), which the local AWS does not follow; now:", "#   curl -s -d '{}' http://127.0.0.1:1/_local/invoke/drift",
+	}
+	got := schedules("http://127.0.0.1:1", []stack.Schedule{
+		{Function: drift, Expression: "rate(1 hour)", Input: "{}"}, {Function: drift, Expression: "cron(0 6 * * ? *)", Input: "{}"},
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("told is %q, want %q", got, want)
 	}
 }
 

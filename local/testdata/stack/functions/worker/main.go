@@ -28,6 +28,8 @@ func handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse
 		return out, err
 	}
 	client, bucket := s3.NewFromConfig(cfg), os.Getenv("BUCKET")
+	lc, _ := lambdacontext.FromContext(ctx)
+	fmt.Println("invocation", lc.AwsRequestID)
 	for _, m := range batch.Records {
 		got, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &m.Body})
 		if err != nil {
@@ -52,7 +54,6 @@ func handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse
 			continue
 		}
 		deadline, _ := ctx.Deadline()
-		lc, _ := lambdacontext.FromContext(ctx)
 		answer, err := json.Marshal(map[string]any{
 			"message": m, "left": time.Until(deadline).Seconds(), "arn": lc.InvokedFunctionArn, "env": os.Environ(),
 		})
