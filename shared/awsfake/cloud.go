@@ -83,7 +83,7 @@ func (c *Cloud) Clone() *Cloud {
 	}
 	for name, r := range c.roles {
 		r := *r
-		r.tags, r.policies, r.attached = maps.Clone(r.tags), maps.Clone(r.policies), slices.Clone(r.attached)
+		r.tags, r.policies, r.attached, r.profiles = maps.Clone(r.tags), maps.Clone(r.policies), slices.Clone(r.attached), slices.Clone(r.profiles)
 		out.roles[name] = &r
 	}
 	for name, b := range c.buckets {

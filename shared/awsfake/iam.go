@@ -27,6 +27,8 @@ type role struct {
 	attached                    []string
 	hidden                      int // reads for which the role is not to be seen yet
 	created                     time.Time
+	used                        time.Time // zero: never
+	profiles                    []string  // instance profiles that it is in
 }
 
 // IAM is the client of one caller.
@@ -50,6 +52,13 @@ func (c *Cloud) HideRole(name string, reads int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.roles[strings.ToLower(name)].hidden = reads
+}
+
+// UseRole has a role be assumed at a time, as far as IAM says.
+func (c *Cloud) UseRole(name string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.roles[strings.ToLower(name)].used = at
 }
 
 // RoleNames gives the names of all roles, sorted.
@@ -95,6 +104,9 @@ func (c *Cloud) describe(r *role) *types.Role {
 	}
 	if r.boundary != "" {
 		out.PermissionsBoundary = &types.AttachedPermissionsBoundary{PermissionsBoundaryArn: aws.String(r.boundary), PermissionsBoundaryType: types.PermissionsBoundaryAttachmentTypePolicy}
+	}
+	if !r.used.IsZero() {
+		out.RoleLastUsed = &types.RoleLastUsed{LastUsedDate: aws.Time(r.used), Region: aws.String(c.Region)}
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.tags)) {
 		out.Tags = append(out.Tags, types.Tag{Key: aws.String(k), Value: aws.String(r.tags[k])})
@@ -446,6 +458,53 @@ func (i *IAM) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput,
 	})
 }
 
+// DetachRolePolicy is iam:DetachRolePolicy.
+func (i *IAM) DetachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput, _ ...func(*iam.Options)) (*iam.DetachRolePolicyOutput, error) {
+	return &iam.DetachRolePolicyOutput{}, i.modify("DetachRolePolicy", *in.RoleName, func(r *role) error {
+		at := slices.Index(r.attached, *in.PolicyArn)
+		if at < 0 {
+			return noSuchEntity("Policy %s was not found.", *in.PolicyArn)
+		}
+		r.attached = slices.Delete(slices.Clone(r.attached), at, at+1)
+		return nil
+	})
+}
+
+// PutIntoInstanceProfile has somebody put a role into an instance profile.
+func (c *Cloud) PutIntoInstanceProfile(role, profile string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.roles[strings.ToLower(role)]
+	r.profiles = append(slices.Clone(r.profiles), profile)
+}
+
+// ListInstanceProfilesForRole is iam:ListInstanceProfilesForRole, without pages.
+func (i *IAM) ListInstanceProfilesForRole(_ context.Context, in *iam.ListInstanceProfilesForRoleInput, _ ...func(*iam.Options)) (*iam.ListInstanceProfilesForRoleOutput, error) {
+	var out iam.ListInstanceProfilesForRoleOutput
+	return &out, i.call("ListInstanceProfilesForRole", *in.RoleName, func() error {
+		r, err := i.cloud.find(*in.RoleName)
+		if err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(slices.Values(r.profiles)) {
+			out.InstanceProfiles = append(out.InstanceProfiles, types.InstanceProfile{InstanceProfileName: aws.String(name)})
+		}
+		return nil
+	})
+}
+
+// RemoveRoleFromInstanceProfile is iam:RemoveRoleFromInstanceProfile.
+func (i *IAM) RemoveRoleFromInstanceProfile(_ context.Context, in *iam.RemoveRoleFromInstanceProfileInput, _ ...func(*iam.Options)) (*iam.RemoveRoleFromInstanceProfileOutput, error) {
+	return &iam.RemoveRoleFromInstanceProfileOutput{}, i.modify("RemoveRoleFromInstanceProfile", *in.RoleName, func(r *role) error {
+		at := slices.Index(r.profiles, *in.InstanceProfileName)
+		if at < 0 {
+			return noSuchEntity("Role %s is not in instance profile %s.", r.name, *in.InstanceProfileName)
+		}
+		r.profiles = slices.Delete(slices.Clone(r.profiles), at, at+1)
+		return nil
+	})
+}
+
 // UpdateRole is iam:UpdateRole: a session length that is left out goes back to its default.
 func (i *IAM) UpdateRole(_ context.Context, in *iam.UpdateRoleInput, _ ...func(*iam.Options)) (*iam.UpdateRoleOutput, error) {
 	return &iam.UpdateRoleOutput{}, i.modify("UpdateRole", *in.RoleName, func(r *role) error {
@@ -468,6 +527,9 @@ func (i *IAM) DeleteRole(_ context.Context, in *iam.DeleteRoleInput, _ ...func(*
 	return &iam.DeleteRoleOutput{}, i.modify("DeleteRole", *in.RoleName, func(r *role) error {
 		if len(r.policies) > 0 || len(r.attached) > 0 {
 			return &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must delete policies first.")}
+		}
+		if len(r.profiles) > 0 {
+			return &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must remove roles from instance profile first.")}
 		}
 		delete(i.cloud.roles, strings.ToLower(r.name))
 		return nil

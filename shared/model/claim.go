@@ -195,3 +195,9 @@ type Object struct {
 	VersionID    string
 	LastModified time.Time
 }
+
+// Entry is an object of the config bucket as a listing shows it.
+type Entry struct {
+	Key      string
+	Modified time.Time
+}

@@ -4,6 +4,7 @@ package buildproject
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -22,6 +23,7 @@ type API interface {
 	ReadAPI
 	CreateProject(context.Context, *codebuild.CreateProjectInput, ...func(*codebuild.Options)) (*codebuild.CreateProjectOutput, error)
 	UpdateProject(context.Context, *codebuild.UpdateProjectInput, ...func(*codebuild.Options)) (*codebuild.UpdateProjectOutput, error)
+	DeleteProject(context.Context, *codebuild.DeleteProjectInput, ...func(*codebuild.Options)) (*codebuild.DeleteProjectOutput, error)
 	StartBuild(context.Context, *codebuild.StartBuildInput, ...func(*codebuild.Options)) (*codebuild.StartBuildOutput, error)
 }
 
@@ -55,6 +57,16 @@ func (c *Client) Create(ctx context.Context, p model.Project, nonce string) (cre
 		return time.Time{}, fault.Errorf(fault.Retry, "create CodeBuild project %s: the answer does not say when it was made", p.Name) // the nonce tells it for ours
 	}
 	return *out.Project.Created, nil
+}
+
+// Delete deletes a project; one that is gone already is success. What it built
+// stays known by the ids of the builds.
+func (c *Client) Delete(ctx context.Context, name string) error {
+	_, err := c.api.DeleteProject(ctx, &codebuild.DeleteProjectInput{Name: &name})
+	if err = awserr.Wrap(err, "delete CodeBuild project %s", name); errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Update writes all settings and tags of a project; tags that p has not are gone

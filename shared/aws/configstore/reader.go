@@ -59,11 +59,21 @@ func (r *Reader) Get(ctx context.Context, key string) (model.Object, error) {
 	}, nil
 }
 
-// List gives the keys under a prefix, in the order of their bytes. They come
-// URL-encoded: keys may have characters that XML cannot hold (S3 API reference,
-// ListObjectsV2, EncodingType).
+// List gives the keys under a prefix, in the order of their bytes.
 func (r *Reader) List(ctx context.Context, prefix string) ([]string, error) {
+	entries, err := r.Entries(ctx, prefix)
 	var keys []string
+	for _, e := range entries {
+		keys = append(keys, e.Key)
+	}
+	return keys, err
+}
+
+// Entries gives what is listed of the objects under a prefix, in the order of
+// the bytes of their keys. These come URL-encoded: keys may have characters that
+// XML cannot hold (S3 API reference, ListObjectsV2, EncodingType).
+func (r *Reader) Entries(ctx context.Context, prefix string) ([]model.Entry, error) {
+	var all []model.Entry
 	pages := s3.NewListObjectsV2Paginator(r.api, &s3.ListObjectsV2Input{
 		Bucket: &r.bucket, Prefix: &prefix, ExpectedBucketOwner: &r.owner, EncodingType: types.EncodingTypeUrl,
 	})
@@ -77,8 +87,8 @@ func (r *Reader) List(ctx context.Context, prefix string) ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("list s3://%s/%s: key %q: %w", r.bucket, prefix, aws.ToString(o.Key), err)
 			}
-			keys = append(keys, key)
+			all = append(all, model.Entry{Key: key, Modified: aws.ToTime(o.LastModified)})
 		}
 	}
-	return keys, nil
+	return all, nil
 }

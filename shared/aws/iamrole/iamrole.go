@@ -27,6 +27,11 @@ type API interface {
 	PutRolePolicy(context.Context, *iam.PutRolePolicyInput, ...func(*iam.Options)) (*iam.PutRolePolicyOutput, error)
 	DeleteRolePolicy(context.Context, *iam.DeleteRolePolicyInput, ...func(*iam.Options)) (*iam.DeleteRolePolicyOutput, error)
 	UpdateRole(context.Context, *iam.UpdateRoleInput, ...func(*iam.Options)) (*iam.UpdateRoleOutput, error)
+	AttachRolePolicy(context.Context, *iam.AttachRolePolicyInput, ...func(*iam.Options)) (*iam.AttachRolePolicyOutput, error)
+	DetachRolePolicy(context.Context, *iam.DetachRolePolicyInput, ...func(*iam.Options)) (*iam.DetachRolePolicyOutput, error)
+	UntagRole(context.Context, *iam.UntagRoleInput, ...func(*iam.Options)) (*iam.UntagRoleOutput, error)
+	RemoveRoleFromInstanceProfile(context.Context, *iam.RemoveRoleFromInstanceProfileInput, ...func(*iam.Options)) (*iam.RemoveRoleFromInstanceProfileOutput, error)
+	DeleteRole(context.Context, *iam.DeleteRoleInput, ...func(*iam.Options)) (*iam.DeleteRoleOutput, error)
 }
 
 // Client reads and writes roles.
@@ -88,7 +93,48 @@ func (c *Client) PutPolicy(ctx context.Context, role, name string, document poli
 // DeletePolicy removes an inline policy; one that is gone already is success.
 func (c *Client) DeletePolicy(ctx context.Context, role, name string) error {
 	_, err := c.api.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: &name})
-	if err = awserr.Wrap(err, "delete policy %s of role %s", name, role); errors.Is(err, fault.ErrNotFound) {
+	return gone(awserr.Wrap(err, "delete policy %s of role %s", name, role))
+}
+
+// AttachPolicy attaches a managed policy; one that is attached already is success.
+func (c *Client) AttachPolicy(ctx context.Context, role, policyARN string) error {
+	_, err := c.api.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &policyARN})
+	return awserr.Unsettled(awserr.Wrap(err, "attach policy %s to role %s", policyARN, role))
+}
+
+// DetachPolicy detaches a managed policy; one that is gone already is success.
+func (c *Client) DetachPolicy(ctx context.Context, role, policyARN string) error {
+	_, err := c.api.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &role, PolicyArn: &policyARN})
+	return gone(awserr.Wrap(err, "detach policy %s from role %s", policyARN, role))
+}
+
+// Untag takes tags off a role; those that are gone already are success.
+func (c *Client) Untag(ctx context.Context, role string, keys []string) error {
+	_, err := c.api.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &role, TagKeys: keys})
+	return gone(awserr.Wrap(err, "untag role %s", role))
+}
+
+// LeaveInstanceProfile takes a role out of an instance profile; one that is not
+// in it is success.
+func (c *Client) LeaveInstanceProfile(ctx context.Context, role, profile string) error {
+	_, err := c.api.RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile})
+	return gone(awserr.Wrap(err, "take role %s out of instance profile %s", role, profile))
+}
+
+// Delete deletes a role; one that is gone already is success. fault.ErrConflict
+// says that it has policies or is in instance profiles.
+func (c *Client) Delete(ctx context.Context, role string) error {
+	_, err := c.api.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &role})
+	var conflict *types.DeleteConflictException
+	if errors.As(err, &conflict) {
+		return fault.Errorf(fault.Retry, "delete role %s: something was put on it: %w: %w", role, fault.ErrConflict, err)
+	}
+	return gone(awserr.Wrap(err, "delete role %s", role))
+}
+
+// gone makes a success of the absence of what was to be taken away.
+func gone(err error) error {
+	if errors.Is(err, fault.ErrNotFound) {
 		return nil
 	}
 	return err

@@ -19,6 +19,7 @@ type ReadAPI interface {
 	ListRolePolicies(context.Context, *iam.ListRolePoliciesInput, ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error)
 	GetRolePolicy(context.Context, *iam.GetRolePolicyInput, ...func(*iam.Options)) (*iam.GetRolePolicyOutput, error)
 	ListAttachedRolePolicies(context.Context, *iam.ListAttachedRolePoliciesInput, ...func(*iam.Options)) (*iam.ListAttachedRolePoliciesOutput, error)
+	ListInstanceProfilesForRole(context.Context, *iam.ListInstanceProfilesForRoleInput, ...func(*iam.Options)) (*iam.ListInstanceProfilesForRoleOutput, error)
 	GetPolicy(context.Context, *iam.GetPolicyInput, ...func(*iam.Options)) (*iam.GetPolicyOutput, error)
 	GetPolicyVersion(context.Context, *iam.GetPolicyVersionInput, ...func(*iam.Options)) (*iam.GetPolicyVersionOutput, error)
 }
@@ -57,6 +58,9 @@ func (r *Reader) Head(ctx context.Context, name string) (model.ObservedRole, err
 	}
 	if role.PermissionsBoundary != nil {
 		o.PermissionsBoundary = aws.ToString(role.PermissionsBoundary.PermissionsBoundaryArn)
+	}
+	if role.RoleLastUsed != nil {
+		o.LastUsed = aws.ToTime(role.RoleLastUsed.LastUsedDate)
 	}
 	for _, t := range role.Tags {
 		o.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
@@ -139,4 +143,21 @@ func (r *Reader) Managed(ctx context.Context, arn string) (document string, err 
 // plus sign is a plus sign).
 func decode(document *string) (string, error) {
 	return url.PathUnescape(aws.ToString(document))
+}
+
+// InstanceProfiles gives the names of the instance profiles that a role is in.
+// fault.ErrNotFound says that there is no such role.
+func (r *Reader) InstanceProfiles(ctx context.Context, role string) ([]string, error) {
+	var names []string
+	pages := iam.NewListInstanceProfilesForRolePaginator(r.api, &iam.ListInstanceProfilesForRoleInput{RoleName: &role, MaxItems: aws.Int32(pageSize)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, awserr.Wrap(err, "list instance profiles of role %s", role)
+		}
+		for _, p := range page.InstanceProfiles {
+			names = append(names, aws.ToString(p.InstanceProfileName))
+		}
+	}
+	return names, nil
 }

@@ -4,6 +4,7 @@ package imagerepository
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -22,6 +23,7 @@ import (
 type API interface {
 	ReadAPI
 	CreateRepository(context.Context, *ecr.CreateRepositoryInput, ...func(*ecr.Options)) (*ecr.CreateRepositoryOutput, error)
+	DeleteRepository(context.Context, *ecr.DeleteRepositoryInput, ...func(*ecr.Options)) (*ecr.DeleteRepositoryOutput, error)
 	PutImageScanningConfiguration(context.Context, *ecr.PutImageScanningConfigurationInput, ...func(*ecr.Options)) (*ecr.PutImageScanningConfigurationOutput, error)
 	TagResource(context.Context, *ecr.TagResourceInput, ...func(*ecr.Options)) (*ecr.TagResourceOutput, error)
 }
@@ -80,4 +82,13 @@ func tagList(tags map[string]string) []types.Tag {
 		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
 	}
 	return list
+}
+
+// Delete deletes a repository with its images; one that is gone already is success.
+func (c *Client) Delete(ctx context.Context, name string) error {
+	_, err := c.api.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RegistryId: &c.registry, RepositoryName: &name, Force: true})
+	if err = awserr.Wrap(err, "delete repository %s", name); errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	return err
 }
