@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -23,7 +24,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/caarlos0/env/v11"
+	"golang.org/x/time/rate"
 
+	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
@@ -88,6 +91,9 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 			if err != nil {
 				return err
 			}
+			if len(r.Braked) > 0 { // an alarm counts these lines
+				log.WarnContext(ctx, "deletion brake", "config", r.Key, "agents", r.Braked)
+			}
 			log.InfoContext(ctx, "reconciled", "config", r.Key, "version", r.VersionID, "outcome", string(r.Outcome),
 				"steps", len(r.Steps), "problems", r.Problems, "answered", r.Written)
 			return nil
@@ -112,6 +118,10 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 	}, nil
 }
 
+// listsPerSecond leaves some of what AgentCore allows the account to others. Only
+// one run at a time lists much (reconcile.Inventory).
+const listsPerSecond = agentcore.ListsPerSecond * 4 / 5
+
 // reconciler builds the pipeline on AWS.
 func reconciler(s settings.Reconcile, ac aws.Config, queues *sqs.Client, now func() time.Time) (*reconcile.Reconciler, error) {
 	hash, err := s.Hash()
@@ -122,6 +132,9 @@ func reconciler(s settings.Reconcile, ac aws.Config, queues *sqs.Client, now fun
 	return &reconcile.Reconciler{
 		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
 		SettingsHash:       hash,
+		Grace:              s.GracePeriod,
+		MaxDeletesPerHour:  s.MaxDeletesPerHour,
+		DeleteRepositories: s.DeleteRepositories,
 		Store:              configstore.New(objects, s.ConfigBucket, s.Account),
 		Roles:              iamrole.New(roles),
 		ServiceLinkedRoles: slrole.New(roles),
@@ -129,6 +142,7 @@ func reconciler(s settings.Reconcile, ac aws.Config, queues *sqs.Client, now fun
 		Repositories:       imagerepository.New(ecr.NewFromConfig(ac), s.Account),
 		Projects:           buildproject.New(codebuild.NewFromConfig(ac)),
 		LogGroups:          loggroup.New(cloudwatchlogs.NewFromConfig(ac)),
+		Users:              agentcore.New(bedrockagentcorecontrol.NewFromConfig(ac), rate.NewLimiter(listsPerSecond, 1), rate.NewLimiter(agentcore.ListMemoriesPerSecond, 1)),
 		Inbox:              workqueue.New(queues, s.InboxURL),
 		Bus:                bus.New(eventbridge.NewFromConfig(ac)),
 		Now:                now,

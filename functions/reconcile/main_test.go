@@ -38,7 +38,7 @@ func environment() map[string]string {
 		"INBOX_QUEUE_URL": queues + "inbox", "WORK_QUEUE_URL": queues + "work.fifo", "WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
 		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
 		"ENSURE_SERVICE_LINKED_ROLES": "true", "EXISTING_ROLES": "report", "SETTINGS_PARAMETER": parameterName,
-		"BUILD_IMAGE": settings.DefaultBuildImage, "LOG_RETENTION_DAYS": "30",
+		"GRACE_PERIOD": "24h", "MAX_DELETES_PER_HOUR": "20", "DELETE_REPOSITORIES": "false", "BUILD_IMAGE": settings.DefaultBuildImage, "LOG_RETENTION_DAYS": "30",
 	}
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -100,6 +101,11 @@ func ParseDeletions(data []byte) (Deletions, error) {
 		return Deletions{}, fmt.Errorf("deletions: %w", errVersion)
 	}
 	return d, nil
+}
+
+// Counts reports whether the agent of the retirement was let go already.
+func (d Deletions) Counts(retirement string) bool {
+	return slices.ContainsFunc(d.All, func(one Deletion) bool { return one.Retirement == retirement })
 }
 
 // Let gives the count with one more agent let go, once however often it is asked

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
@@ -24,15 +25,14 @@ func (r *run) settle(ctx context.Context, want desired.State, there seen, p plan
 	s := r.answer()
 	s.SettingsHash, s.TemplateVersion = r.SettingsHash, model.TemplateVersion
 	s.Agents = nil
-	for _, a := range want.Agents {
+	for _, a := range r.want.Agents {
 		settled, more, err := r.settled(ctx, want, a, there, p)
 		if err != nil {
 			return Result{}, err
 		}
 		s.Agents, problems = append(s.Agents, settled), append(problems, more...)
 	}
-	orphans := r.orphans(want)
-	s.Agents = append(s.Agents, orphans...)
+	s.Agents = append(s.Agents, r.departing()...)
 	for _, f := range p.Refusals {
 		problems = append(problems, r.agent(f.Agent).Problem(string(f.Kind), "name", report.Clip(f.Message), f.Fix))
 	}
@@ -40,19 +40,20 @@ func (r *run) settle(ctx context.Context, want desired.State, there seen, p plan
 	s.Problems = problems
 	delay, waiting, unfinished := r.buildWait(s.Agents)
 	switch {
-	case len(p.Refusals) > 0:
+	case slices.ContainsFunc(s.Agents, func(a status.Agent) bool { return len(a.BlockedBy) > 0 }):
 		s.Outcome = status.Blocked
 	case waiting:
 		s.Outcome = status.Waiting
 	case unfinished:
 		s.Outcome = status.Building
-	case len(orphans) > 0:
-		s.Outcome = status.Orphaned
 	default:
-		s.Outcome = status.Ready
+		s.Outcome = outcome(s.Agents, status.Ready)
 	}
 	if len(p.Refusals) == 0 {
 		s.Config.AppliedVersionID = r.object.VersionID
+	}
+	if back, ok := r.leaveWait(s.Agents); ok {
+		delay, unfinished = min(delay, back), true
 	}
 	if unfinished {
 		if err := r.wakeLater(ctx, &s, delay); err != nil {
@@ -66,7 +67,9 @@ func (r *run) settle(ctx context.Context, want desired.State, there seen, p plan
 func (r *run) answer() status.Status {
 	s := r.stored
 	s.V = status.Version
-	s.Config = status.Config{Key: r.key, VersionID: r.object.VersionID, AppliedVersionID: r.stored.Config.AppliedVersionID}
+	s.Config = status.Config{
+		Key: r.key, VersionID: r.object.VersionID, AppliedVersionID: r.stored.Config.AppliedVersionID, UploadedAt: r.object.LastModified.UTC(),
+	}
 	s.WakeAt = time.Time{}
 	s.Problems, s.Next = nil, nil
 	s.Requests = r.requests
@@ -77,8 +80,11 @@ func (r *run) answer() status.Status {
 // settled gives what is known of an agent after the plan was applied. Elements
 // of what was refused keep the digests they had.
 func (r *run) settled(ctx context.Context, want desired.State, a desired.Agent, there seen, p plan.Plan) (status.Agent, []fault.Problem, error) {
-	s, _ := r.stored.Agent(a.Name)
-	s.Name, s.Phase = a.Name, status.PhaseActive
+	s := r.life[a.Name]
+	if r.away[a.Name] || away(s.Phase) {
+		return s, nil, nil
+	}
+	leaving := s.BlockedBy
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
 		if p.Stranger(naming.RoleOf(*arn)) || r.unusable[*arn] {
@@ -86,7 +92,7 @@ func (r *run) settled(ctx context.Context, want desired.State, a desired.Agent, 
 		}
 	}
 	s.Notes = slices.Clone(a.Notes)
-	s.BlockedBy = nil
+	s.BlockedBy = leaving
 	s.Applied = r.applied(a, p, &s)
 	problems, err := r.imaged(ctx, a, there, p, &s)
 	if err != nil {
@@ -207,32 +213,14 @@ func (r *run) note(ctx context.Context, p plan.Plan) error {
 	return r.store(ctx, s)
 }
 
-// orphans gives the agents that the status knows and the config no longer has.
-// Those that never had anything are forgotten.
-func (r *run) orphans(want desired.State) []status.Agent {
-	names := r.removed(want)
-	var orphans []status.Agent
-	for _, a := range r.stored.Agents {
-		if !slices.Contains(names, a.Name) {
-			continue
-		}
-		a.Notes = []string{report.RemovedAgentNote}
-		a.BlockedBy = nil
-		if a.Build != nil && !a.Build.State.Ended() {
-			a.Build = nil // nobody follows it any more
-		}
-		orphans = append(orphans, a)
-	}
-	return orphans
-}
-
 // owns reports whether anything was ever made or applied for the agent.
 func owns(a status.Agent) bool {
 	return len(a.Applied) > 0 || a.RuntimeRoleARN != "" || a.BuildRoleARN != ""
 }
 
 // refuse answers a config that is at fault. What its last good version made
-// stays; claims that only this one needed are freed.
+// stays; claims that only this one needed are freed. Nothing goes while it cannot
+// be told what the config has: what was quarantined is put back.
 func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, error) {
 	if err := r.turnAway(ctx, "the config was refused: its problems come first"); err != nil {
 		return Result{}, err
@@ -241,10 +229,25 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 		return Result{}, err
 	}
 	fault.Sort(problems)
+	r.life = map[string]status.Agent{}
+	for _, a := range r.stored.Agents {
+		var err error
+		if a.Runtimes, err = r.runtimes(ctx, a, false); err != nil {
+			return Result{}, err
+		}
+		r.life[a.Name] = a
+	}
+	if err := r.unquarantine(ctx); err != nil {
+		return Result{}, err
+	}
 	s := r.answer()
 	s.Outcome, s.Problems = status.Rejected, problems
-	for i, a := range s.Agents { // whether the config still has an agent cannot be told now
-		s.Agents[i].Notes = slices.DeleteFunc(slices.Clone(a.Notes), func(n string) bool { return n == report.RemovedAgentNote })
+	for i, a := range s.Agents {
+		a = r.life[a.Name]
+		if !away(a.Phase) { // whether the config still has an agent cannot be told now
+			a.Notes = slices.DeleteFunc(slices.Clone(a.Notes), func(n string) bool { return n == report.RemovedAgentNote })
+		}
+		s.Agents[i] = a
 	}
 	if err := r.follow(ctx, &s); err != nil {
 		return Result{}, err
@@ -252,17 +255,32 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 	return r.write(ctx, s, plan.Plan{})
 }
 
-// orphan answers a config that is gone: nothing is deleted.
+// orphan answers a config that is gone: its agents go.
 func (r *run) orphan(ctx context.Context) (Result, error) {
+	r.object, r.cfg = model.Object{}, agent.Config{}
 	if err := r.turnAway(ctx, "the config is gone"); err != nil {
+		return Result{}, err
+	}
+	if err := r.age(ctx, desired.State{}); err != nil {
 		return Result{}, err
 	}
 	if err := r.releaseUnused(ctx, nil); err != nil {
 		return Result{}, err
 	}
+	if err := r.leave(ctx); err != nil {
+		return Result{}, err
+	}
 	s := r.answer()
-	s.Outcome = status.Orphaned
-	s.Agents = r.orphans(desired.State{})
+	s.Agents = r.departing()
+	s.Outcome = outcome(s.Agents, status.Orphaned)
+	if slices.ContainsFunc(s.Agents, func(a status.Agent) bool { return len(a.BlockedBy) > 0 }) {
+		s.Outcome = status.Blocked
+	}
+	if delay, ok := r.leaveWait(s.Agents); ok {
+		if err := r.wakeLater(ctx, &s, delay); err != nil {
+			return Result{}, err
+		}
+	}
 	return r.write(ctx, s, plan.Plan{})
 }
 
@@ -312,7 +330,7 @@ func (r *Reconciler) recall(ctx context.Context, work event.Work, version string
 // answer that says what the stored one says is not written again.
 func (r *run) write(ctx context.Context, s status.Status, p plan.Plan) (Result, error) {
 	s.Summary, s.Next = report.Words(s)
-	result := Result{Key: r.key, VersionID: s.Config.VersionID, Outcome: s.Outcome, Steps: p.Steps, Problems: len(s.Problems)}
+	result := Result{Braked: r.braked, Key: r.key, VersionID: s.Config.VersionID, Outcome: s.Outcome, Steps: p.Steps, Problems: len(s.Problems)}
 	events := report.Events(r.stored, s)
 	if len(events) > 0 {
 		if err := r.Bus.Send(ctx, events); err != nil {

@@ -65,6 +65,41 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 	case plan.FinishAdoption:
 		return a.writeClaim(ctx, s.Claim, a.claims[s.Claim].WithoutAdopting(s.Adopting...))
 	}
+	return a.leaveStep(ctx, s)
+}
+
+// leaveStep makes a step about what is taken away, or put back.
+func (a applying) leaveStep(ctx context.Context, s plan.Step) error {
+	switch s.Op {
+	case plan.DeleteProject, plan.DeleteRole, plan.DeleteRepository:
+		if err := a.unproven(s); err != nil {
+			return err
+		}
+	}
+	switch s.Op {
+	case plan.MarkDeleting:
+		return a.mark(ctx, s)
+	case plan.RecordQuarantine:
+		return a.recordQuarantine(ctx, s)
+	case plan.ClearDeleting:
+		return a.clear(ctx, s)
+	case plan.DeleteProject:
+		return a.Projects.Delete(ctx, s.Role)
+	case plan.DeleteRepository:
+		return a.Repositories.Delete(ctx, s.Role)
+	case plan.DeleteRole:
+		return a.Roles.Delete(ctx, s.Role)
+	case plan.DetachPolicy:
+		return a.Roles.DetachPolicy(ctx, s.Role, s.Policy)
+	case plan.AttachPolicy:
+		return a.Roles.AttachPolicy(ctx, s.Role, s.Policy)
+	case plan.LeaveInstanceProfile:
+		return a.Roles.LeaveInstanceProfile(ctx, s.Role, s.Profile)
+	case plan.UntagRole:
+		return a.Roles.Untag(ctx, s.Role, s.Tags)
+	case plan.ReleaseClaims:
+		return a.releaseClaims(ctx, s)
+	}
 	return a.imageStep(ctx, s)
 }
 
@@ -188,27 +223,38 @@ func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {
 }
 
 // archive keeps the role as it is before policies are taken from it, or before
-// it is taken over. The key is made of what causes that, so that a run that is
-// repeated finds the archive of the first and does not write another of a role
-// half taken down. What is taken over is not changed before it is archived: of
-// a role that others changed since, there is another archive.
+// it is taken over, put back or taken away. The key is made of what causes that,
+// so that a run that is repeated finds the archive of the first and does not
+// write another of a role half taken down. What is taken over, put back or taken
+// away is not changed before it is archived: of a role that others changed since,
+// there is another archive.
 func (a applying) archive(ctx context.Context, s plan.Step) error {
-	archived := model.Archive{V: 1, Reason: model.ArchivePoliciesRemoved, Config: a.key, Agent: s.Agent, Kind: s.Desired.Kind, ArchivedAt: a.now, Role: *s.Observed}
-	cause := []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
-	if s.Reason == plan.Adopt {
-		archived.Reason, cause = model.ArchiveAdopted, []any{s.Observed}
+	archived := model.Archive{
+		V: 1, Reason: model.ArchivePoliciesRemoved, Config: a.key, Agent: s.Agent, Kind: s.Desired.Kind, Retirement: s.Retirement,
+		ArchivedAt: a.now, Role: *s.Observed,
+	}
+	at, cause := a.object.LastModified.UTC().Format("20060102T150405Z"), []any{s.Observed}
+	switch s.Reason {
+	case plan.Adopt:
+		archived.Reason = model.ArchiveAdopted
+	case plan.Retire:
+		archived.Reason, at = model.ArchiveRetired, s.Retirement
+	case plan.Restore:
+		archived.Reason, at = model.ArchiveRestored, a.now.Format("20060102T150405Z")
+	case plan.Create, plan.Change, plan.Drift:
+		cause = []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
 	}
 	sum, err := json.Marshal([]any{archived.Reason, cause})
 	if err != nil {
 		return fmt.Errorf("archive role %s: %w", s.Role, err)
 	}
 	digest := sha256.Sum256(sum)
-	key := fmt.Sprintf("%s%s/%s-%s.json", naming.ArchivePrefix, s.Role,
-		a.object.LastModified.UTC().Format("20060102T150405Z"), hex.EncodeToString(digest[:])[:12])
+	key := fmt.Sprintf("%s%s-%s.json", naming.ArchivedRole(s.Role), at, hex.EncodeToString(digest[:])[:12])
 	body, err := json.Marshal(archived)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
+	a.archived[s.Agent] = append(a.archived[s.Agent], key)
 	if _, err = a.Store.Create(ctx, key, body); errors.Is(err, fault.ErrConflict) {
 		return nil
 	}

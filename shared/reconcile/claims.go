@@ -27,16 +27,20 @@ type need struct {
 
 // needed gives the claims of an accepted config in the order they are taken:
 // sorted, so that configs with the same names in another order do not take
-// turns in refusing each other.
+// turns in refusing each other. Those on roles come first: who has them may have
+// the agent's project.
 func (v *view) needed() []need {
 	var all []need
 	for _, a := range v.cfg.Agents {
+		if v.away[a.Name] {
+			continue
+		}
 		all = append(all, need{naming.RoleClaimKey(a.Name), a})
 		if a.Deployment == agent.Container {
 			all = append(all, need{naming.ProjectClaimKey(a.Name), a})
 		}
 	}
-	slices.SortFunc(all, func(a, b need) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(all, func(a, b need) int { return cmp.Compare(b.key, a.key) })
 	return all
 }
 
@@ -114,9 +118,15 @@ func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
 			return c.Claim, nil
 		case err != nil:
 			return model.Claim{}, err
-		case c.Config == r.key:
+		case c.Config == r.key && !c.Free:
 			r.claims[n.key] = c
 			return c.Claim, nil
+		case c.Config == r.key || r.inherits(n, c.Claim):
+			taken, err := r.inherit(ctx, n, c)
+			if errors.Is(err, fault.ErrConflict) {
+				continue
+			}
+			return taken, err
 		}
 		waiting := c.WithWaiting(r.key)
 		if len(waiting.Waiting) == len(c.Waiting) {
@@ -173,6 +183,7 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 		keep[n.key] = true
 	}
 	// Roles come before projects, which are in use when their agent's role is.
+	// What is used is remembered.
 	keys := slices.Clone(r.index.Claims)
 	slices.Reverse(keys)
 	left := make([]string, 0, len(keys))
@@ -196,8 +207,9 @@ func (r *run) releaseUnused(ctx context.Context, needed []need) error {
 			return err
 		}
 		if used {
+			r.claims[key] = c
 			left = append(left, key)
-		} else if err := r.release(ctx, key, c); err != nil {
+		} else if err := r.freeUnused(ctx, key, c); err != nil {
 			return err
 		}
 	}
@@ -312,9 +324,14 @@ func (v *view) know(c model.Claim) {
 // deleted comes when the run is either through or dead.
 const crashGrace = 5 * time.Minute
 
-// release deletes a claim of this config and wakes the configs that wait for
+// freeUnused deletes a claim of this config and wakes the configs that wait for
 // the name: once more in advance, in case the run dies after the deletion.
-func (r *run) release(ctx context.Context, key string, c held) error {
+func (r *run) freeUnused(ctx context.Context, key string, c held) error {
+	return r.discard(ctx, key, c, held.Unused)
+}
+
+// discard does so for a claim that may be deleted in the state that dead tells of.
+func (r *run) discard(ctx context.Context, key string, c held, dead func(held) bool) error {
 	for range tries {
 		if err := r.wake(ctx, c.Waiting, crashGrace); err != nil {
 			return err
@@ -333,7 +350,7 @@ func (r *run) release(ctx context.Context, key string, c held) error {
 		if err != nil {
 			return err
 		}
-		if c.Config != r.key || !c.Unused() {
+		if c.Config != r.key || !dead(c) {
 			return fault.Errorf(fault.Retry, "claim %s was used while it was released", key)
 		}
 	}
@@ -422,4 +439,57 @@ func (r *run) replace(ctx context.Context, key string, v any, etag string) (stri
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
 	return r.Store.Replace(ctx, key, body, etag)
+}
+
+// inherits reports whether this config may take over the claim of another, with
+// all that was made under it: its owner no longer has the agent, and is of the
+// same team. What stands under a project claim goes with the agent's role; that
+// of a retired agent is its repository alone.
+func (r *run) inherits(n need, c model.Claim) bool {
+	switch {
+	case c.Deleting != "" || r.env.TeamTag != "" && naming.Team(c.Config) != naming.Team(r.key):
+		return false
+	case c.Free:
+		return c.Agent == n.agent.Name || n.key != naming.RoleClaimKey(n.agent.Name)
+	}
+	return n.key == naming.ProjectClaimKey(n.agent.Name) && c.Agent == n.agent.Name && r.claims[naming.RoleClaimKey(c.Agent)].Config == r.key
+}
+
+// inherit takes over a claim. What its owner knows of the agent is known here
+// from then on, so that what it applied is no drift.
+func (r *run) inherit(ctx context.Context, n need, c held) (model.Claim, error) {
+	owner, next := c.Config, c.Claim
+	next.Config, next.Agent, next.Free = r.key, n.agent.Name, false
+	next.Waiting = slices.DeleteFunc(slices.Clone(next.Waiting), func(key string) bool { return key == r.key })
+	if owner != r.key && n.key == naming.RoleClaimKey(n.agent.Name) {
+		if err := r.learn(ctx, owner, n.agent.Name); err != nil {
+			return model.Claim{}, err
+		}
+	}
+	etag, err := r.replace(ctx, n.key, next, c.etag)
+	if err != nil {
+		return model.Claim{}, err
+	}
+	r.claims[n.key] = held{next, etag}
+	if owner == r.key {
+		return next, nil
+	}
+	return next, r.wake(ctx, []string{owner}, 0)
+}
+
+// learn takes over what the status of another config knows of an agent.
+func (r *run) learn(ctx context.Context, owner, name string) error {
+	other := r.from.view(owner)
+	if err := other.readStatus(ctx); err != nil {
+		return err
+	}
+	a, known := other.stored.Agent(name)
+	if !known {
+		return nil
+	}
+	a.Phase, a.PhaseVersion, a.RetireAfter, a.BlockedBy, a.Notes = status.PhaseActive, "", time.Time{}, nil, nil
+	r.stored.Agents = append(slices.Clone(r.stored.Agents), a)
+	a.Runtimes = slices.DeleteFunc(slices.Clone(a.Runtimes), func(r status.Runtime) bool { return r.Gone })
+	r.life[name] = a
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/event"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
@@ -26,7 +27,10 @@ import (
 type story struct {
 	before func(*world) // comes to rest undisturbed
 	action func(*world) // what is interfered with
-	after  func(*testing.T, *world)
+	rest   func(*world) // what comes afterwards, undisturbed; nil for nothing
+
+	besides []string // detail-types of events that may come of interference
+	after   func(*testing.T, *world)
 }
 
 const other = "configs/other.yaml"
@@ -68,7 +72,7 @@ var stories = map[string]story{
 	"an agent is renamed and one added": {
 		before: func(w *world) { w.upload(key, agentsNamed("first")) },
 		action: func(w *world) { w.upload(key, agentsNamed("renamed", "added")) },
-		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Retiring) },
 	},
 	"a refused config frees a name that another waits for": {
 		before: func(w *world) {
@@ -167,10 +171,75 @@ var stories = map[string]story{
 			}
 		},
 	},
+	"an agent goes": {
+		before: func(w *world) {
+			w.upload(key, container)
+			w.source("my_agent", zip)
+			w.settle()
+			w.remove(key)
+			w.elapse(25 * time.Hour)
+		},
+		action: func(w *world) {
+			if err := w.sweep(); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+		rest:    func(w *world) { w.pass(time.Hour); w.pass(time.Hour) },
+		besides: []string{(event.DeletionBlocked{}).DetailType()}, // what cannot be read is in use
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Retired)
+			if w.hasRole(runtimeRole("my_agent")) || w.hasRole(buildRole("my_agent")) || len(w.cloud.Projects()) > 0 {
+				t.Errorf("left: %v, %v", w.cloud.RoleNames(), w.cloud.Projects())
+			}
+		},
+	},
+	"a runtime that was deleted is made again while its roles are quarantined": {
+		before: func(w *world) {
+			w.upload(key, container)
+			w.settle()
+			id := w.deploy("my_agent", runtimeRole("my_agent"))
+			w.elapse(time.Hour)
+			w.undeploy(id)
+			w.elapse(25 * time.Hour)
+		},
+		action: func(w *world) {
+			if err := w.sweep(); err != nil {
+				w.t.Fatal(err)
+			}
+			w.elapse(10 * time.Second)
+			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
+			w.cloud.AssumeAgentCoreRoles(func(string, string) bool { return true })
+			w.deploy("my_agent", runtimeRole("my_agent"))
+			w.cloud.AssumeAgentCoreRoles(nil)
+		},
+		rest:    func(w *world) { w.pass(time.Hour); w.pass(time.Hour) },
+		besides: []string{(event.DeletionBlocked{}).DetailType()},
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Ready)
+			w.wantPhase(key, "my_agent", status.PhaseActive)
+		},
+	},
+	"an agent moves to another config": {
+		before: func(w *world) {
+			w.upload(key, container)
+			w.settle()
+			w.upload(other, container)
+		},
+		action: func(w *world) { w.remove(key) },
+		// Who dies when it has just taken the claim over does not know what was applied.
+		besides: []string{(event.DriftRepaired{}).DetailType()},
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, other, status.Ready)
+			wantOutcome(t, w, key, status.Orphaned)
+			if c := w.claim(naming.RoleClaimKey("my_agent")); c.Config != other || c.RuntimeRoleID != w.role(runtimeRole("my_agent")).ID {
+				t.Errorf("claim %+v", c)
+			}
+		},
+	},
 	"a config is deleted": {
 		before: func(w *world) { w.upload(key, container) },
 		action: func(w *world) { w.remove(key) },
-		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Orphaned) },
+		after:  func(t *testing.T, w *world) { wantOutcome(t, w, key, status.Retiring) },
 	},
 }
 
@@ -232,6 +301,9 @@ func (s story) play(t *testing.T, begun *world, arm func(w *world, n func() int)
 	}
 	w.settle()
 	w.cloud.Before, w.cloud.After = nil, nil
+	if s.rest != nil {
+		s.rest(w)
+	}
 	return w, calls
 }
 
@@ -303,7 +375,7 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 			begun := s.begun(t)
 			undisturbed, calls := s.play(t, begun, nil)
 			s.after(t, undisturbed)
-			want := undisturbed.snapshot()
+			want := undisturbed.snapshot(s.besides...)
 			if calls == 0 {
 				t.Fatal("the story makes no calls")
 			}
@@ -316,7 +388,7 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 						hit++
 					}
 					s.after(t, w)
-					if diff := cmp.Diff(want, w.snapshot()); diff != "" {
+					if diff := cmp.Diff(want, w.snapshot(s.besides...)); diff != "" {
 						t.Fatalf("%s: the end differs (-undisturbed +this):\n%s", at, diff)
 					}
 					if dead := append(w.cloud.Messages(w.inboxDead), w.cloud.Messages(w.workDead)...); len(dead) > 0 {
@@ -338,8 +410,9 @@ func TestInterferenceAtEveryCallEndsAsIfThereHadBeenNone(t *testing.T) {
 }
 
 // snapshot is what counts of a world: roles, what images are made with, builds,
-// claims, statuses and archives, without what is made at random or in the order of things.
-func (w *world) snapshot() map[string]any {
+// claims, statuses and archives, without what is made at random or in the order of
+// things, and besides events of the detail-types.
+func (w *world) snapshot(besides ...string) map[string]any {
 	snap := map[string]any{}
 	ids := map[string]string{}
 	for _, name := range w.cloud.RoleNames() {
@@ -363,6 +436,9 @@ func (w *world) snapshot() map[string]any {
 		if err := json.Unmarshal([]byte(e.Detail), &d); err != nil {
 			w.t.Fatal(err)
 		}
+		if slices.Contains(besides, e.DetailType) {
+			continue
+		}
 		about := fmt.Sprint("event ", e.DetailType, d["config"], d["agent"])
 		if told[about] == nil {
 			told[about] = map[any]bool{}
@@ -371,7 +447,7 @@ func (w *world) snapshot() map[string]any {
 		snap[about] = len(told[about])
 	}
 	for key, body := range w.cloud.Objects(bucket, "") {
-		if strings.HasPrefix(key, naming.ConfigPrefix) {
+		if strings.HasPrefix(key, naming.ConfigPrefix) || key == naming.InventoryKey {
 			continue
 		}
 		text := volatile.ReplaceAllString(string(body), "…")

@@ -59,7 +59,7 @@ func TestARoleHalfMadeWhenItsConfigGoesIsNotForgotten(t *testing.T) {
 	w.upload(key, direct)
 	w.settle()
 	s := w.status(key)
-	if s.Outcome != status.Orphaned || len(s.Agents) != 1 || !strings.HasSuffix(s.Agents[0].RuntimeRoleARN, runtimeRole("my_agent")) {
+	if s.Outcome != status.Retiring || len(s.Agents) != 1 || !strings.HasSuffix(s.Agents[0].RuntimeRoleARN, runtimeRole("my_agent")) {
 		t.Errorf("status: %+v", s)
 	}
 	if c := w.claim(naming.RoleClaimKey("my_agent")); c.RuntimeRoleID != w.role(runtimeRole("my_agent")).ID || len(c.Creating) > 0 {
@@ -95,7 +95,7 @@ func TestAnAgentAddedAndTakenOutAroundACrashIsNotForgotten(t *testing.T) {
 	w.settle()
 	s := w.status(key)
 	second, known := s.Agent("second")
-	if s.Outcome != status.Orphaned || !known || second.RuntimeRoleARN == "" || second.BuildRoleARN == "" {
+	if s.Outcome != status.Retiring || !known || second.RuntimeRoleARN == "" || second.BuildRoleARN == "" {
 		t.Errorf("status: %+v", s)
 	}
 }

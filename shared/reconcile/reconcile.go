@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/policy"
 	"rolekeeper/shared/status"
@@ -41,10 +43,18 @@ type RoleReader interface {
 	Managed(ctx context.Context, policyARN string) (document string, err error)
 }
 
+// InstanceProfiles is what is read of EC2's instance profiles: the names of
+// those that a role is in.
+type InstanceProfiles interface {
+	InstanceProfiles(ctx context.Context, role string) ([]string, error)
+}
+
 // Roles is what is needed of IAM's roles. Create answers fault.ErrExists for a
-// taken name.
+// taken name, Delete fault.ErrConflict for a role that something is left on. What
+// is to be taken away and is not there is no error.
 type Roles interface {
 	RoleReader
+	InstanceProfiles
 	Create(ctx context.Context, r model.Role, nonce string) (id string, err error)
 	PutBoundary(ctx context.Context, r model.Role) error
 	Tag(ctx context.Context, r model.Role) error
@@ -52,6 +62,11 @@ type Roles interface {
 	PutPolicy(ctx context.Context, role, name string, document policy.Document) error
 	DeletePolicy(ctx context.Context, role, name string) error
 	UpdateSettings(ctx context.Context, r model.Role) error
+	AttachPolicy(ctx context.Context, role, policyARN string) error
+	DetachPolicy(ctx context.Context, role, policyARN string) error
+	Untag(ctx context.Context, role string, keys []string) error
+	LeaveInstanceProfile(ctx context.Context, role, profile string) error
+	Delete(ctx context.Context, role string) error
 }
 
 // ServiceLinkedRoleReader is what is read of service-linked roles.
@@ -90,6 +105,7 @@ type Repositories interface {
 	Create(ctx context.Context, r model.Repository, nonce string) (created time.Time, err error)
 	ScanOnPush(ctx context.Context, r model.Repository) error
 	Tag(ctx context.Context, r model.Repository) error
+	Delete(ctx context.Context, name string) error // with its images
 }
 
 // ProjectReader is what is read of CodeBuild's projects and builds.
@@ -103,9 +119,11 @@ type ProjectReader interface {
 // taken name, Start fault.ErrLimit when there is no room for another build.
 type Projects interface {
 	ProjectReader
+	BuildUsers
 	Create(ctx context.Context, p model.Project, nonce string) (created time.Time, err error)
 	Update(ctx context.Context, p model.Project) error
 	Start(ctx context.Context, o model.BuildOrder) (model.Build, error)
+	Delete(ctx context.Context, name string) error
 }
 
 // LogGroups is what is needed of CloudWatch Logs. A log group that exists
@@ -131,6 +149,10 @@ type Reconciler struct {
 	SettingsHash string
 	Operators    bool // there are principals who may write requests
 
+	Grace              time.Duration // from when an agent is not needed any more to the deletion of its roles
+	MaxDeletesPerHour  int           // roles of all configs together
+	DeleteRepositories bool          // the ECR repositories of agents that go, go, too
+
 	Store              Store
 	Roles              Roles
 	ServiceLinkedRoles ServiceLinkedRoles
@@ -138,6 +160,7 @@ type Reconciler struct {
 	Repositories       Repositories
 	Projects           Projects
 	LogGroups          LogGroups
+	Users              Users
 	Inbox              Queue
 	Bus                Bus
 
@@ -152,7 +175,8 @@ type Result struct {
 	Outcome   status.Outcome
 	Steps     []plan.Step
 	Problems  int
-	Written   bool // the status changed
+	Written   bool     // the status changed
+	Braked    []string // agents that are to go and are held back, since too many went within the hour
 }
 
 // patience is how often a message is received before its config is answered
@@ -220,17 +244,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, key string, hints ...event.H
 
 // begin makes a run that knows nothing yet but what brought it about.
 func (r *Reconciler) begin(key string, hints []event.Hint) *run {
-	var woken time.Time
+	out := &run{
+		view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
+		started: map[string]model.Build{}, full: map[string]string{},
+		hinted: map[string][]string{}, released: map[string]bool{}, approved: map[string]string{},
+		archived: map[string][]string{}, proven: map[string]time.Time{},
+	}
 	for _, h := range hints {
-		if h.Kind == event.WakeHint && h.Time.After(woken) {
-			woken = h.Time
+		switch h.Kind {
+		case event.WakeHint:
+			if h.Time.After(out.woken) {
+				out.woken = h.Time
+			}
+		case event.RuntimeHint:
+			if agent, ok := naming.RuntimeAgent(h.ID); ok && !slices.Contains(out.hinted[agent], h.ID) {
+				out.hinted[agent] = append(out.hinted[agent], h.ID)
+			}
 		}
 	}
-	return &run{
-		woken: woken,
-		view:  r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
-		started: map[string]model.Build{}, full: map[string]string{},
-	}
+	return out
 }
 
 func (r *Reconciler) viewer() Viewer {
@@ -245,6 +277,17 @@ type run struct {
 	woken time.Time // when the wake-up was to come that brought this run about; zero when none did
 
 	requests []status.Request // answers to operators' requests; those stored until they are read
+	pending  []pending        // those not answered yet
+
+	want     desired.State           // what is desired for all agents of the config
+	hinted   map[string][]string     // by agent: ids of its runtimes that something happened to
+	life     map[string]status.Agent // by name: agents of the config and known ones, each in its phase
+	released map[string]bool         // by agent: an operator ends its hold
+	approved map[string]string       // by agent: request that lets it go whatever the brake says
+	archived map[string][]string     // by agent: keys of its archives
+	proven   map[string]time.Time    // by agent: since when nothing is known to use its roles
+	back     time.Time               // when the config is to be looked at again; zero when nothing asks for it
+	braked   []string                // agents that the brake holds back
 
 	started map[string]model.Build // by agent: builds started just now
 	full    map[string]string      // by agent: why a build could not be started yet
@@ -260,14 +303,17 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err := r.remember(ctx); err != nil {
 		return Result{}, err
 	}
-	r.requests = r.stored.Requests
 	var err error
 	r.object, err = r.Store.Get(ctx, r.key)
-	if errors.Is(err, fault.ErrNotFound) {
-		return r.orphan(ctx)
-	}
-	if err != nil {
+	gone := errors.Is(err, fault.ErrNotFound)
+	if err != nil && !gone {
 		return Result{}, err
+	}
+	if err := r.operate(ctx); err != nil {
+		return Result{}, err
+	}
+	if gone {
+		return r.orphan(ctx)
 	}
 	want, problems, err := r.judge(ctx)
 	if err != nil {
@@ -275,6 +321,9 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	}
 	if fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
+	}
+	if err := r.age(ctx, want); err != nil {
+		return Result{}, err
 	}
 	need := r.needed()
 	more, err := r.takeAll(ctx, need)
@@ -284,6 +333,10 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
+	if err := r.mend(ctx); err != nil {
+		return Result{}, err
+	}
+	want = r.staying(want)
 	there, more, err := r.look(ctx, want)
 	if err != nil {
 		return Result{}, err
@@ -304,6 +357,9 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if err := r.releaseUnused(ctx, need); err != nil {
+		return Result{}, err
+	}
+	if err := r.leave(ctx); err != nil {
 		return Result{}, err
 	}
 	return r.settle(ctx, want, there, p, problems)

@@ -318,7 +318,7 @@ func TestARoleThatReadsDoNotShowYetIsNotMadeTwice(t *testing.T) {
 	}
 }
 
-func TestADeletedConfigIsOrphanedAndLosesNothing(t *testing.T) {
+func TestADeletedConfigLosesNothingAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, container)
 	w.settle()
@@ -326,13 +326,19 @@ func TestADeletedConfigIsOrphanedAndLosesNothing(t *testing.T) {
 	w.remove(key)
 	w.settle()
 	s := w.status(key)
-	if s.Outcome != status.Orphaned || len(s.Agents) != 1 || s.Agents[0].RuntimeRoleARN == "" {
+	if s.Outcome != status.Retiring || len(s.Agents) != 1 || s.Agents[0].RuntimeRoleARN == "" {
 		t.Errorf("status: %+v", s)
 	}
 	if diff := cmp.Diff(roles, w.cloud.RoleNames()); diff != "" {
 		t.Errorf("roles:\n%s", diff)
 	}
-	if diff := cmp.Diff(claims, w.cloud.Objects(bucket, naming.ClaimPrefix)); diff != "" {
+	left := w.cloud.Objects(bucket, naming.ClaimPrefix)
+	if c := w.claim(naming.RoleClaimKey("my_agent")); !c.Free {
+		t.Errorf("claim: %+v", c)
+	}
+	delete(claims, naming.RoleClaimKey("my_agent"))
+	delete(left, naming.RoleClaimKey("my_agent"))
+	if diff := cmp.Diff(claims, left); diff != "" {
 		t.Errorf("claims:\n%s", diff)
 	}
 	w.cloud.ForgetCalls()
@@ -341,19 +347,19 @@ func TestADeletedConfigIsOrphanedAndLosesNothing(t *testing.T) {
 	if s := w.status(key); s.Outcome != status.Ready || len(s.Agents[0].Notes) > 0 && slices.ContainsFunc(s.Agents[0].Notes, func(n string) bool { return strings.Contains(n, "no longer") }) {
 		t.Errorf("status after a new upload: %+v", s)
 	}
-	if writes := w.writes(naming.ClaimPrefix); len(writes) > 0 {
+	if writes := w.writes(naming.ClaimPrefix); len(writes) != 1 || !strings.Contains(writes[0], naming.RoleClaimKey("my_agent")) || w.claim(naming.RoleClaimKey("my_agent")).Free {
 		t.Errorf("writes after a new upload: %v", writes)
 	}
 }
 
-func TestARenamedAgentLeavesItsRolesToTheOrphans(t *testing.T) {
+func TestARenamedAgentKeepsItsRolesForTheGracePeriod(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, agentsNamed("first", "second"))
 	w.settle()
 	w.upload(key, agentsNamed("first", "third"))
 	w.settle()
 	s := w.status(key)
-	if s.Outcome != status.Orphaned || len(s.Agents) != 3 {
+	if s.Outcome != status.Retiring || len(s.Agents) != 3 {
 		t.Errorf("status: %+v", s)
 	}
 	for _, name := range []string{"first", "second", "third"} {
@@ -431,7 +437,7 @@ func TestADamagedOrMissingStatusIsRebuilt(t *testing.T) {
 			damage(w)
 			w.remove(key)
 			w.settle()
-			if s := w.status(key); s.Outcome != status.Orphaned || len(s.Agents) != 1 || s.Agents[0].BuildRoleARN == "" {
+			if s := w.status(key); s.Outcome != status.Retiring || len(s.Agents) != 1 || s.Agents[0].BuildRoleARN == "" {
 				t.Errorf("status of the deleted config: %+v", s)
 			}
 		})

@@ -48,17 +48,26 @@ func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bo
 	return func(agent string) bool { return asked[agent] }, err
 }
 
-// turnAway answers all requests that nothing can be done about them.
+// turnAway answers all requests that are left that nothing can be done about them.
 func (r *run) turnAway(ctx context.Context, why string) error {
 	return r.answerRequests(ctx, func(q pending) (status.Request, error) {
-		return status.Request{ID: q.id, Outcome: status.RequestRefused, Message: why}, nil
+		return refused(q.id, "%s", why), nil
 	})
 }
 
-// answerRequests has every pending request answered that can be carried out,
-// and refuses the others. An answer without an id leaves its request pending. What was answered before stays as it was, for as long
-// as the request is there.
-func (r *run) answerRequests(ctx context.Context, answer func(pending) (status.Request, error)) error {
+func refused(id, format string, args ...any) status.Request {
+	return status.Request{ID: id, Outcome: status.RequestRefused, Message: report.Clip(fmt.Sprintf(format, args...))}
+}
+
+func done(id, format string, args ...any) status.Request {
+	return status.Request{ID: id, Outcome: status.RequestDone, Message: report.Clip(fmt.Sprintf(format, args...))}
+}
+
+// readRequests reads the requests that were not answered yet, and answers those
+// that cannot be carried out. What was answered before stays as it was, for as
+// long as the request is there.
+func (r *run) readRequests(ctx context.Context) error {
+	r.requests = r.stored.Requests
 	if !r.Operators {
 		return nil
 	}
@@ -77,25 +86,37 @@ func (r *run) answerRequests(ctx context.Context, answer func(pending) (status.R
 			continue
 		}
 		q, err := r.readRequest(ctx, key, id)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
+		case err != nil:
 			return err
+		case q.fault != "":
+			answers = append(answers, refused(id, "%s", q.fault))
+		default:
+			r.pending = append(r.pending, q)
 		}
-		if q.fault != "" {
-			answers = append(answers, status.Request{ID: id, Outcome: status.RequestRefused, Message: q.fault})
-			continue
-		}
+	}
+	r.requests = answers
+	return nil
+}
+
+// answerRequests has every pending request answered. An answer without an id
+// leaves its request pending.
+func (r *run) answerRequests(ctx context.Context, answer func(pending) (status.Request, error)) error {
+	var left []pending
+	for _, q := range r.pending {
 		a, err := answer(q)
 		if err != nil {
 			return err
 		}
-		if a.ID != "" {
-			answers = append(answers, a)
+		if a.ID == "" {
+			left = append(left, q)
+			continue
 		}
+		r.requests = append(r.requests, a)
 	}
-	r.requests = answers
+	r.pending = left
+	slices.SortFunc(r.requests, func(a, b status.Request) int { return strings.Compare(a.ID, b.ID) })
 	return nil
 }
 

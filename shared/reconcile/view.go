@@ -58,13 +58,14 @@ type view struct {
 	next       map[string]bool   // by name: agents whose next build is for another look
 	ended      map[string]bool   // by name: agents of which a build was seen to have ended
 	hindered   map[string]string // by name: why nothing can be built for an agent
+	away       map[string]bool   // by name: agents of the config that have nothing to be kept up: quarantined, retired or held
 	unclaimed  bool              // the config names a repository of an agent's name that no agent has
 	notifies   *bool             // the source bucket tells of new sources; nil when it was not asked
 }
 
 // view begins a look that has seen nothing yet.
 func (f Viewer) view(key string) *view {
-	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}, sourceless: map[string]bool{}, next: map[string]bool{}, ended: map[string]bool{}, hindered: map[string]string{}}
+	v := &view{from: f, key: key, env: f.Env, claims: map[string]held{}, unusable: map[string]bool{}, sourceless: map[string]bool{}, next: map[string]bool{}, ended: map[string]bool{}, hindered: map[string]string{}, away: map[string]bool{}}
 	v.env.ConfigKey = key
 	return v
 }
@@ -125,6 +126,9 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	if out.Problems = problems; fault.Blocks(problems) {
 		return nil
 	}
+	for _, a := range v.stored.Agents {
+		v.away[a.Name] = v.object.VersionID != "" && a.PhaseVersion == v.object.VersionID && away(a.Phase)
+	}
 	more, err := v.ask(ctx, v.needed(), v.peek)
 	if err != nil {
 		return err
@@ -132,6 +136,8 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	if out.Problems = append(out.Problems, more...); fault.Blocks(more) {
 		return nil
 	}
+	whole := want
+	want = v.staying(want)
 	warnings, err := v.external(ctx, want)
 	if err != nil {
 		return err
@@ -143,7 +149,7 @@ func (v *view) preview(ctx context.Context, out *Preview, adopt []string) error 
 	v.hold(there, true) // the wake-up brings a look about, not a preview
 	out.Problems = slices.Concat(out.Problems, warnings, more)
 	out.Desired = want
-	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(want)
+	out.Plan, out.Removed = there.plan(func(agent string) bool { return slices.Contains(adopt, agent) }), v.removed(whole)
 	out.Adoptable = map[string]string{}
 	for _, a := range want.Agents {
 		if asked := there.adoption(a.Name); asked.fresh && len(asked.left) == 0 {

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
@@ -66,6 +67,9 @@ type world struct {
 	hash      string
 	image     string // that builds run in
 	nonces    atomic.Int64
+	grace     time.Duration
+	most      int             // roles that may be deleted in an hour
+	empties   bool            // repositories of agents that go, go, too
 	pushed    map[string]bool // ids of builds whose images are in their repositories
 
 	later func() // runs once when a function was killed
@@ -77,6 +81,7 @@ func newWorld(t testing.TB) *world {
 	c := awsfake.New()
 	w := &world{
 		t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1",
+		grace: 24 * time.Hour, most: 20,
 		image: "aws/codebuild/amazonlinux-aarch64-standard:4.0", pushed: map[string]bool{},
 	}
 	c.AddBucket(bucket)
@@ -90,6 +95,7 @@ func newWorld(t testing.TB) *world {
 	c.Notify(bucket, naming.RequestPrefix, w.inbox)
 	c.NotifySuffix(sources, "/source.zip", w.inbox)
 	c.NotifyBuilds(w.inbox)
+	c.NotifyAgentCore(w.inbox)
 	c.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: buildTime} })
 	return w
 }
@@ -102,6 +108,7 @@ func (w *world) clone() *world {
 	out := &world{
 		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
 		profile: w.profile, existing: w.existing, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
+		grace: w.grace, most: w.most, empties: w.empties,
 		image: w.image, pushed: maps.Clone(w.pushed),
 	}
 	out.nonces.Store(w.nonces.Load())
@@ -142,6 +149,10 @@ func (w *world) reconciler() *reconcile.Reconciler {
 		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
 		Projects:           buildproject.New(c.CodeBuild("reconcile")),
 		LogGroups:          loggroup.New(c.Logs("reconcile")),
+		Users:              agentcore.New(c.AgentCore("reconcile"), nil, nil),
+		Grace:              w.grace,
+		MaxDeletesPerHour:  w.most,
+		DeleteRepositories: w.empties,
 		Inbox:              workqueue.New(c.SQS("reconcile"), w.inbox),
 		Bus:                bus.New(c.EventBridge("reconcile")),
 		Now:                c.Now,

@@ -1,0 +1,27 @@
+package plan
+
+import "fmt"
+
+// Known reports whether it is a kind of blocker: others of a status' blockers
+// are refusals.
+func (k BlockerKind) Known() bool {
+	switch k {
+	case InUse, Trusted, UsedLately, UseUnknown, StillNeeded, InProfile, Unreadable, Changed, Braked:
+		return true
+	}
+	return false
+}
+
+// Roles that are there and ours are what is quarantined, archived and counted.
+func (l Leaving) Ours() []Role { return l.ours() }
+
+// Braked gives the blockers of an agent that cannot go because most roles went
+// within the hour.
+func (l Leaving) Braked(most int) []Blocker {
+	var all []Blocker
+	for _, r := range l.ours() {
+		all = append(all, Blocker{ARN: r.Observed.ARN, Kind: Braked, Fix: fmt.Sprintf(
+			"wait: at most %d roles are deleted in an hour, and this one goes when there is room; or have an operator approve it, when so many are meant to go", most)})
+	}
+	return all
+}

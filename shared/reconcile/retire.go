@@ -1,0 +1,458 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/report"
+	"rolekeeper/shared/status"
+)
+
+const (
+	// quarantine is how long roles are denied to everybody before they are deleted.
+	quarantine = time.Minute
+	// wave is what the ends of quarantines are rounded up to, so that agents that go
+	// together are proven unused together.
+	wave = 15 * time.Second
+)
+
+// retire takes an agent a step further on its way out and gives what it is then;
+// no agent when it is this config's no longer.
+func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) {
+	if r.claims[naming.RoleClaimKey(a.Name)].Config == "" {
+		if a.Phase == status.PhaseQuarantined {
+			return retired(a), nil // by a run that died before it could say so
+		}
+		return status.Agent{}, nil
+	}
+	if err := r.offer(ctx, a); err != nil {
+		return status.Agent{}, err
+	}
+	due, told := a.RetireAfter, false
+	if a.Phase == status.PhaseQuarantined {
+		due, told = a.DeleteAfter, !r.woken.Before(a.DeleteAfter)
+	}
+	if r.now.Before(due) && !told {
+		return a, nil
+	}
+	l, err := r.leaving(ctx, a)
+	if err != nil {
+		return status.Agent{}, err
+	}
+	r.proven[a.Name] = r.now // when there are no roles that anything could use
+	if len(l.Ours()) > 0 {
+		blockers, proven, err := r.prove(ctx, &l, a)
+		switch {
+		case err != nil:
+			return status.Agent{}, err
+		case len(blockers) > 0:
+			return r.keep(ctx, a, l, blockers)
+		case proven.IsZero():
+			return a, nil // somebody else is about to know
+		case a.Phase == status.PhaseRetiring:
+			return r.quarantine(ctx, a, l)
+		}
+		r.proven[a.Name] = proven
+	}
+	if err := r.apply(ctx, plan.Plan{Steps: l.Delete()}); err != nil {
+		return status.Agent{}, err
+	}
+	return retired(a), nil
+}
+
+// retired gives an agent whose roles were deleted.
+func retired(a status.Agent) status.Agent {
+	return status.Agent{
+		Name: a.Name, Phase: status.PhaseRetired, PhaseVersion: a.PhaseVersion, Runtimes: a.Runtimes, Repository: a.Repository,
+		RetirementID: a.RetirementID, ArchiveKeys: a.ArchiveKeys,
+	}
+}
+
+// offer lets another config of the team have the roles of an agent that this one
+// no longer has, and wakes those that wait for them: once more in advance, as
+// discard does.
+func (r *run) offer(ctx context.Context, a status.Agent) error {
+	key := naming.RoleClaimKey(a.Name)
+	c := r.claims[key]
+	if r.has(a.Name) || c.Free || c.Deleting != "" {
+		return nil
+	}
+	free := c.Claim
+	free.Free = true
+	if err := r.wake(ctx, free.Waiting, crashGrace); err != nil {
+		return err
+	}
+	if err := r.writeClaim(ctx, key, free); err != nil {
+		return err
+	}
+	return r.wake(ctx, free.Waiting, 0)
+}
+
+// leaving reads what there is of an agent that is to go.
+func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error) {
+	claim, project := r.claims[naming.RoleClaimKey(a.Name)].Claim, r.claims[naming.ProjectClaimKey(a.Name)].Claim
+	l := plan.Leaving{
+		Agent: a.Name, Account: r.env.Account, Retirement: retirement(r.key, a, claim), ProjectClaim: project,
+		DeleteRepository: r.DeleteRepositories, Needed: r.needs(a.Name), Now: r.now, Grace: r.Grace, Profiles: map[string][]string{},
+	}
+	if claim.Deleting != "" {
+		l.Retirement = claim.Deleting
+	}
+	bare, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: a.Name, Deployment: agent.Container}}}, r.env)
+	for _, d := range slices.Backward(bare.Agents[0].Roles()) {
+		role := plan.Role{Desired: d, Claim: claim}
+		if claim.RoleID(d.Kind) != "" {
+			var err error
+			if role.Observed, err = r.role(ctx, d.Name); err != nil {
+				return plan.Leaving{}, err
+			}
+		}
+		l.Roles = append(l.Roles, role)
+	}
+	if !project.ProjectCreated.IsZero() {
+		name := naming.Project(a.Name)
+		there, err := r.Projects.Read(ctx, []string{name})
+		if err != nil {
+			return plan.Leaving{}, err
+		}
+		if o, ok := there[name]; ok {
+			l.Project = &o
+		}
+	}
+	if r.DeleteRepositories && !project.RepositoryCreated.IsZero() {
+		var err error
+		if l.Repository, err = r.repository(ctx, model.Repository{Name: naming.Repository(a.Name)}); err != nil {
+			return plan.Leaving{}, err
+		}
+	}
+	return l, nil
+}
+
+// retirement gives the id of an agent's retirement: the same for all runs that
+// have a part in it.
+func retirement(config string, a status.Agent, c model.Claim) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{config, a.Name, c.RuntimeRoleID, c.BuildRoleID}, "\x00")))
+	return a.RetireAfter.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(sum[:])[:12]
+}
+
+// needs gives the roles of an agent that others of the config are to run or
+// build with, by name.
+func (r *run) needs(name string) map[string]string {
+	needed := map[string]string{}
+	runtime, build := naming.RuntimeRole(r.env.Region, name), naming.BuildRole(r.env.Region, name)
+	for _, a := range r.want.Agents {
+		if a.Name == name || r.away[a.Name] {
+			continue
+		}
+		if a.SharedRuntimeRole == name {
+			needed[runtime] = a.Name
+		}
+		if a.SharedBuildRole == name {
+			needed[build] = a.Name
+		}
+		for _, e := range []*desired.ExternalRole{a.ExternalRuntimeRole, a.ExternalBuildRole} {
+			if e != nil && (e.Name == runtime || e.Name == build) {
+				needed[e.Name] = a.Name
+			}
+		}
+	}
+	return needed
+}
+
+// prove finds what keeps an agent from going. Without blockers it is proven that
+// nothing used its roles at the time it gives; a zero time says that somebody else
+// takes the inventory, and that the config comes back.
+func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (blockers []plan.Blocker, proven time.Time, err error) {
+	var since time.Time
+	if a.Phase == status.PhaseQuarantined {
+		since = earlier(a.DeleteAfter, r.now)
+		if err := r.archives(ctx, l, a.ArchiveKeys); err != nil {
+			return nil, time.Time{}, err
+		}
+		blockers = l.Changed()
+	}
+	if err := r.profiles(ctx, l); err != nil {
+		return nil, time.Time{}, err
+	}
+	if blockers = append(blockers, l.Blockers()...); len(blockers) > 0 {
+		return blockers, time.Time{}, nil // what is known without asking AgentCore is enough
+	}
+	inventory := Inventory{Store: r.Store, Users: r.Users, Projects: r.Projects, Account: r.env.Account, Region: r.env.Region, Now: r.Now, Random: r.Random}
+	all, busy, err := inventory.Take(ctx, since)
+	switch {
+	case err != nil:
+		l.Unknown = report.Clip(err.Error())
+	case !busy.IsZero():
+		r.comeBack(busy)
+		return nil, time.Time{}, nil
+	}
+	l.Uses = all.Uses
+	return l.Blockers(), all.TakenAt, nil
+}
+
+// profiles reads the instance profiles that roles are in.
+func (r *run) profiles(ctx context.Context, l *plan.Leaving) error {
+	for _, role := range l.Ours() {
+		names, err := r.Roles.InstanceProfiles(ctx, role.Desired.Name)
+		if err != nil && !errors.Is(err, fault.ErrNotFound) {
+			return err
+		}
+		l.Profiles[role.Desired.Name] = names
+	}
+	return nil
+}
+
+// archives reads the archives of a retirement: those with the keys, and when these
+// do not tell of every role that is there, whatever else there is.
+func (r *run) archives(ctx context.Context, l *plan.Leaving, keys []string) error {
+	l.Archives = map[string]model.Archive{}
+	if err := r.readArchives(ctx, l, keys); err != nil {
+		return err
+	}
+	for _, role := range l.Ours() {
+		if _, found := l.Archives[role.Desired.Name]; found {
+			continue
+		}
+		keys, err := r.Store.List(ctx, naming.ArchivedRole(role.Desired.Name)+l.Retirement)
+		if err != nil {
+			return err
+		}
+		if err := r.readArchives(ctx, l, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readArchives reads archives; what does not tell of these roles and this
+// retirement is none of them.
+func (r *run) readArchives(ctx context.Context, l *plan.Leaving, keys []string) error {
+	for _, key := range keys {
+		if !strings.HasPrefix(key, naming.ArchivePrefix) {
+			continue
+		}
+		object, err := r.Store.Get(ctx, key)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		archived, err := model.ParseArchive(object.Body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		for _, role := range l.Ours() {
+			ours := archived.Role.Name == role.Desired.Name && archived.Role.ID == role.Observed.ID
+			if last, twice := l.Archives[archived.Role.Name]; ours && archived.Retirement == l.Retirement && (!twice || last.ArchivedAt.Before(archived.ArchivedAt)) {
+				l.Archives[archived.Role.Name] = archived
+			}
+		}
+	}
+	return nil
+}
+
+// keep answers for an agent that cannot go. One that was quarantined gets its
+// roles back. One that its config has and that runs again is active.
+func (r *run) keep(ctx context.Context, a status.Agent, l plan.Leaving, blockers []plan.Blocker) (status.Agent, error) {
+	if a.Phase == status.PhaseQuarantined {
+		if err := r.apply(ctx, plan.Plan{Steps: l.Rollback()}); err != nil {
+			return status.Agent{}, err
+		}
+		a = back(a)
+	}
+	for _, u := range l.Uses {
+		if name, ok := naming.RuntimeAgent(u.Runtime); ok && name == a.Name && u.Newest && u.Status != model.RuntimeDeleting {
+			i := slices.IndexFunc(a.Runtimes, func(t status.Runtime) bool { return t.ID == u.Runtime })
+			if i < 0 {
+				i = len(a.Runtimes)
+				a.Runtimes = append(slices.Clone(a.Runtimes), status.Runtime{ID: u.Runtime})
+			}
+			a.Runtimes[i].LastSeen, a.Runtimes[i].Gone = r.now.Truncate(time.Second), false
+		}
+	}
+	if a = a.Age(r.evidence(a)); a.Phase == status.PhaseActive {
+		if a.BlockedBy = nil; r.away[a.Name] {
+			r.comeBack(r.now) // to be kept up again
+		}
+		return a, nil
+	}
+	a.BlockedBy = nil
+	for _, b := range blockers {
+		a.BlockedBy = append(a.BlockedBy, status.Blocker{ARN: b.ARN, Kind: string(b.Kind), Fix: report.Clip(b.Fix)})
+	}
+	return a, nil
+}
+
+// quarantine takes an agent's roles from everybody, unless too many went of late.
+func (r *run) quarantine(ctx context.Context, a status.Agent, l plan.Leaving) (status.Agent, error) {
+	let, err := r.let(ctx, l, r.approved[a.Name] != "")
+	if err != nil {
+		return status.Agent{}, err
+	}
+	if !let {
+		r.braked = append(r.braked, a.Name)
+		return r.keep(ctx, a, l, l.Braked(r.MaxDeletesPerHour))
+	}
+	a.BlockedBy = nil
+	r.life[a.Name] = a
+	if err := r.apply(ctx, plan.Plan{Steps: l.Quarantine()}); err != nil {
+		return status.Agent{}, err
+	}
+	return r.life[a.Name], nil
+}
+
+// let counts the roles that go, and reports whether they may: beyond what is
+// allowed in an hour only what an operator lets go does.
+func (r *run) let(ctx context.Context, l plan.Leaving, approved bool) (bool, error) {
+	for range tries {
+		var d model.Deletions
+		object, err := r.Store.Get(ctx, naming.DeletionsKey)
+		switch {
+		case errors.Is(err, fault.ErrNotFound):
+			d.V = 1
+		case err != nil:
+			return false, err
+		default:
+			if d, err = model.ParseDeletions(object.Body); err != nil {
+				return false, fmt.Errorf("%s: %w", naming.DeletionsKey, err)
+			}
+		}
+		most := r.MaxDeletesPerHour
+		if approved {
+			most = math.MaxInt
+		}
+		if d.Counts(l.Retirement) {
+			return true, nil
+		}
+		next, ok := d.Let(l.Retirement, len(l.Ours()), most, r.now)
+		if !ok {
+			return false, nil
+		}
+		if object.ETag == "" {
+			_, err = r.create(ctx, naming.DeletionsKey, next)
+		} else {
+			_, err = r.replace(ctx, naming.DeletionsKey, next, object.ETag)
+		}
+		if !errors.Is(err, fault.ErrConflict) {
+			return err == nil, err
+		}
+	}
+	return false, fault.Errorf(fault.Retry, "%s keeps changing", naming.DeletionsKey)
+}
+
+// rollBack puts back what a retirement changed, of an agent that is to stay or
+// whose retirement is to begin again.
+func (r *run) rollBack(ctx context.Context, a status.Agent) error {
+	l, err := r.leaving(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := r.archives(ctx, &l, a.ArchiveKeys); err != nil {
+		return err
+	}
+	return r.apply(ctx, plan.Plan{Steps: l.Rollback()})
+}
+
+// mark notes in the claim that its roles are on their way out.
+func (a applying) mark(ctx context.Context, s plan.Step) error {
+	c := a.claims[s.Claim].Claim
+	c.Deleting = s.Retirement
+	return a.writeClaim(ctx, s.Claim, c)
+}
+
+// clear forgets a retirement, and roles that it had deleted.
+func (a applying) clear(ctx context.Context, s plan.Step) error {
+	c := a.claims[s.Claim].Claim
+	c.Deleting, c.Free = "", false
+	for _, kind := range s.Kinds {
+		c = c.WithRoleID(kind, "")
+	}
+	return a.writeClaim(ctx, s.Claim, c)
+}
+
+// recordQuarantine writes into the status that an agent's roles are taken from
+// everybody, before they are: who looks next must know. The wake-up that ends
+// the quarantine is sent first.
+func (a applying) recordQuarantine(ctx context.Context, s plan.Step) error {
+	agent := a.life[s.Agent]
+	agent.Phase, agent.RetirementID, agent.ArchiveKeys = status.PhaseQuarantined, s.Retirement, a.archived[s.Agent]
+	agent.DeleteAfter = a.now.Add(quarantine + wave - 1).Truncate(wave)
+	a.life[s.Agent] = agent
+	return a.remind(ctx, agent)
+}
+
+// remind writes an agent into the status ahead of the answer.
+func (r *run) remind(ctx context.Context, agent status.Agent) error {
+	now := r.stored
+	now.V, now.Config.Key = status.Version, r.key
+	now.Agents = append(slices.DeleteFunc(slices.Clone(now.Agents), func(other status.Agent) bool { return other.Name == agent.Name }), agent)
+	if now.Outcome == "" {
+		now.Outcome = status.Retiring
+		now.Summary, now.Next = report.Words(now)
+	}
+	if agent.Phase == status.PhaseQuarantined {
+		if err := r.wakeLater(ctx, &now, agent.DeleteAfter.Sub(r.now)); err != nil {
+			return err
+		}
+	}
+	return r.store(ctx, now)
+}
+
+// unproven refuses to delete what was not proven to be unused just now.
+func (a applying) unproven(s plan.Step) error {
+	since := a.proven[s.Agent]
+	if now := a.Now(); now.Sub(since) > fresh {
+		return fault.Errorf(fault.Retry, "delete what agent %s has: it was last seen unused at %s, now it is %s", s.Agent, since.Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// releaseClaims frees an agent's names when all that stood under them is gone,
+// and wakes who waits for them. What stays is the repository: the claim on it.
+func (a applying) releaseClaims(ctx context.Context, s plan.Step) error {
+	project, role := naming.ProjectClaimKey(s.Agent), naming.RoleClaimKey(s.Agent)
+	gone := []string{role}
+	switch c := a.claims[project]; {
+	case c.Config == "":
+	case !c.RepositoryCreated.IsZero() && !a.DeleteRepositories:
+		kept := c.Claim
+		kept.ProjectCreated, kept.Creating, kept.Free = time.Time{}, nil, true
+		if err := a.writeClaim(ctx, project, kept); err != nil {
+			return err
+		}
+		if err := a.wake(ctx, kept.Waiting, 0); err != nil {
+			return err
+		}
+	default:
+		if err := a.free(ctx, project); err != nil {
+			return err
+		}
+		gone = append(gone, project)
+	}
+	if err := a.free(ctx, role); err != nil {
+		return err
+	}
+	return a.writeIndex(ctx, slices.DeleteFunc(slices.Clone(a.index.Claims), func(key string) bool { return slices.Contains(gone, key) }))
+}
+
+// free deletes a claim of which nothing is left.
+func (r *run) free(ctx context.Context, key string) error {
+	c := r.claims[key]
+	err := r.discard(ctx, key, c, func(now held) bool { return now.Deleting == c.Deleting })
+	delete(r.claims, key)
+	return err
+}

@@ -1,0 +1,117 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	core "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	coretypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+
+	"rolekeeper/shared/aws/agentcore"
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/drift"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/status"
+)
+
+// pass lets time go by and the scheduled pass run, and works on what it finds.
+func (w *world) pass(after time.Duration) {
+	w.t.Helper()
+	w.elapse(after)
+	if err := w.sweep(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.settle()
+}
+
+// elapse lets a time go by, in which messages are handled that come.
+func (w *world) elapse(d time.Duration) {
+	w.t.Helper()
+	end := w.cloud.Now().Add(d)
+	w.run(d)
+	w.cloud.Advance(max(end.Sub(w.cloud.Now()), 0))
+}
+
+// sweep runs the scheduled pass as functions/drift does.
+func (w *world) sweep() error {
+	c := w.cloud
+	_, err := drift.Pass{
+		Objects:  configstore.NewReader(c.S3("drift"), bucket, c.Account),
+		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
+		Work:     workqueue.New(c.SQS("drift"), w.work),
+		Now:      c.Now,
+	}.Run(context.Background(), fmt.Sprint("pass-", w.nonces.Add(1)))
+	return err
+}
+
+// deploy has a developer make a runtime of the agent's name with a role.
+func (w *world) deploy(name, role string) (id string) {
+	w.t.Helper()
+	id, err := w.tryDeploy(name, role)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) tryDeploy(name, role string) (id string, err error) {
+	arn := w.arn(role)
+	out, err := w.cloud.AgentCore("developer").CreateAgentRuntime(context.Background(), &core.CreateAgentRuntimeInput{
+		AgentRuntimeName: &name, RoleArn: &arn, AgentRuntimeArtifact: artifact(), NetworkConfiguration: &coretypes.NetworkConfiguration{NetworkMode: coretypes.NetworkModePublic},
+	})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.AgentRuntimeId), nil
+}
+
+// undeploy has a developer delete a runtime.
+func (w *world) undeploy(id string) {
+	w.t.Helper()
+	if _, err := w.cloud.AgentCore("developer").DeleteAgentRuntime(context.Background(), &core.DeleteAgentRuntimeInput{AgentRuntimeId: &id}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func artifact() coretypes.AgentRuntimeArtifact {
+	return &coretypes.AgentRuntimeArtifactMemberContainerConfiguration{Value: coretypes.ContainerConfiguration{ContainerUri: aws.String("123456789012.dkr.ecr.us-east-1.amazonaws.com/a:latest")}}
+}
+
+func (w *world) arn(role string) string {
+	return fmt.Sprintf("arn:%s:iam::%s:role/%s", w.cloud.Partition, w.cloud.Account, role)
+}
+
+// phase gives the phase of an agent, empty when the config's status does not know it.
+func (w *world) phase(key, name string) status.Phase {
+	w.t.Helper()
+	a, _ := w.status(key).Agent(name)
+	return a.Phase
+}
+
+func (w *world) wantPhase(key, name string, want status.Phase) {
+	w.t.Helper()
+	if s := w.status(key); w.phase(key, name) != want {
+		w.t.Fatalf("agent %s is %q, want %q: %s\n%+v", name, w.phase(key, name), want, s.Summary, s.Agents)
+	}
+}
+
+func (w *world) hasRole(name string) bool { return slices.Contains(w.cloud.RoleNames(), name) }
+
+// archivesOf gives the archives of a role by their reason.
+func (w *world) archivesOf(role string) map[string][]model.Archive {
+	w.t.Helper()
+	all := map[string][]model.Archive{}
+	for key, body := range w.cloud.Objects(bucket, naming.ArchivedRole(role)) {
+		a, err := model.ParseArchive(body)
+		if err != nil {
+			w.t.Fatalf("%s: %v", key, err)
+		}
+		all[a.Reason] = append(all[a.Reason], a)
+	}
+	return all
+}
