@@ -54,7 +54,9 @@ func imageStatuses() map[string]status.Status {
 		return s
 	}
 	sourceless := func(a *status.Agent) { a.Notes = []string{report.NoSourceNote("sources", a.Name+"/source.zip")} }
-	removed := func(a *status.Agent) { a.Notes = []string{report.RemovedAgentNote} }
+	removed := func(a *status.Agent) {
+		a.Notes, a.Phase, a.RetireAfter = []string{report.RemovedAgentNote}, status.PhaseRetiring, noon.AddDate(0, 0, 1)
+	}
 	external := func(a *status.Agent) { a.Project, a.Applied = "", map[string]string{"build/external": buildARN} }
 	const running, waits, failed, built = model.BuildInProgress, status.BuildWaiting, model.BuildFailed, model.BuildSucceeded
 	return map[string]status.Status{
@@ -68,7 +70,7 @@ func imageStatuses() map[string]status.Status {
 		"built":                            of(status.Ready, container("one", built, nil)),
 		"built, two agents":                of(status.Ready, container("one", built, nil), container("two", built, nil)),
 		"built, one of two":                of(status.Ready, container("one", built, nil), agent("two", nil)),
-		"built, one agent removed":         of(status.Orphaned, container("one", built, nil), container("two", failed, removed)),
+		"built, one agent removed":         of(status.Retiring, container("one", built, nil), container("two", failed, removed)),
 		"failed build":                     with(of(status.Ready, container("one", failed, nil)), warning("build-failed", "one")),
 		"failed builds":                    of(status.Ready, container("one", model.BuildFault, nil), container("two", model.BuildStopped, nil), container("three", model.BuildTimedOut, nil)),
 		"image that is gone":               with(of(status.Ready, container("one", built, func(a *status.Agent) { a.Build.Image = "" })), warning("image-missing", "one")),
@@ -91,7 +93,10 @@ func imageStatuses() map[string]status.Status {
 }
 
 func TestWordsSayWhatBecomesOfImages(t *testing.T) {
-	const at = "2026-11-22T13:00:00Z"
+	const (
+		at      = "2026-11-22T13:00:00Z"
+		putBack = "two: to keep its roles, put the agent back into the config and upload that before 2026-11-23T12:00:00Z"
+	)
 	deploy := func(name string) string { return "deploy " + name + " with aws.execution_role " + runtimeARN }
 	later := func(name string) string { return deploy(name) + " when its image is built" }
 	now := func(name string) string {
@@ -118,8 +123,8 @@ func TestWordsSayWhatBecomesOfImages(t *testing.T) {
 			[]string{runs("one"), later("one"), now("two"), "three: mend build-failed", later("three"), upload("four"), later("four")},
 		},
 		"building, one agent removed": {
-			"An image of agent one is being built; its roles are ready; agent two is no longer in the config: its roles are kept, nothing was deleted.",
-			[]string{runs("one"), later("one")},
+			"An image of agent one is being built; its roles are ready; agent two is no longer in the config: its roles are to be deleted, not before 2026-11-23T12:00:00Z.",
+			[]string{runs("one"), later("one"), putBack},
 		},
 		"waiting for room": {"The build of the image of agent one cannot be started yet, and is tried again at " + at + "; its roles are ready.", []string{waits("one"), later("one")}},
 		"waiting for room, another runs": {
@@ -131,7 +136,8 @@ func TestWordsSayWhatBecomesOfImages(t *testing.T) {
 		"built, two agents":            {"The roles of 2 agents are ready; the images of 2 agents are built.", []string{now("one"), now("two")}},
 		"built, one of two":            {"The roles of 2 agents are ready; the image of agent one is built.", []string{now("one"), later("two")}},
 		"built, one agent removed": {
-			"The roles of agent one are ready; its image is built; agent two is no longer in the config: its roles are kept, nothing was deleted.", []string{now("one")},
+			"The roles of agent one are ready; its image is built; agent two is no longer in the config: its roles are to be deleted, not before 2026-11-23T12:00:00Z.",
+			[]string{now("one"), putBack},
 		},
 		"failed build":       {"The roles of agent one are ready, with 1 warning; the build of its image failed.", []string{"one: mend build-failed", later("one")}},
 		"failed builds":      {"The roles of 3 agents are ready; the builds of the images of 3 agents failed.", []string{later("one"), later("two"), later("three")}},

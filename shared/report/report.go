@@ -18,21 +18,20 @@ import (
 	"rolekeeper/shared/status"
 )
 
-// RemovedAgentNote is what is told of an agent whose config no longer has it.
-const RemovedAgentNote = "no longer in the config; its roles are kept, nothing was deleted"
-
 // UnusedRoleNote is what is told of a role that was made for an agent whose
 // config no longer asks for one of that kind.
 func UnusedRoleNote(kind model.RoleKind) string {
 	return fmt.Sprintf("the config no longer asks for the %s role that was made for this agent; the role is kept, nothing was deleted", kind)
 }
 
-// Bounds of what a status tells of losses, of one role and of all roles of a
-// config together; `rolekeeper plan` tells all.
+// Bounds of what a status tells: of losses, of one role and of all roles of a
+// config together (`rolekeeper plan` tells all), and of what others wrote.
 const (
 	maxLosses    = 30
 	maxAllLosses = 600
-	maxText      = 400 // characters of what is quoted
+	maxText      = 400  // characters of what is quoted
+	maxLine      = 1000 // characters of what is quoted as a whole
+	maxFixes     = 30
 )
 
 // LossNotes tells what the adoption of a role that is left alone would take
@@ -64,17 +63,13 @@ func clip(text string, most int) string {
 // Words gives the summary of a status, one sentence, and what to do next.
 func Words(s status.Status) (summary string, next []string) {
 	switch s.Outcome {
-	case status.Ready, status.Building:
+	case status.Ready, status.Building, status.Orphaned, status.Retiring, status.Retired:
 		return standing(s), steps(s)
 	case status.Rejected:
-		return rejected(s), []string{"fix the problems and upload the config again"}
-	case status.Orphaned:
-		if s.Config.VersionID == "" {
-			return gone(s)
-		}
-		return standing(s), steps(s)
+		return sentence(slices.Concat([]string{rejected(s)}, kept(s), leaving(s))),
+			slices.Concat([]string{"fix the problems and upload the config again"}, fixes(keepers(s.Agents...)), lifeSteps(s))
 	case status.Blocked:
-		return blocked(s), append(fixes(s), steps(s)...)
+		return blocked(s), append(fixes(blockers(s.Agents)), steps(s)...)
 	case status.Waiting:
 		if waitsToBuild(s) {
 			return standing(s), steps(s)
@@ -82,25 +77,33 @@ func Words(s status.Status) (summary string, next []string) {
 		return fmt.Sprintf("AWS could not be asked or told everything yet; the config is looked at again at %s.", s.WakeAt.Format(time.RFC3339)),
 			[]string{"nothing: this is repeated by itself"}
 	case status.Failed:
-		return "Handling the config went wrong part of the way; what was made so far is kept, nothing was deleted.",
+		return "Handling the config went wrong part of the way; what was made so far is kept, and nothing that is in use was deleted.",
 			[]string{"tell the platform team: the message is in the dead letters with its reason"}
 	}
 	return fmt.Sprintf("The config is %s.", s.Outcome), nil
 }
 
-// standing says where the agents of a config stand, first what is under way.
+// standing says where the agents of a config stand.
 func standing(s status.Status) string {
-	removed, here := split(s)
-	clauses := underway(here, s.WakeAt)
+	return sentence(slices.Concat(ready(s), kept(s), leaving(s)))
+}
+
+// ready says where the agents stand that are kept up, first what is under way.
+func ready(s status.Status) []string {
+	all, used := here(s), usable(s)
+	clauses := underway(used, s.WakeAt)
 	switch {
-	case len(here) == 0:
-	case len(here) == 1 && len(clauses) > 0:
+	case len(s.Agents) == 0:
+		return []string{"nothing is left of the config"}
+	case configGone(s):
+		return []string{"the config is gone"}
+	case len(all) == 0:
+	case len(used) == 1 && len(clauses) > 0:
 		clauses = append(clauses, "its roles are ready"+warnings(s))
 	default:
-		clauses = append(clauses, fmt.Sprintf("the roles of %s are ready%s", agents(here), warnings(s)))
+		clauses = append(clauses, fmt.Sprintf("the roles of %s are ready%s", agents(all), warnings(s)))
 	}
-	clauses = append(clauses, built(here, len(here) == 1)...)
-	return sentence(append(clauses, left(removed)...))
+	return append(clauses, built(all, len(all) == 1)...)
 }
 
 // sentence makes one sentence of clauses.
@@ -121,65 +124,32 @@ func rejected(s status.Status) string {
 			n++
 		}
 	}
-	text := fmt.Sprintf("The config has %s and was refused; nothing was changed", count(n, "problem"))
+	text := fmt.Sprintf("the config has %s and was refused; nothing was changed", count(n, "problem"))
 	if s.Config.AppliedVersionID != "" {
 		text += ", the roles of its last good version stay"
 	}
-	return text + "."
-}
-
-// gone tells of a config that is not there any more.
-func gone(s status.Status) (string, []string) {
-	if len(s.Agents) == 0 {
-		return "The config is gone; it had no roles and nothing is left.", nil
-	}
-	return fmt.Sprintf("The config is gone; the roles of %s are kept, nothing was deleted.", agents(s.Agents)),
-		[]string{"upload the config again to have its roles kept up"}
-}
-
-// left says what became of agents that their config no longer has.
-func left(removed []status.Agent) []string {
-	if len(removed) == 0 {
-		return nil
-	}
-	whose := "their"
-	if len(removed) == 1 {
-		whose = "its"
-	}
-	return []string{fmt.Sprintf("%s %s no longer in the config: %s roles are kept, nothing was deleted", agents(removed), be(removed), whose)}
-}
-
-// split gives the agents that their config no longer has, and the others.
-func split(s status.Status) (removed, here []status.Agent) {
-	for _, a := range s.Agents {
-		if slices.Contains(a.Notes, RemovedAgentNote) {
-			removed = append(removed, a)
-		} else {
-			here = append(here, a)
-		}
-	}
-	return removed, here
+	return text
 }
 
 func blocked(s status.Status) string {
-	removed, here := split(s)
-	var clauses []string
+	var refused []string
 	if taken := things(s, func(b status.Blocker) bool { return b.Kind != string(plan.RepositoryMissing) }); taken != "" {
-		clauses = append(clauses, taken+" of this config cannot be kept up, because of what somebody else made")
+		refused = append(refused, taken+" of this config cannot be kept up, because of what somebody else made")
 	}
 	if missing := things(s, func(b status.Blocker) bool { return b.Kind == string(plan.RepositoryMissing) }); missing != "" {
-		clauses = append(clauses, missing+" that the config names cannot be used, because there is none of the name")
+		refused = append(refused, missing+" that the config names cannot be used, because there is none of the name")
 	}
-	clauses = append(clauses, "the rest is as the config asks")
-	clauses = append(append(clauses, underway(here, s.WakeAt)...), built(here, false)...)
-	return sentence(append(clauses, left(removed)...))
+	if len(refused) == 0 {
+		return sentence(slices.Concat(kept(s), ready(s), leaving(s)))
+	}
+	return sentence(slices.Concat(refused, kept(s), []string{"the rest is as the config asks"}, underway(usable(s), s.WakeAt), built(here(s), false), leaving(s)))
 }
 
 // things counts what is blocked, by what it is: role, repository or project,
 // with which the kinds of blockers begin.
 func things(s status.Status, which func(status.Blocker) bool) string {
 	n := map[string]int{}
-	for _, b := range blockers(s) {
+	for _, b := range blockers(s.Agents) {
 		if which(b) {
 			noun, _, _ := strings.Cut(b.Kind, "-")
 			n[noun]++
@@ -194,10 +164,10 @@ func things(s status.Status, which func(status.Blocker) bool) string {
 	return strings.Join(all, " and ")
 }
 
-// blockers gives what is in the way of a config's agents, once for all of them.
-func blockers(s status.Status) []status.Blocker {
+// blockers gives what is in the way of some agents, once for all of them.
+func blockers(of []status.Agent) []status.Blocker {
 	var all []status.Blocker
-	for _, a := range s.Agents {
+	for _, a := range of {
 		for _, b := range a.BlockedBy {
 			if !slices.Contains(all, b) {
 				all = append(all, b)
@@ -207,25 +177,30 @@ func blockers(s status.Status) []status.Blocker {
 	return all
 }
 
-func fixes(s status.Status) []string {
-	var all []string
-	for _, b := range blockers(s) {
-		all = append(all, fmt.Sprintf("%s: %s", b.ARN, b.Fix))
+// fixes says what to do about blockers: a role may have thousands of users.
+func fixes(all []status.Blocker) []string {
+	var lines []string
+	for i, b := range all {
+		if i == maxFixes {
+			lines = append(lines, fmt.Sprintf("and %d more, which stand in agents[].blockedBy", len(all)-i))
+			break
+		}
+		lines = append(lines, plain(b.ARN+": "+b.Fix))
 	}
-	return all
+	return lines
 }
 
-// steps says what to do now for each agent: first for its image, then to deploy it.
+// steps says what to do now for each agent: first for its image, then to deploy
+// it, and last for those that are not kept up.
 func steps(s status.Status) []string {
-	_, here := split(s)
 	var all []string
-	for _, a := range here {
+	for _, a := range here(s) {
 		all = append(all, imageSteps(s, a)...)
 		if a.RuntimeRoleARN != "" {
 			all = append(all, deployStep(a))
 		}
 	}
-	return all
+	return append(all, lifeSteps(s)...)
 }
 
 func agents(all []status.Agent) string {
@@ -258,7 +233,7 @@ func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 func WaitingProblem(cause error) fault.Problem {
 	return fault.Problem{
 		Code: "aws-not-ready", Severity: fault.SeverityWarning,
-		Message: plain(cause), Fix: "nothing: this is repeated by itself",
+		Message: plain(cause.Error()), Fix: "nothing: this is repeated by itself",
 	}
 }
 
@@ -266,7 +241,7 @@ func WaitingProblem(cause error) fault.Problem {
 func FailedProblem(cause error) fault.Problem {
 	return fault.Problem{
 		Code: "internal-failure", Severity: fault.SeverityError,
-		Message: plain(cause), Fix: "tell the platform team; nothing is wrong with the config",
+		Message: plain(cause.Error()), Fix: "tell the platform team; nothing is wrong with the config",
 	}
 }
 
@@ -274,45 +249,44 @@ func FailedProblem(cause error) fault.Problem {
 // of requests, and the ends of connections.
 var volatile = expression.Lazy(`(?i),? ?(request ?id|host ?id): ?[^,:]*|(\d+\.){3}\d+:\d+|\[[0-9a-f:]+\]:\d+`)
 
-// plain gives an error as a status shows it: equal failures with equal text.
-func plain(err error) string {
-	const most = 1000
-	return clip(volatile().ReplaceAllString(err.Error(), ""), most)
-}
+// plain gives the text of an error as a status shows it: equal failures with
+// equal text.
+func plain(text string) string { return clip(volatile().ReplaceAllString(text, ""), maxLine) }
 
 // Events gives the events that a new answer calls for, given the one before it.
 // Equal transitions have equal ids.
 func Events(before, now status.Status) []event.Outgoing {
+	var events []event.Outgoing
 	switch now.Outcome {
 	case status.Rejected:
-		events := refused(before, now)
-		for _, a := range now.Agents {
-			events = append(events, build(before, now, a)...)
-		}
-		return events
-	case status.Ready, status.Building, status.Waiting, status.Orphaned, status.Blocked:
+		events = refused(before, now)
+	case status.Ready, status.Building, status.Waiting, status.Orphaned, status.Retiring, status.Retired, status.Blocked:
 	default:
 		return nil
 	}
-	if now.Config.VersionID == "" {
-		return nil // the config is gone, and nothing was looked at
-	}
-	var events []event.Outgoing
 	for _, a := range now.Agents {
-		if newlyReady(before, now, a) {
-			events = append(events, event.RolesReady{
-				Transition:     transition(before, now, a.Name, "ready", roleDigests(a)),
-				RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
-			})
+		if now.Outcome != status.Rejected && !configGone(now) {
+			events = append(events, roles(before, now, a)...)
 		}
-	}
-	for _, a := range now.Agents {
-		events = append(events, drift(before, now, a)...)
-	}
-	for _, a := range now.Agents {
-		events = append(events, build(before, now, a)...)
+		if !configGone(now) { // nobody follows the builds of one that is gone
+			events = append(events, build(before, now, a)...)
+		}
+		events = append(events, life(before, now, a)...)
 	}
 	return events
+}
+
+// roles tells that an agent's roles are ready now, and how they were not as
+// Rolekeeper left them.
+func roles(before, now status.Status, a status.Agent) []event.Outgoing {
+	var events []event.Outgoing
+	if newlyReady(before, now, a) {
+		events = append(events, event.RolesReady{
+			Transition:     transition(before, now, a.Name, "ready", roleDigests(a)),
+			RuntimeRoleARN: a.RuntimeRoleARN, BuildRoleARN: a.BuildRoleARN,
+		})
+	}
+	return append(events, drift(before, now, a)...)
 }
 
 // transition names what happened since the answer before. The same can happen
@@ -337,17 +311,18 @@ func refused(before, now status.Status) []event.Outgoing {
 // newlyReady reports whether the roles of an agent are as the config asks and
 // were not, or not of this version, at the answer before.
 func newlyReady(before, now status.Status, a status.Agent) bool {
-	if a.Phase != status.PhaseActive || rolesBlocked(a) || slices.Contains(a.Notes, RemovedAgentNote) {
+	if a.Phase != status.PhaseActive || rolesBlocked(a) || of(now, a) != none {
 		return false
 	}
 	was, _ := before.Agent(a.Name)
-	return before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(roleDigests(was), roleDigests(a)) || rolesBlocked(was)
+	return was.Phase == status.PhaseRetired || was.Phase == status.PhaseHeld ||
+		before.Config.AppliedVersionID != now.Config.AppliedVersionID || !maps.Equal(roleDigests(was), roleDigests(a)) || rolesBlocked(was)
 }
 
 // rolesBlocked reports whether a role of the agent is left alone. What its image
 // is made with keeps no role from being ready.
 func rolesBlocked(a status.Agent) bool {
-	return slices.ContainsFunc(a.BlockedBy, func(b status.Blocker) bool { return plan.RefusalKind(b.Kind).Part() == "" })
+	return slices.ContainsFunc(a.BlockedBy, func(b status.Blocker) bool { return !keeps(b) && plan.RefusalKind(b.Kind).Part() == "" })
 }
 
 // roleDigests gives what was last applied to the agent's roles.
@@ -395,6 +370,9 @@ func build(before, now status.Status, a status.Agent) []event.Outgoing {
 // found and left alone. What was found before is in the answer before; what is
 // not Rolekeeper's to put back and is gone, somebody else took away.
 func drift(before, now status.Status, a status.Agent) []event.Outgoing {
+	if a.Phase != status.PhaseActive && a.Phase != status.PhaseRetiring {
+		return nil // its roles are not, or need not be, as Rolekeeper left them
+	}
 	was, _ := before.Agent(a.Name)
 	var repaired, found []event.DriftFinding
 	for _, d := range was.Drift {
