@@ -12,8 +12,8 @@ import (
 	"rolekeeper/shared/policy"
 )
 
-// holders gives who holds policies of the stack itself: functions, and people by
-// the managed policies that are made for them.
+// holders gives who holds policies of the stack itself: functions, schedules, and
+// people by the managed policies that are made for them.
 func holders(t *testing.T) []subject {
 	t.Helper()
 	parameters := map[string]string{"TeamTag": "team", "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/operator"}
@@ -31,6 +31,11 @@ func holders(t *testing.T) []subject {
 			documents[name] = append(documents[name], d)
 		}
 	}
+	for _, schedule := range s.Schedules {
+		for _, d := range schedule.Policies {
+			documents["schedule"] = append(documents["schedule"], d)
+		}
+	}
 	for name, id := range map[string]string{"developer": "DeveloperPolicy", "operator": "OperatorPolicy"} {
 		d, err := json.Marshal(s.Resources[id].Properties["PolicyDocument"])
 		if err != nil {
@@ -38,8 +43,8 @@ func holders(t *testing.T) []subject {
 		}
 		documents[name] = append(documents[name], d)
 	}
-	if len(documents) != 4 {
-		t.Fatalf("%d hold policies of the stack, want two functions, developers and operators", len(documents))
+	if len(documents) != 6 {
+		t.Fatalf("%d hold policies of the stack, want three functions, the schedule, developers and operators", len(documents))
 	}
 	var all []subject
 	for name, texts := range documents {
@@ -112,7 +117,7 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"of runtime roles, to AgentCore, as CreateAgentRuntime needs it",
 		},
 		{
-			"parliament", "UNKNOWN_PREFIX", []string{"developer", "reconcile"}, []string{"bedrock-agentcore"},
+			"parliament", "UNKNOWN_PREFIX", []string{"developer", "drift", "reconcile"}, []string{"bedrock-agentcore"},
 			"parliament's data is older than the service; TestActionsThatAreUnknownToALinterExist",
 		},
 	} {

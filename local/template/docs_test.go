@@ -7,7 +7,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
+
+// section gives a section of docs/permissions.md.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/permissions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, ok := strings.Cut(string(data), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("docs/permissions.md has no section %q", heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
 
 // row is a row of the tables under "What developers need": a verdict on
 // actions of one statement.
@@ -18,18 +35,9 @@ type row struct {
 
 func rows(t *testing.T) []row {
 	t.Helper()
-	data, err := os.ReadFile("../../docs/permissions.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, ok := strings.Cut(string(data), "\n## What developers need\n")
-	if !ok {
-		t.Fatal("docs/permissions.md has no section about developers")
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
 	code := regexp.MustCompile("`([^`]+)`")
 	var list []row
-	for line := range strings.Lines(section) {
+	for line := range strings.Lines(section(t, "What developers need")) {
 		cells := strings.Split(line, "|")
 		if len(cells) != 6 || !strings.Contains(cells[1], "`") {
 			continue
@@ -88,5 +96,43 @@ func TestTheDocsMapEveryActionOfTheToolkitsCallerPolicy(t *testing.T) {
 		if !explained {
 			t.Errorf("the docs do not say why developers may %s", action)
 		}
+	}
+}
+
+// statement gives a statement as the docs have it, with its actions sorted.
+func statement(role, sid string, never bool, actions []string) string {
+	slices.Sort(actions)
+	return fmt.Sprint(role, " ", sid, ", never: ", never, ", ", strings.Join(actions, " "))
+}
+
+func TestTheDocsTellWhatTheFunctionsMayDo(t *testing.T) {
+	want := map[string]bool{}
+	for _, value := range []string{"true", "false"} { // of the parameters that decide about statements
+		s := load(t, given(map[string]string{"DeleteRepositories": value, "EnsureServiceLinkedRoles": value}))
+		for _, id := range s.of("AWS::IAM::Role") {
+			for _, st := range inline(s, id) {
+				role := strings.ToLower(strings.TrimSuffix(id, "Role"))
+				if id == "DriftScheduleRole" {
+					role = "schedule"
+				}
+				actions := append(texts(st["Action"]), texts(st["NotAction"])...)
+				want[statement(role, fmt.Sprint(st["Sid"]), st["Effect"] == "Deny", actions)] = true
+			}
+		}
+	}
+	got, code := map[string]bool{}, regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(section(t, "What Rolekeeper's own functions may do")) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 7 || !strings.Contains(cells[2], "`") {
+			continue
+		}
+		var actions []string
+		for _, m := range code.FindAllStringSubmatch(cells[3], -1) {
+			actions = append(actions, m[1])
+		}
+		got[statement(strings.TrimSpace(cells[1]), strings.Trim(cells[2], " `"), strings.HasPrefix(strings.TrimSpace(cells[4]), "never:"), actions)] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("statements (-template +docs/permissions.md):\n%s", diff)
 	}
 }

@@ -98,7 +98,7 @@ func TestTheWorkQueueIsOfHighThroughput(t *testing.T) {
 	}
 }
 
-func TestEveryFunctionReadsOneQueueAtItsPace(t *testing.T) {
+func TestAFunctionReadsOneQueueAtItsPaceOrHasASchedule(t *testing.T) {
 	tests := map[string]struct {
 		queue       string
 		batch       int
@@ -108,7 +108,7 @@ func TestEveryFunctionReadsOneQueueAtItsPace(t *testing.T) {
 		"ReconcileFunction": {"WorkQueue", 1, "5"},
 	}
 	s := load(t, home())
-	if got, want := s.of("AWS::Serverless::Function"), slices.Sorted(maps.Keys(tests)); !slices.Equal(got, want) {
+	if got, want := s.of("AWS::Serverless::Function"), append(slices.Collect(maps.Keys(tests)), "DriftFunction"); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Fatalf("functions: %v, want %v", got, want)
 	}
 	for id, want := range tests {
@@ -136,6 +136,40 @@ func TestEveryFunctionReadsOneQueueAtItsPace(t *testing.T) {
 				t.Errorf("visibility %d s, want at least six times the timeout of %d s", visibility, timeout)
 			}
 		})
+	}
+}
+
+func TestThePassRunsOnItsSchedule(t *testing.T) {
+	for _, expression := range []string{"rate(1 hour)", "cron(0 6 * * ? *)"} {
+		s := load(t, given(map[string]string{"DriftSchedule": expression}))
+		p := s.resources["DriftFunction"].properties
+		events, _ := p["Events"].(map[string]any)
+		if len(events) != 1 || at(events, "Pass", "Type") != "ScheduleV2" {
+			t.Fatalf("events: %v", events)
+		}
+		got, _ := at(events, "Pass", "Properties").(map[string]any)
+		for key, want := range map[string]any{
+			"Name": "rolekeeper-drift", "ScheduleExpression": expression, "Input": "{}", "State": nil, "GroupName": nil, // that of the trust is the default one
+			"RoleArn": "arn:aws:iam::123456789012:role/rolekeeper-drift-schedule-us-east-1",
+		} {
+			if got[key] != want {
+				t.Errorf("%s is %v, want %v", key, got[key], want)
+			}
+		}
+		letters := strings.TrimSuffix(strings.Trim(fmt.Sprint(at(got, "DeadLetterConfig", "Arn")), "<>"), ".Arn")
+		if queue := s.resources[letters]; queue.kind != "AWS::SQS::Queue" || queue.properties["FifoQueue"] != nil {
+			t.Errorf("dead letters go to %s, which is no standard queue", letters)
+		}
+		if !allowed(inline(s, "DriftScheduleRole"), "sqs:SendMessage", "<"+letters+".Arn>") || !allowed(inline(s, "DriftScheduleRole"), "lambda:InvokeFunction", "<DriftFunction.Arn>") {
+			t.Error("the schedule's role may not do what it is for")
+		}
+		if age := at(got, "RetryPolicy", "MaximumEventAgeInSeconds"); age != 3600 {
+			t.Errorf("a pass is tried for %v s, want an hour", age)
+		}
+		// Lambda's longest timeout.
+		if p["Timeout"] != 900 || p["ReservedConcurrentExecutions"] != nil {
+			t.Errorf("timeout %v, %v reserved", p["Timeout"], p["ReservedConcurrentExecutions"])
+		}
 	}
 }
 
@@ -178,6 +212,7 @@ func TestFunctionsGetTheSettingsTheyRead(t *testing.T) {
 	}{
 		"IntakeFunction":    {settings.Intake{}, func(m map[string]string) error { _, err := settings.LoadIntake(m); return err }},
 		"ReconcileFunction": {settings.Reconcile{}, func(m map[string]string) error { _, err := settings.LoadReconcile(m); return err }},
+		"DriftFunction":     {settings.Drift{}, func(m map[string]string) error { _, err := settings.LoadDrift(m); return err }},
 	}
 	s := load(t, home())
 	for id, test := range tests {
@@ -466,6 +501,7 @@ func TestDeadLettersRaiseAnAlarm(t *testing.T) {
 		"AWS/SQS ApproximateNumberOfMessagesVisible <WorkDeadLetterQueue.QueueName>":  true,
 		"AWS/Lambda Errors <IntakeFunction>":                                          true,
 		"AWS/Lambda Errors <ReconcileFunction>":                                       true,
+		"AWS/Lambda Errors <DriftFunction>":                                           true,
 		"Rolekeeper DeletionsHeldBack":                                                true,
 	}
 	if diff := cmp.Diff(want, watched); diff != "" {

@@ -385,7 +385,7 @@ func TestFunctionsRolesAreTheirOwn(t *testing.T) {
 	for name, w := range places() {
 		t.Run(name, func(t *testing.T) {
 			s := load(t, w)
-			if got, want := s.of("AWS::IAM::Role"), []string{"IntakeRole", "ReconcileRole"}; !slices.Equal(got, want) {
+			if got, want := s.of("AWS::IAM::Role"), []string{"DriftRole", "DriftScheduleRole", "IntakeRole", "ReconcileRole"}; !slices.Equal(got, want) {
 				t.Fatalf("roles: %v, want %v", got, want)
 			}
 			for _, id := range s.of("AWS::IAM::Role") {
@@ -397,8 +397,15 @@ func TestFunctionsRolesAreTheirOwn(t *testing.T) {
 				if p["ManagedPolicyArns"] != nil {
 					t.Errorf("%s has managed policies", id)
 				}
+				service, condition := "lambda.amazonaws.com", any(nil)
+				if strings.HasSuffix(id, "ScheduleRole") {
+					service = "scheduler.amazonaws.com"
+					condition = map[string]any{"StringEquals": map[string]any{
+						"aws:SourceAccount": w.account, "aws:SourceArn": fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule-group/default", w.partition, w.region, w.account),
+					}}
+				}
 				trust := statements(p["AssumeRolePolicyDocument"])
-				if len(trust) != 1 || !cmp.Equal(trust[0]["Principal"], any(map[string]any{"Service": "lambda.amazonaws.com"})) {
+				if len(trust) != 1 || !cmp.Equal(trust[0]["Principal"], any(map[string]any{"Service": service})) || !cmp.Equal(trust[0]["Condition"], condition) {
 					t.Errorf("%s trusts %v", id, trust)
 				}
 				arn := fmt.Sprintf("arn:%s:iam::%s:role/%s", w.partition, w.account, role)
@@ -415,6 +422,10 @@ func TestFunctionsRolesAreTheirOwn(t *testing.T) {
 
 func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 	tests := map[string][]string{
+		"DriftRole": {
+			"bedrock-agentcore:ListAgentRuntimes", "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "sqs:SendMessage",
+		},
+		"DriftScheduleRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
 		"IntakeRole": {
 			"logs:CreateLogStream", "logs:PutLogEvents",
 			"s3:GetObject", "s3:ListBucket",
@@ -598,41 +609,46 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 	const settings = "arn:aws:ssm:us-east-1:123456789012:parameter/rolekeeper/rolekeeper/settings"
 	s := load(t, home())
 	for _, test := range []struct {
-		action, resource  string
-		intake, reconcile bool
+		action, resource         string
+		intake, reconcile, drift bool
 	}{
-		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true},
-		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false},
-		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true},
-		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true},
-		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true},
-		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true},
-		{"s3:GetObject", configsARN + "/" + naming.DeletionsKey, false, true},
-		{"s3:DeleteObject", configsARN + "/" + naming.InventoryKey, false, false},
-		{"s3:DeleteObject", configsARN + "/" + naming.DeletionsKey, false, false},
-		{"s3:DeleteObject", configsARN + "/status/a.yaml.json", false, false},
-		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false},
-		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false},
-		{"s3:ListBucket", configsARN, true, true},
-		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true},
-		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true},
-		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true},
-		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true},
-		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true},
-		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false},
-		{"s3:GetObjectVersion", configsARN + "/configs/a/source.zip", false, false},
-		{"s3:GetBucketNotification", sourcesARN, false, true},
-		{"s3:ListBucket", sourcesARN, false, true},
-		{"s3:GetBucketNotification", configsARN, false, false},
-		{"ssm:GetParameter", settings, false, true},
-		{"ssm:GetParameter", settings + "/more", false, false},
-		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false},
-		{"ssm:PutParameter", settings, false, false},
-		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", false, true},
-		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/path/ours", false, true},
-		{"iam:GetPolicy", "arn:aws:iam::210987654321:policy/theirs", false, false},
+		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true, false},
+		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false, false},
+		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true, false},
+		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true, true},
+		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true, false},
+		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true, false},
+		{"s3:GetObject", configsARN + "/" + naming.DeletionsKey, false, true, false},
+		{"s3:DeleteObject", configsARN + "/" + naming.InventoryKey, false, false, false},
+		{"s3:DeleteObject", configsARN + "/" + naming.DeletionsKey, false, false, false},
+		{"s3:DeleteObject", configsARN + "/status/a.yaml.json", false, false, false},
+		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false, false},
+		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false, false},
+		{"s3:ListBucket", configsARN, true, true, true},
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true, false},
+		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true, false},
+		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true, false},
+		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true, false},
+		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true, false},
+		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false, false},
+		{"s3:GetObjectVersion", configsARN + "/configs/a/source.zip", false, false, false},
+		{"s3:GetBucketNotification", sourcesARN, false, true, false},
+		{"s3:ListBucket", sourcesARN, false, true, false},
+		{"s3:GetBucketNotification", configsARN, false, false, false},
+		{"ssm:GetParameter", settings, false, true, false},
+		{"ssm:GetParameter", settings + "/more", false, false, false},
+		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false, false},
+		{"ssm:PutParameter", settings, false, false, false},
+		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", false, true, false},
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/path/ours", false, true, false},
+		{"iam:GetPolicy", "arn:aws:iam::210987654321:policy/theirs", false, false, false},
+		{"sqs:SendMessage", "<WorkQueue.Arn>", true, false, true},
+		{"sqs:SendMessage", "<InboxQueue.Arn>", false, true, false},
+		{"sqs:SendMessage", "<InboxDeadLetterQueue.Arn>", true, false, false},
+		{"sqs:ReceiveMessage", "<WorkQueue.Arn>", false, true, false},
+		{"s3:PutObject", configsARN + "/status/a.yaml.json", false, true, false},
 	} {
-		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile} {
+		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile, "DriftRole": test.drift} {
 			if got := allowed(inline(s, id), test.action, test.resource); got != want {
 				t.Errorf("%s: %s on %s: allowed %v, want %v", id, test.action, test.resource, got, want)
 			}
