@@ -1,6 +1,10 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+
+	"rolekeeper/shared/policy"
+)
 
 // Known reports whether it is a kind of blocker: others of a status' blockers
 // are refusals.
@@ -12,7 +16,8 @@ func (k BlockerKind) Known() bool {
 	return false
 }
 
-// Roles that are there and ours are what is quarantined, archived and counted.
+// Ours gives the roles that are there and ours: what is quarantined, archived and
+// counted.
 func (l Leaving) Ours() []Role { return l.ours() }
 
 // Braked gives the blockers of an agent that cannot go because most roles went
@@ -24,4 +29,9 @@ func (l Leaving) Braked(most int) []Blocker {
 			"wait: at most %d roles are deleted in an hour, and this one goes when there is room; or have an operator approve it, when so many are meant to go", most)})
 	}
 	return all
+}
+
+// Quarantined reports whether a role's trust is what a quarantine makes of it.
+func (Leaving) Quarantined(r Role) bool {
+	return r.Observed != nil && policy.Quarantined(r.Observed.Trust, service(r.Desired.Kind))
 }

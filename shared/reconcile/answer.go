@@ -222,7 +222,7 @@ func owns(a status.Agent) bool {
 // stays; claims that only this one needed are freed. Nothing goes while it cannot
 // be told what the config has: what was quarantined is put back.
 func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, error) {
-	if err := r.turnAway(ctx, "the config was refused: its problems come first"); err != nil {
+	if err := r.turnAway("the config was refused: its problems come first"); err != nil {
 		return Result{}, err
 	}
 	if err := r.releaseUnused(ctx, nil); err != nil {
@@ -258,7 +258,7 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 // orphan answers a config that is gone: its agents go.
 func (r *run) orphan(ctx context.Context) (Result, error) {
 	r.object, r.cfg = model.Object{}, agent.Config{}
-	if err := r.turnAway(ctx, "the config is gone"); err != nil {
+	if err := r.turnAway("the config is gone"); err != nil {
 		return Result{}, err
 	}
 	if err := r.age(ctx, desired.State{}); err != nil {

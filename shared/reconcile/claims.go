@@ -83,6 +83,11 @@ func (v *view) ask(ctx context.Context, all []need, take func(context.Context, n
 }
 
 func (v *view) lost(n need, owner model.Claim) fault.Problem {
+	if owner.Free && n.key == naming.ProjectClaimKey(n.agent.Name) {
+		return n.agent.Problem("repository-kept", "name",
+			fmt.Sprintf("agent %q needs the ECR repository %s, which is kept with the images of agent %q of %s", n.agent.Name, naming.Repository(n.agent.Name), owner.Agent, owner.Config),
+			"rename the agent; or have the platform team delete the repository, if nobody needs its images")
+	}
 	if owner.Agent == n.agent.Name {
 		fix := "rename the agent, or keep it in that config"
 		if slices.Contains(owner.Waiting, v.key) {
@@ -121,7 +126,12 @@ func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
 		case c.Config == r.key && !c.Free:
 			r.claims[n.key] = c
 			return c.Claim, nil
-		case c.Config == r.key || r.inherits(n, c.Claim):
+		}
+		inherits, err := r.inherits(ctx, n, &c)
+		if err != nil {
+			return model.Claim{}, err
+		}
+		if c.Config == r.key || inherits {
 			taken, err := r.inherit(ctx, n, c)
 			if errors.Is(err, fault.ErrConflict) {
 				continue
@@ -444,15 +454,25 @@ func (r *run) replace(ctx context.Context, key string, v any, etag string) (stri
 // inherits reports whether this config may take over the claim of another, with
 // all that was made under it: its owner no longer has the agent, and is of the
 // same team. What stands under a project claim goes with the agent's role; that
-// of a retired agent is its repository alone.
-func (r *run) inherits(n need, c model.Claim) bool {
+// of a retired agent is its repository alone, and nothing when that is gone: then
+// the name is anybody's.
+func (r *run) inherits(ctx context.Context, n need, c *held) (bool, error) {
+	role := n.key == naming.RoleClaimKey(n.agent.Name)
+	mates := r.env.TeamTag == "" || naming.Team(c.Config) == naming.Team(r.key)
 	switch {
-	case c.Deleting != "" || r.env.TeamTag != "" && naming.Team(c.Config) != naming.Team(r.key):
-		return false
+	case c.Deleting != "":
+		return false, nil
+	case c.Free && !role && !mates:
+		repository, err := r.repository(ctx, model.Repository{Name: naming.Repository(n.agent.Name), Named: true})
+		if err != nil || repository != nil {
+			return false, err
+		}
+		c.Claim = model.Claim{V: 1, Config: c.Config, Agent: n.agent.Name, Waiting: c.Waiting}
+		return true, nil
 	case c.Free:
-		return c.Agent == n.agent.Name || n.key != naming.RoleClaimKey(n.agent.Name)
+		return mates && (c.Agent == n.agent.Name || !role), nil
 	}
-	return n.key == naming.ProjectClaimKey(n.agent.Name) && c.Agent == n.agent.Name && r.claims[naming.RoleClaimKey(c.Agent)].Config == r.key
+	return mates && !role && c.Agent == n.agent.Name && r.claims[naming.RoleClaimKey(c.Agent)].Config == r.key, nil
 }
 
 // inherit takes over a claim. What its owner knows of the agent is known here

@@ -315,28 +315,13 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if gone {
 		return r.orphan(ctx)
 	}
-	want, problems, err := r.judge(ctx)
+	want, need, problems, err := r.accept(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	if fault.Blocks(problems) {
 		return r.refuse(ctx, problems)
 	}
-	if err := r.age(ctx, want); err != nil {
-		return Result{}, err
-	}
-	need := r.needed()
-	more, err := r.takeAll(ctx, need)
-	if err != nil {
-		return Result{}, err
-	}
-	if problems = append(problems, more...); fault.Blocks(problems) {
-		return r.refuse(ctx, problems)
-	}
-	if err := r.mend(ctx); err != nil {
-		return Result{}, err
-	}
-	want = r.staying(want)
 	there, more, err := r.look(ctx, want)
 	if err != nil {
 		return Result{}, err
@@ -363,6 +348,28 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	return r.settle(ctx, want, there, p, problems)
+}
+
+// accept judges the config, finds the phases of its agents, takes the claims that
+// it needs, and gives what is desired for the agents that are kept up. A problem
+// that blocks says that the config is to be refused.
+func (r *run) accept(ctx context.Context) (desired.State, []need, []fault.Problem, error) {
+	want, problems, err := r.judge(ctx)
+	if err != nil || fault.Blocks(problems) {
+		return desired.State{}, nil, problems, err
+	}
+	if err := r.age(ctx, want); err != nil {
+		return desired.State{}, nil, nil, err
+	}
+	need := r.needed()
+	more, err := r.takeAll(ctx, need)
+	if err != nil {
+		return desired.State{}, nil, nil, err
+	}
+	if problems = append(problems, more...); fault.Blocks(problems) {
+		return desired.State{}, nil, problems, nil
+	}
+	return r.staying(want), need, problems, r.mend(ctx)
 }
 
 // look reads what there is of what should be. A repository of an agent's name

@@ -35,7 +35,7 @@ type pending struct {
 // the order of its image.
 func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bool, err error) {
 	asked := map[string]bool{}
-	err = r.answerRequests(ctx, func(q pending) (status.Request, error) {
+	err = r.answerRequests(func(q pending) (status.Request, error) {
 		if q.Action == model.BuildImage {
 			return r.rebuild(ctx, s, q)
 		}
@@ -49,8 +49,8 @@ func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bo
 }
 
 // turnAway answers all requests that are left that nothing can be done about them.
-func (r *run) turnAway(ctx context.Context, why string) error {
-	return r.answerRequests(ctx, func(q pending) (status.Request, error) {
+func (r *run) turnAway(why string) error {
+	return r.answerRequests(func(q pending) (status.Request, error) {
 		return refused(q.id, "%s", why), nil
 	})
 }
@@ -102,7 +102,7 @@ func (r *run) readRequests(ctx context.Context) error {
 
 // answerRequests has every pending request answered. An answer without an id
 // leaves its request pending.
-func (r *run) answerRequests(ctx context.Context, answer func(pending) (status.Request, error)) error {
+func (r *run) answerRequests(answer func(pending) (status.Request, error)) error {
 	var left []pending
 	for _, q := range r.pending {
 		a, err := answer(q)

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ func (r *run) operate(ctx context.Context) error {
 	if err := r.readRequests(ctx); err != nil {
 		return err
 	}
-	return r.answerRequests(ctx, func(q pending) (status.Request, error) {
+	return r.answerRequests(func(q pending) (status.Request, error) {
 		switch q.Action {
 		case model.Restore:
 			return r.restore(ctx, q)
@@ -101,8 +102,9 @@ func (r *run) archivedRole(ctx context.Context, q pending, agent string) (archiv
 	if err != nil {
 		return model.Archive{}, "", err
 	}
-	if archived, err = model.ParseArchive(object.Body); err != nil {
-		return model.Archive{}, q.Archive + " cannot be read: " + err.Error(), nil
+	archived, wrong := model.ParseArchive(object.Body)
+	if wrong != nil {
+		return model.Archive{}, fmt.Sprintf("%s cannot be read: %v", q.Archive, wrong), nil
 	}
 	names := map[model.RoleKind]string{model.RuntimeRole: naming.RuntimeRole(r.env.Region, agent), model.BuildRole: naming.BuildRole(r.env.Region, agent)}
 	if archived.Config != r.key || archived.Agent != agent || archived.Role.Name != names[archived.Kind] {
@@ -154,13 +156,13 @@ func (r *run) recordHold(ctx context.Context, a status.Agent, archive string, ki
 func (r *run) release(ctx context.Context, q pending) (status.Request, error) {
 	name, hash := only(q.Plans)
 	a, _ := r.stored.Agent(name)
-	claim, err := r.own(ctx, name)
+	claim, err := r.readClaim(ctx, naming.RoleClaimKey(name))
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, fault.ErrNotFound):
 		return status.Request{}, err
 	case a.Phase != status.PhaseHeld || claim.Config != r.key:
 		return refused(q.id, "agent %.100q is not held", name), nil
-	case plan.ReleaseHash(claim) != hash:
+	case plan.ReleaseHash(claim.Claim) != hash:
 		return refused(q.id, "agent %q has other roles now than the operator was shown; look at it again", name), nil
 	}
 	r.released[name] = true
@@ -195,7 +197,7 @@ func (r *run) approve(ctx context.Context, q pending) error {
 
 // answerApprovals answers the requests that let agents go: when all of them do.
 func (r *run) answerApprovals() {
-	_ = r.answerRequests(context.Background(), func(q pending) (status.Request, error) { // nothing is asked of anybody
+	_ = r.answerRequests(func(q pending) (status.Request, error) { // nothing is asked of anybody
 		ours, left := false, ""
 		for name := range q.Plans {
 			if r.approved[name] != q.id {

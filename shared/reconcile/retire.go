@@ -182,6 +182,9 @@ func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (block
 		if err := r.archives(ctx, l, a.ArchiveKeys); err != nil {
 			return nil, time.Time{}, err
 		}
+		if name := unarchived(*l); name != "" {
+			return nil, time.Time{}, fmt.Errorf("delete role %s: it is quarantined, and retirement %s has no archive of it", name, l.Retirement)
+		}
 		blockers = l.Changed()
 	}
 	if err := r.profiles(ctx, l); err != nil {
@@ -364,7 +367,24 @@ func (r *run) rollBack(ctx context.Context, a status.Agent) error {
 	if err := r.archives(ctx, &l, a.ArchiveKeys); err != nil {
 		return err
 	}
+	for _, role := range l.Ours() {
+		_, kept := l.Archives[role.Desired.Name]
+		if !kept && !r.has(a.Name) && l.Quarantined(role) { // what a config has, gets the trust that it asks for
+			return fmt.Errorf("put back the trust of role %s: retirement %s has no archive of it", role.Desired.Name, l.Retirement)
+		}
+	}
 	return r.apply(ctx, plan.Plan{Steps: l.Rollback()})
+}
+
+// unarchived gives a role of an agent that no archive was found of; empty when
+// there is none.
+func unarchived(l plan.Leaving) string {
+	for _, role := range l.Ours() {
+		if _, kept := l.Archives[role.Desired.Name]; !kept {
+			return role.Desired.Name
+		}
+	}
+	return ""
 }
 
 // mark notes in the claim that its roles are on their way out.

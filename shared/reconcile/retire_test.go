@@ -74,8 +74,8 @@ func TestADeletedRuntimeLeadsToItsRolesDeletion(t *testing.T) {
 	if !w.hasRole(runtimeRole("my_agent")) || !w.hasRole(buildRole("my_agent")) {
 		t.Errorf("roles: %v", w.cloud.RoleNames())
 	}
-	w.pass(25 * time.Hour)
-	w.pass(25 * time.Hour)
+	w.pass(day + time.Hour)
+	w.pass(day + time.Hour)
 	wantOutcome(t, w, key, status.Ready)
 }
 
@@ -85,7 +85,7 @@ func TestADeletedConfigLeadsToItsRolesDeletion(t *testing.T) {
 	w.settle()
 	w.remove(key)
 	w.settle()
-	w.pass(25 * time.Hour)
+	w.pass(day + time.Hour)
 	s := w.status(key)
 	if s.Outcome != status.Retired || len(s.Agents) != 2 {
 		t.Errorf("%+v", s)
