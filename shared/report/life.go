@@ -17,8 +17,7 @@ import (
 // is gone.
 const RemovedAgentNote = "no longer in the config; what becomes of its roles is told by its phase"
 
-// why says what keeps roles from being deleted, empty for what keeps them from
-// being kept up; n counts what does so.
+// why says what keeps roles from being deleted; n counts what does so.
 func why(kind plan.BlockerKind, n int) string {
 	switch kind {
 	case plan.InUse:
@@ -48,7 +47,7 @@ func why(kind plan.BlockerKind, n int) string {
 
 // keeps reports whether a blocker keeps a role from being deleted, and not from
 // being kept up.
-func keeps(b status.Blocker) bool { return why(plan.BlockerKind(b.Kind), 1) != "" }
+func keeps(b status.Blocker) bool { return plan.BlockerKind(b.Kind).Known() }
 
 // keepers gives what keeps the roles of some agents from being deleted.
 func keepers(of ...status.Agent) []status.Blocker {
@@ -221,7 +220,8 @@ func lifeSteps(s status.Status) []string {
 func life(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
 	var events []event.Outgoing
-	if a.Phase == status.PhaseRetiring && was.Phase != status.PhaseRetiring {
+	// One whose quarantine was ended is still on the way it was on.
+	if a.Phase == status.PhaseRetiring && was.Phase != status.PhaseRetiring && was.Phase != status.PhaseQuarantined {
 		reason := "deserted"
 		if slices.Contains(a.Notes, RemovedAgentNote) || configGone(now) {
 			reason = "removed"
