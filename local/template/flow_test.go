@@ -381,6 +381,7 @@ func TestEverySampleEventMatchesItsRule(t *testing.T) {
 func TestRulesLeaveTheRestAlone(t *testing.T) {
 	all := rules(t, load(t, home()))
 	const config, source, build = "s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"
+	const runtime = "cloudtrail-runtime-deleted.json"
 	for name, c := range map[string]struct{ sample, old, new string }{
 		"a status was written":              {config, "configs/team", "status/team"},
 		"another bucket":                    {config, "bedrock-agentcore-configs-", "somebodys-configs-"},
@@ -396,6 +397,11 @@ func TestRulesLeaveTheRestAlone(t *testing.T) {
 		"a build of another project":        {build, "bedrock-agentcore-", "somebodys-"},
 		"a project that only begins like":   {build, "-builder", "-deployer"},
 		"another source tells of the build": {build, `"aws.codebuild"`, `"some.body"`},
+		"an endpoint was deleted":           {runtime, `"DeleteAgentRuntime"`, `"DeleteAgentRuntimeEndpoint"`},
+		"a runtime was read":                {runtime, `"DeleteAgentRuntime"`, `"GetAgentRuntime"`},
+		"another service's runtime":         {runtime, `"bedrock-agentcore.amazonaws.com"`, `"some.body"`},
+		"another source tells of a runtime": {runtime, `"aws.bedrock-agentcore"`, `"some.body"`},
+		"CloudTrail tells of a sign-in":     {runtime, "AWS API Call via CloudTrail", "AWS Console Sign In via CloudTrail"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sample, err := os.ReadFile("../../events/" + c.sample)
