@@ -49,6 +49,7 @@ func (a Agent) active(e Evidence) Agent {
 	}
 	a.RetireAfter, a.DeleteAfter = time.Time{}, time.Time{}
 	a.RetirementID, a.ArchiveKeys = "", nil
+	a.BlockedBy = nil // what kept it from going
 	return a
 }
 

@@ -159,13 +159,16 @@ func TestAging(t *testing.T) {
 		}
 		switch now.Phase {
 		case PhaseActive:
-			if !now.RetireAfter.IsZero() || !now.DeleteAfter.IsZero() || now.RetirementID != "" || now.ArchiveKeys != nil {
+			if !now.RetireAfter.IsZero() || !now.DeleteAfter.IsZero() || now.RetirementID != "" || now.ArchiveKeys != nil || now.BlockedBy != nil {
 				t.Errorf("it is active, and still on its way out: %+v", now)
 			}
 		case PhaseRetiring:
 			left := now.RetireAfter.Sub(e.Now)
-			if before.Phase == PhaseRetiring && !now.RetireAfter.Equal(before.RetireAfter) {
-				t.Error("its grace period was moved")
+			if before.Phase == PhaseRetiring && (!now.RetireAfter.Equal(before.RetireAfter) || !cmp.Equal(now.BlockedBy, before.BlockedBy)) {
+				t.Error("its grace period was moved, or what keeps it was forgotten")
+			}
+			if before.Phase != PhaseRetiring && now.BlockedBy != nil {
+				t.Errorf("it begins to retire, and is kept by %+v", now.BlockedBy)
 			}
 			if before.Phase != PhaseRetiring && (left > e.Grace || left <= e.Grace-time.Second) {
 				t.Errorf("it retires in %s of %s", left, e.Grace)
@@ -177,7 +180,7 @@ func TestAging(t *testing.T) {
 		}
 		// All else stays.
 		now.Phase, now.PhaseVersion, now.RetireAfter, now.DeleteAfter = before.Phase, before.PhaseVersion, before.RetireAfter, before.DeleteAfter
-		now.RetirementID, now.ArchiveKeys = before.RetirementID, before.ArchiveKeys
+		now.RetirementID, now.ArchiveKeys, now.BlockedBy = before.RetirementID, before.ArchiveKeys, before.BlockedBy
 		if diff := cmp.Diff(before, now); diff != "" {
 			t.Errorf("(-before +now)\n%s", diff)
 		}
