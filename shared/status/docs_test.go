@@ -125,8 +125,10 @@ func TestTheDocsExplainEveryCodeAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheDocsExplainOutcomesPhasesAndStates(t *testing.T) {
-	for heading, of := range map[string]string{"Outcomes": "Outcome", "Phases": "Phase", "States of a build": "BuildState"} {
+func TestTheDocsExplainOutcomesPhasesStatesAndBlockers(t *testing.T) {
+	for heading, of := range map[string]string{
+		"Outcomes": "Outcome", "Phases": "Phase", "States of a build": "BuildState", "What keeps roles from being deleted": "BlockerKind",
+	} {
 		if diff := cmp.Diff(constants(t, of), told(t, heading)); diff != "" {
 			t.Errorf("%s (-code +docs/status.md)\n%s", heading, diff)
 		}

@@ -148,11 +148,11 @@ func compare(t *testing.T, path string, sch map[string]any, value any) {
 }
 
 // constants gives the values of the constants of a type, of this package or of
-// package model.
+// packages model and plan.
 func constants(t *testing.T, of string) []string {
 	t.Helper()
 	var values []string
-	for _, name := range []string{"status.go", "../model/image.go"} {
+	for _, name := range []string{"status.go", "../model/image.go", "../plan/retire.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)
