@@ -227,7 +227,8 @@ var stories = map[string]story{
 		},
 		action: func(w *world) { w.remove(key) },
 		// Who dies when it has just taken the claim over does not know what was applied.
-		besides: []string{(event.DriftRepaired{}).DetailType()},
+		// Whether the other or the owner comes first, then, is chance.
+		besides: []string{(event.DriftRepaired{}).DetailType(), (event.AgentRetiring{}).DetailType()},
 		after: func(t *testing.T, w *world) {
 			wantOutcome(t, w, other, status.Ready)
 			wantOutcome(t, w, key, status.Orphaned)

@@ -2,13 +2,17 @@ package reconcile_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
 	"rolekeeper/shared/status"
 )
 
@@ -94,4 +98,209 @@ func TestADeletedConfigLeadsToItsRolesDeletion(t *testing.T) {
 		t.Errorf("roles left: %v", names)
 	}
 	w.wantNothingLost()
+}
+
+// gone gives a world in which the config's agent had a runtime, which was deleted,
+// and whose grace period is over.
+func gone(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	w.undeploy(id)
+	w.elapse(day + time.Hour)
+	w.cloud.ForgetCalls()
+	return w
+}
+
+// Whatever uses a role, or may, keeps it, and is told. When it is gone the role
+// goes with the next pass.
+func TestWhatUsesARoleKeepsIt(t *testing.T) {
+	role := runtimeRole("my_agent")
+	for name, c := range map[string]struct {
+		use  func(*world) (end func())
+		kind plan.BlockerKind
+	}{
+		"a runtime of another name": {func(w *world) func() {
+			id := w.deploy("other_name", role)
+			w.elapse(time.Hour)
+			return func() { w.undeploy(id) }
+		}, plan.InUse},
+		"an old version of a runtime": {func(w *world) func() {
+			w.admin().createRole("foreign", agentCoreTrust)
+			id := w.deploy("other_name", role)
+			w.elapse(time.Hour)
+			w.update(id, "foreign")
+			w.elapse(time.Hour)
+			return func() { w.undeploy(id) }
+		}, plan.InUse},
+		"a runtime that cannot be deleted": {func(w *world) func() {
+			id := w.deploy("other_name", role)
+			w.elapse(time.Hour)
+			w.cloud.FailAgentCoreDeletion(id, true)
+			w.undeploy(id)
+			w.elapse(time.Hour)
+			return func() {
+				w.cloud.FailAgentCoreDeletion(id, false)
+				w.undeploy(id)
+			}
+		}, plan.InUse},
+		"a runtime in a state that nobody knows": {func(w *world) func() {
+			id := w.deploy("other_name", role)
+			w.elapse(time.Hour)
+			w.cloud.SetAgentCoreStatus(id, "HIBERNATING")
+			return func() {
+				w.cloud.SetAgentCoreStatus(id, "READY")
+				w.undeploy(id)
+			}
+		}, plan.InUse},
+		"a gateway": {func(w *world) func() {
+			id := w.gateway(role)
+			w.elapse(time.Hour)
+			return func() { w.control("DELETE", "/gateways/"+id+"/", "") }
+		}, plan.InUse},
+		"somebody else's project": {func(w *world) func() {
+			w.project("theirs", buildRole("my_agent"))
+			return func() { w.unproject("theirs") }
+		}, plan.InUse},
+		"somebody who assumed it of late": {func(w *world) func() {
+			w.cloud.UseRole(role, w.cloud.Now().Add(-day+time.Minute))
+			return func() {}
+		}, plan.UsedLately},
+		"a clock that is an hour ahead": {func(w *world) func() {
+			w.cloud.UseRole(role, w.cloud.Now().Add(time.Hour))
+			return func() { w.elapse(day) }
+		}, plan.UsedLately},
+		"whom its trust lets in": {func(w *world) func() {
+			was := w.role(role).Trust
+			w.admin().trust(role, strings.Replace(was, `"Service":"bedrock-agentcore.amazonaws.com"`, `"AWS":"arn:aws:iam::123456789012:root","Service":"bedrock-agentcore.amazonaws.com"`, 1))
+			return func() { w.admin().trust(role, was) }
+		}, plan.Trusted},
+		"an instance profile": {func(w *world) func() {
+			w.cloud.PutIntoInstanceProfile(role, "web-servers")
+			return func() { w.admin().leave(role, "web-servers") }
+		}, plan.InProfile},
+		"a listing that is denied": {func(w *world) func() {
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == "reconcile" && c.Operation == "ListConsentPortals" {
+					return awsfake.APIError("AccessDeniedException", "no")
+				}
+				return nil
+			}
+			return func() { w.cloud.Before = nil }
+		}, plan.UseUnknown},
+		"a listing that is throttled": {func(w *world) func() {
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == "reconcile" && c.Operation == "ListAgentRuntimes" {
+					return awsfake.APIError("ThrottlingException", "slow down")
+				}
+				return nil
+			}
+			return func() { w.cloud.Before = nil }
+		}, plan.UseUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.upload(key, container)
+			w.settle()
+			w.remove(key) // so that nothing puts the trust right
+			w.elapse(day + time.Hour)
+			end := c.use(w)
+			was := w.role(role)
+			w.pass(0)
+			w.wantPhase(key, "my_agent", status.PhaseRetiring)
+			s := w.status(key)
+			if b := s.Agents[0].BlockedBy; s.Outcome != status.Blocked || len(b) == 0 || b[0].Kind != string(c.kind) || b[0].Fix == "" || b[0].ARN == "" {
+				t.Errorf("%s: %+v", s.Outcome, b)
+			}
+			if diff := cmp.Diff(was, w.role(role)); diff != "" {
+				t.Errorf("the role was changed:\n%s", diff)
+			}
+			if n := len(w.sent("Role Deletion Blocked")); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			w.pass(time.Hour)
+			if n := len(w.sent("Role Deletion Blocked")); n != 1 {
+				t.Errorf("told %d times of the same", n)
+			}
+			end()
+			w.elapse(time.Hour)
+			w.pass(time.Hour)
+			w.wantPhase(key, "my_agent", status.PhaseRetired)
+			if w.hasRole(role) || w.hasRole(buildRole("my_agent")) {
+				t.Errorf("left: %v", w.cloud.RoleNames())
+			}
+			w.wantNothingLost()
+		})
+	}
+}
+
+// A use that begins while the roles are quarantined ends that.
+func TestAUseInQuarantineGivesTheRoleBack(t *testing.T) {
+	role := runtimeRole("my_agent")
+	for name, use := range map[string]func(*world){
+		"a runtime of the agent's": func(w *world) { w.force(func() { w.deploy("my_agent", role) }) },
+		"another runtime":          func(w *world) { w.force(func() { w.deploy("other_name", role) }) },
+		"a gateway":                func(w *world) { w.force(func() { w.gateway(role) }) },
+		"a project":                func(w *world) { w.project("theirs", buildRole("my_agent")) },
+		"a listing that fails": func(w *world) {
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == "reconcile" && c.Operation == "ListMemories" {
+					return awsfake.APIError("InternalServerException", "sorry")
+				}
+				return nil
+			}
+		},
+		"a policy":                 func(w *world) { w.admin().putPolicy(role, "extra", goodPolicy) },
+		"a trust put back by hand": func(w *world) {
+			for _, a := range w.archivesOf(role)[model.ArchiveRetired] {
+				w.admin().trust(role, a.Role.Trust)
+			}
+		},
+		"a new upload":             func(w *world) { w.upload(key, container+"# again\n") },
+		"an upload that is refused": func(w *world) {
+			w.upload(key, strings.Replace(container, "name: my_agent", "name: my-agent", 1))
+		},
+		"the loss of the status": func(w *world) { w.lose(naming.StatusKey(key)) },
+		"a runtime, and a forged status": func(w *world) {
+			w.force(func() { w.deploy("other_name", role) })
+			s := w.status(key)
+			s.Agents[0].RetirementID = "20200101T000000Z-000000000000"
+			body, err := s.JSON()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.upload(naming.StatusKey(key), string(body))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := gone(t)
+			was := w.role(role)
+			if err := w.sweep(); err != nil {
+				t.Fatal(err)
+			}
+			w.elapse(10 * time.Second)
+			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
+			if trusts := policy.Trusts(w.role(role).Trust, "bedrock-agentcore.amazonaws.com", w.cloud.Account); trusts {
+				t.Error("the role is not quarantined")
+			}
+			use(w)
+			w.elapse(5 * time.Minute)
+			now := w.role(role)
+			if d, err := policy.Parse(was.Trust); err != nil || !d.Same(now.Trust) {
+				t.Errorf("the trust is %s", now.Trust)
+			}
+			if now.ID != was.ID || len(now.Policies) < len(was.Policies) {
+				t.Errorf("the role is %+v", now)
+			}
+			if phase := w.phase(key, "my_agent"); phase == status.PhaseQuarantined || phase == status.PhaseRetired {
+				t.Errorf("the agent is %s", phase)
+			}
+			if c := w.claim(naming.RoleClaimKey("my_agent")); c.Deleting != "" {
+				t.Errorf("claim: %+v", c)
+			}
+		})
+	}
 }

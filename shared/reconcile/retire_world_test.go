@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	core "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	coretypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/configstore"
@@ -115,3 +119,84 @@ func (w *world) archivesOf(role string) map[string][]model.Archive {
 	}
 	return all
 }
+
+// update has a developer give a runtime another role, in a new version.
+func (w *world) update(id, role string) {
+	w.t.Helper()
+	arn := w.arn(role)
+	if _, err := w.cloud.AgentCore("developer").UpdateAgentRuntime(context.Background(), &core.UpdateAgentRuntimeInput{
+		AgentRuntimeId: &id, RoleArn: &arn, AgentRuntimeArtifact: artifact(), NetworkConfiguration: &coretypes.NetworkConfiguration{NetworkMode: coretypes.NetworkModePublic},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// gateway has a developer make a gateway with a role.
+func (w *world) gateway(role string) (id string) {
+	w.t.Helper()
+	answer := w.control("POST", "/gateways/", fmt.Sprintf(`{"name":"gateway","roleArn":%q,"authorizerType":"NONE"}`, w.arn(role)))
+	id, _ = answer["gatewayId"].(string)
+	return id
+}
+
+// control has a developer send a request to AgentCore's control plane.
+func (w *world) control(method, path, body string) map[string]any {
+	w.t.Helper()
+	_, answer, err := w.cloud.ServeAgentCore("developer", method, path, "", []byte(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(answer, &out); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// force has AgentCore take roles that it cannot assume, as it would when the
+// request came just before.
+func (w *world) force(f func()) {
+	w.cloud.AssumeAgentCoreRoles(func(string, string) bool { return true })
+	f()
+	w.cloud.AssumeAgentCoreRoles(nil)
+}
+
+// project has somebody else make a CodeBuild project with a role, whatever that
+// trusts otherwise.
+func (w *world) project(name, role string) {
+	w.t.Helper()
+	arn, was := w.arn(role), w.role(role).Trust
+	w.admin().trust(role, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"codebuild.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	defer w.admin().trust(role, was)
+	if _, err := w.cloud.CodeBuild("admin").CreateProject(context.Background(), &codebuild.CreateProjectInput{
+		Name: &name, ServiceRole: &arn,
+		Source:    &types.ProjectSource{Type: types.SourceTypeNoSource, Buildspec: aws.String("version: 0.2")},
+		Artifacts: &types.ProjectArtifacts{Type: types.ArtifactsTypeNoArtifacts},
+		Environment: &types.ProjectEnvironment{
+			Type: types.EnvironmentTypeLinuxContainer, Image: aws.String("image"), ComputeType: types.ComputeTypeBuildGeneral1Small,
+		},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// unproject has somebody delete a CodeBuild project.
+func (w *world) unproject(name string) {
+	w.t.Helper()
+	w.must(w.cloud.CodeBuild("admin").DeleteProject(context.Background(), &codebuild.DeleteProjectInput{Name: &name}))
+}
+
+func (a *administrator) trust(role, document string) {
+	a.t.Helper()
+	a.must(a.UpdateAssumeRolePolicy(context.Background(), &iam.UpdateAssumeRolePolicyInput{RoleName: &role, PolicyDocument: &document}))
+}
+
+func (a *administrator) leave(role, profile string) {
+	a.t.Helper()
+	a.must(a.RemoveRoleFromInstanceProfile(context.Background(), &iam.RemoveRoleFromInstanceProfileInput{RoleName: &role, InstanceProfileName: &profile}))
+}
+
+const (
+	agentCoreTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}}]}`
+	goodPolicy     = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::team/*"}]}`
+)
