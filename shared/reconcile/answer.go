@@ -258,9 +258,6 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 // orphan answers a config that is gone: its agents go.
 func (r *run) orphan(ctx context.Context) (Result, error) {
 	r.object, r.cfg = model.Object{}, agent.Config{}
-	if err := r.turnAway("the config is gone"); err != nil {
-		return Result{}, err
-	}
 	if err := r.age(ctx, desired.State{}); err != nil {
 		return Result{}, err
 	}
@@ -268,6 +265,9 @@ func (r *run) orphan(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if err := r.leave(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := r.turnAway("the config is gone"); err != nil {
 		return Result{}, err
 	}
 	s := r.answer()

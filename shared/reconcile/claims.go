@@ -423,9 +423,13 @@ func (r *run) writeIndex(ctx context.Context, claims []string) error {
 	x := model.ClaimIndex{V: 1, Config: r.key, Claims: claims}
 	key := naming.ClaimIndexKey(r.key)
 	var err error
-	if r.indexETag == "" {
+	switch {
+	case r.indexETag == "":
 		r.indexETag, err = r.create(ctx, key, x)
-	} else {
+	case len(claims) == 0:
+		err = r.Store.Delete(ctx, key, r.indexETag)
+		r.indexETag = ""
+	default:
 		r.indexETag, err = r.replace(ctx, key, x, r.indexETag)
 	}
 	if err != nil {

@@ -51,6 +51,9 @@ func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bo
 // turnAway answers all requests that are left that nothing can be done about them.
 func (r *run) turnAway(why string) error {
 	return r.answerRequests(func(q pending) (status.Request, error) {
+		if !r.back.IsZero() && slices.Contains(slices.Collect(maps.Values(r.approved)), q.id) {
+			return status.Request{}, nil // what it lets go is not decided yet
+		}
 		return refused(q.id, "%s", why), nil
 	})
 }

@@ -253,13 +253,13 @@ func TestAUseInQuarantineGivesTheRoleBack(t *testing.T) {
 				return nil
 			}
 		},
-		"a policy":                 func(w *world) { w.admin().putPolicy(role, "extra", goodPolicy) },
+		"a policy": func(w *world) { w.admin().putPolicy(role, "extra", goodPolicy) },
 		"a trust put back by hand": func(w *world) {
 			for _, a := range w.archivesOf(role)[model.ArchiveRetired] {
 				w.admin().trust(role, a.Role.Trust)
 			}
 		},
-		"a new upload":             func(w *world) { w.upload(key, container+"# again\n") },
+		"a new upload": func(w *world) { w.upload(key, container+"# again\n") },
 		"an upload that is refused": func(w *world) {
 			w.upload(key, strings.Replace(container, "name: my_agent", "name: my-agent", 1))
 		},
@@ -302,5 +302,217 @@ func TestAUseInQuarantineGivesTheRoleBack(t *testing.T) {
 				t.Errorf("claim: %+v", c)
 			}
 		})
+	}
+}
+
+func TestTooManyDeletionsAreHeldBackUntilThereIsRoomOrAnOperatorApproves(t *testing.T) {
+	w := newWorld(t)
+	w.most = 3
+	w.operators = true
+	w.upload(key, agentsNamed("first", "second", "third"))
+	w.settle()
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.pass(0)
+	phases := func() map[status.Phase]int {
+		n := map[status.Phase]int{}
+		for _, a := range w.status(key).Agents {
+			n[a.Phase]++
+		}
+		return n
+	}
+	if diff := cmp.Diff(map[status.Phase]int{status.PhaseRetired: 1, status.PhaseRetiring: 2}, phases()); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, a := range w.status(key).Agents {
+		if a.Phase == status.PhaseRetiring && (len(a.BlockedBy) != 2 || a.BlockedBy[0].Kind != string(plan.Braked)) {
+			t.Errorf("blocked by %+v", a.BlockedBy)
+		}
+	}
+	held := w.status(key).Agents[slices.IndexFunc(w.status(key).Agents, func(a status.Agent) bool { return a.Phase == status.PhaseRetiring })].Name
+	claim := w.claim(naming.RoleClaimKey(held))
+	w.ask(model.Request{Action: model.Approve, Plans: map[string]string{held: plan.DeletionHash(claim)}})
+	w.settle()
+	if diff := cmp.Diff(map[status.Phase]int{status.PhaseRetired: 2, status.PhaseRetiring: 1}, phases()); diff != "" {
+		t.Fatal(diff)
+	}
+	if all := w.status(key).Requests; len(all) != 1 || all[0].Outcome != status.RequestDone {
+		t.Errorf("requests %+v", all)
+	}
+	w.pass(61 * time.Minute) // there is room again
+	if diff := cmp.Diff(map[status.Phase]int{status.PhaseRetired: 3}, phases()); diff != "" {
+		t.Fatal(diff)
+	}
+	w.wantNothingLost()
+}
+
+func TestARoleIsRestoredAsItWasAndHeld(t *testing.T) {
+	w := newWorld(t)
+	w.operators = true
+	w.upload(key, container)
+	w.settle()
+	role := runtimeRole("my_agent")
+	w.admin().putPolicy(role, "by-hand", goodPolicy)
+	w.settle()
+	was := w.role(role)
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+
+	var archive string
+	for _, k := range w.status(key).Agents[0].ArchiveKeys {
+		if strings.HasPrefix(k, naming.ArchivedRole(role)) {
+			archive = k
+		}
+	}
+	archived := w.archivesOf(role)[model.ArchiveRetired][0]
+	hash := plan.RestoreHash(plan.Restoring{
+		Archive: archived, Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())
+	w.ask(model.Request{Action: model.Restore, Archive: archive, Plans: map[string]string{"my_agent": strings.Repeat("0", 64)}})
+	w.settle()
+	if w.hasRole(role) || w.status(key).Requests[0].Outcome != status.RequestRefused {
+		t.Fatalf("restored though another plan was shown: %+v", w.status(key).Requests)
+	}
+	w.ask(model.Request{Action: model.Restore, Archive: archive, Plans: map[string]string{"my_agent": hash}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	now := w.role(role)
+	if c := w.claim(naming.RoleClaimKey("my_agent")); c.RuntimeRoleID != now.ID || now.ID == was.ID || len(c.Creating) > 0 {
+		t.Errorf("claim %+v of role %s, which was %s", c, now.ID, was.ID)
+	}
+	now.ID = was.ID
+	if diff := cmp.Diff(was, now); diff != "" {
+		t.Errorf("the role (-was +is):\n%s", diff)
+	}
+	w.pass(3 * day) // it is held
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	if !w.hasRole(role) {
+		t.Fatal("a held role is gone")
+	}
+	w.ask(model.Request{Action: model.Release, Plans: map[string]string{"my_agent": plan.ReleaseHash(w.claim(naming.RoleClaimKey("my_agent")))}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	w.pass(day + time.Hour)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	if w.hasRole(role) {
+		t.Error("the role is still there")
+	}
+	w.wantNothingLost()
+}
+
+func TestARestoredRoleOfAStandingConfigIsLeftAsItIsUntilANewUpload(t *testing.T) {
+	w := gone(t)
+	w.operators = true
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	role := runtimeRole("my_agent")
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
+		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	w.admin().putPolicy(role, naming.RuntimePolicy("my_agent"), goodPolicy)
+	w.pass(2 * day)
+	if o := w.role(role); o.Policies[naming.RuntimePolicy("my_agent")] != goodPolicy {
+		t.Errorf("a held role was written: %+v", o)
+	}
+	w.upload(key, container+"# again\n")
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseActive)
+	wantOutcome(t, w, key, status.Ready)
+	if o := w.role(role); o.Policies[naming.RuntimePolicy("my_agent")] == goodPolicy || !w.hasRole(buildRole("my_agent")) {
+		t.Errorf("the roles are not as the config asks: %+v", o)
+	}
+	w.wantNothingLost()
+}
+
+func TestAnAgentMovesWithItsRoles(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	was := w.role(runtimeRole("my_agent"))
+	w.remove(key)
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	w.upload(other, container)
+	w.settle()
+	wantOutcome(t, w, other, status.Ready)
+	if now := w.role(runtimeRole("my_agent")); now.ID != was.ID || now.Tags[model.TagConfig] != other {
+		t.Errorf("the role: %+v", now)
+	}
+	if s := w.status(key); len(s.Agents) != 0 || s.Outcome != status.Orphaned {
+		t.Errorf("the owner that was still tells of it: %+v", s)
+	}
+	if a := w.status(other).Agents[0]; len(a.Runtimes) != 1 || a.Runtimes[0].ID != id {
+		t.Errorf("runtimes %+v", a.Runtimes)
+	}
+	if n := len(w.sent("Role Drift Repaired")); n != 0 {
+		t.Errorf("a hand-over was taken for drift %d times", n)
+	}
+	w.pass(2 * day)
+	wantOutcome(t, w, other, status.Ready)
+	w.wantNothingLost()
+}
+
+func TestARetiredAgentsRepositoryIsItsTeamsOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		teams bool
+		drop  bool // the repository is deleted meanwhile
+		want  status.Outcome
+	}{
+		"the same team, since there are none": {false, false, status.Ready},
+		"another team":                        {true, false, status.Rejected},
+		"another team, when it is gone":       {true, true, status.Ready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.teams {
+				w.teamTag = "team"
+			}
+			const theirs = "configs/other-team/agent.yaml"
+			w.upload(key, container)
+			w.settle()
+			w.remove(key)
+			w.elapse(day + time.Hour)
+			w.pass(0)
+			w.wantPhase(key, "my_agent", status.PhaseRetired)
+			if c.drop {
+				w.dropRepository(naming.Repository("my_agent"))
+			}
+			w.upload(theirs, container)
+			w.settle()
+			wantOutcome(t, w, theirs, c.want)
+			if c.want == status.Rejected {
+				if got := codes(w.status(theirs)); !slices.Equal(got, []string{"repository-kept"}) {
+					t.Errorf("problems %v", got)
+				}
+				return
+			}
+			if c := w.claim(naming.ProjectClaimKey("my_agent")); c.Config != theirs || c.Free || c.RepositoryCreated.IsZero() || c.ProjectCreated.IsZero() {
+				t.Errorf("claim %+v", c)
+			}
+		})
+	}
+}
+
+func TestARepositoryGoesWhereTheStackSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.empties = true
+	w.upload(key, container)
+	w.source("my_agent", zip)
+	w.settle()
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	if names := w.cloud.RepositoryNames(); len(names) > 0 {
+		t.Errorf("repositories %v", names)
+	}
+	if claims := w.cloud.Objects(bucket, naming.ClaimPrefix); len(claims) > 0 {
+		t.Errorf("claims %v", claims)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	coretypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"rolekeeper/shared/aws/agentcore"
@@ -200,3 +201,18 @@ const (
 	agentCoreTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}}]}`
 	goodPolicy     = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::team/*"}]}`
 )
+
+// ask has an operator send a request for the config.
+func (w *world) ask(r model.Request) {
+	w.t.Helper()
+	r.V, r.ID, r.Config, r.Expires, r.By = 1, fmt.Sprintf("request-%06d", w.nonces.Add(1)), key, w.cloud.Now().Add(time.Hour), "operator"
+	w.write(naming.RequestKey(key, r.ID), r)
+}
+
+// dropRepository has an administrator delete a repository.
+func (w *world) dropRepository(name string) {
+	w.t.Helper()
+	if _, err := w.cloud.ECR("admin").DeleteRepository(context.Background(), &ecr.DeleteRepositoryInput{RepositoryName: &name, Force: true}); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -68,6 +68,7 @@ type world struct {
 	image     string // that builds run in
 	nonces    atomic.Int64
 	grace     time.Duration
+	teamTag   string
 	most      int             // roles that may be deleted in an hour
 	empties   bool            // repositories of agents that go, go, too
 	pushed    map[string]bool // ids of builds whose images are in their repositories
@@ -108,7 +109,7 @@ func (w *world) clone() *world {
 	out := &world{
 		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
 		profile: w.profile, existing: w.existing, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
-		grace: w.grace, most: w.most, empties: w.empties,
+		grace: w.grace, teamTag: w.teamTag, most: w.most, empties: w.empties,
 		image: w.image, pushed: maps.Clone(w.pushed),
 	}
 	out.nonces.Store(w.nonces.Load())
@@ -128,7 +129,7 @@ func (w *world) settings() reconcile.Settings {
 	return reconcile.Settings{
 		Env: desired.Env{
 			Place: w.place(), Profile: w.profile, PermissionsBoundary: boundary,
-			SourceBucket: sources, BuildImage: w.image, LogRetentionDays: 30,
+			SourceBucket: sources, BuildImage: w.image, LogRetentionDays: 30, TeamTag: w.teamTag,
 		},
 		Allowed: w.allowed, Existing: w.existing, EnsureServiceLinkedRoles: true,
 	}
