@@ -65,7 +65,7 @@ func TestRestore(t *testing.T) {
 	const archive = "archive-role role-build restore"
 	big := document("s3:" + strings.Repeat("A", 6000)).JSON()
 	anew := []string{
-		"reserve-creation " + claim + " restore", "create-role role-build restore", "record-roles " + claim + " restore",
+		"reserve-creation " + claim + " restore build", "create-role role-build restore", "record-roles " + claim + " restore",
 		"tag-role role-build restore", "untag-role role-build rolekeeper:creation restore",
 		"put-policy role-build one restore", "put-policy role-build two restore", "attach-policy role-build " + attached + " restore",
 	}

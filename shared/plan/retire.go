@@ -207,7 +207,7 @@ func (l Leaving) blockers(r Role) []Blocker {
 	if why := policy.TrustBeyond(o.Trust, service(d.Kind), l.Account); len(why) > 0 {
 		tell(Trusted, "have it taken from the trust policy of role %s that it goes beyond %s in this account: %s", d.Name, service(d.Kind), strings.Join(why, "; "))
 	}
-	if free := o.LastUsed.Add(l.Grace); !o.LastUsed.IsZero() && l.Now.Before(free) {
+	if free := o.LastUsed.Add(l.Grace); l.Now.Before(free) { // zero is long ago
 		tell(UsedLately, "end whatever assumed role %s at %s; if it is not used again, it goes after %s", d.Name, at(o.LastUsed), at(free))
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Needed)) {
@@ -241,19 +241,20 @@ func (l Leaving) Quarantine() []Step {
 	var archives, writes []Step
 	roles := l.ours()
 	for _, r := range roles {
+		if policy.Quarantined(r.Observed.Trust, service(r.Desired.Kind)) {
+			continue // archived before, or else blocked
+		}
 		if _, kept := l.archived(r); !kept {
 			s := archiveRole(r, Retire)
 			s.Retirement = l.Retirement
 			archives = append(archives, s)
 		}
-		if !policy.Quarantined(r.Observed.Trust, service(r.Desired.Kind)) {
-			closed := r.Desired
-			closed.Trust = policy.Quarantine(service(r.Desired.Kind))
-			writes = append(writes, bound(r, Retire)...)
-			writes = append(writes, about(closed, UpdateTrust, partTrust, "", Retire))
-		}
+		closed := r.Desired
+		closed.Trust = policy.Quarantine(service(r.Desired.Kind))
+		writes = append(writes, bound(r, Retire)...)
+		writes = append(writes, about(closed, UpdateTrust, partTrust, "", Retire))
 	}
-	if len(archives)+len(writes) == 0 {
+	if len(writes) == 0 {
 		return nil
 	}
 	var steps []Step
@@ -330,7 +331,7 @@ func (l Leaving) changed(r Role) []string {
 // same reports whether two policies, as IAM holds them, mean the same.
 func same(a, b string) bool {
 	d, err := policy.Parse(a)
-	return a == b || err == nil && d.Same(b)
+	return err == nil && d.Same(b)
 }
 
 // Delete plans to take everything away that is ours: the project, since it builds
@@ -362,7 +363,9 @@ func (l Leaving) Delete() []Step {
 
 // Rollback plans to have the roles as they were archived, but for what others
 // added since: that stays. Of each role the trust comes last, so that nobody
-// gets it with less than it had. It is empty once that is done.
+// gets it with less than it had. The claim forgets the retirement, and the roles
+// that are gone: they are made anew when they are wanted. It is empty once that
+// is done.
 func (l Leaving) Rollback() []Step {
 	var steps []Step
 	for _, r := range l.ours() {
@@ -388,10 +391,16 @@ func (l Leaving) Rollback() []Step {
 			steps = append(steps, about(d, UpdateTrust, partTrust, "", Restore))
 		}
 	}
-	if len(l.Roles) > 0 && l.Roles[0].Claim.Deleting != "" {
-		steps = append(steps, Step{Op: ClearDeleting, Agent: l.Agent, Claim: naming.RoleClaimKey(l.Agent), Reason: Restore})
+	if len(l.Roles) == 0 || l.Roles[0].Claim.Deleting == "" {
+		return steps
 	}
-	return steps
+	forget := Step{Op: ClearDeleting, Agent: l.Agent, Claim: naming.RoleClaimKey(l.Agent), Reason: Restore}
+	for _, r := range l.Roles {
+		if kind := r.Desired.Kind; r.Observed == nil && r.Claim.RoleID(kind) != "" {
+			forget.Kinds = append(forget.Kinds, kind)
+		}
+	}
+	return append(steps, forget)
 }
 
 // DeletionHash gives the hex SHA-256 of what an operator lets go who approves the

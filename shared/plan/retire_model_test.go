@@ -96,6 +96,9 @@ func (e *estate) apply(t *rapid.T, s plan.Step) {
 		e.claim.Deleting = s.Retirement
 	case plan.ClearDeleting:
 		e.claim.Deleting = ""
+		for _, kind := range s.Kinds {
+			e.claim = e.claim.WithRoleID(kind, "")
+		}
 	case plan.ArchiveRole:
 		e.keep(t, s)
 	case plan.RecordQuarantine:
@@ -296,6 +299,12 @@ func TestWhatWasQuarantinedComesBackAsItWas(t *testing.T) {
 		}
 		if e.claim.Deleting != "" {
 			t.Error("the claim is still marked")
+		}
+		for name, o := range before.roles {
+			kind := model.RoleKind(o.Path[1:])
+			if _, there := e.roles[name]; before.isOurs(name) && there != (e.claim.RoleID(kind) == o.ID) {
+				t.Errorf("%s is there: %t; the claim has %q", name, there, e.claim.RoleID(kind))
+			}
 		}
 	})
 }

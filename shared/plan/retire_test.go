@@ -141,8 +141,8 @@ func TestWhatKeepsAnAgent(t *testing.T) {
 		"a runtime": {leaving(uses(runtimeUse("3", true, "READY"))), []string{
 			aRuntime + "delete the runtime a-0123456789; or update it to another role than role-runtime, and delete its versions that have this one",
 		}},
-		"old versions of a runtime": {leaving(uses(runtimeUse("10", false, "READY"), runtimeUse("9", false, "READY"), runtimeUse("9", false, "READY"))), []string{
-			aRuntime + "delete version 9, 10 of the runtime a-0123456789, once no endpoint leads there any more",
+		"old versions of a runtime": {leaving(uses(runtimeUse("10", false, "READY"), runtimeUse("9", false, "READY"), runtimeUse("8", false, "READY"), runtimeUse("9", false, "READY"))), []string{
+			aRuntime + "delete version 8, 9, 10 of the runtime a-0123456789, once no endpoint leads there any more",
 		}},
 		"the newest version of a runtime beside old ones": {leaving(uses(runtimeUse("1", false, "READY"), runtimeUse("2", true, "READY"))), []string{
 			aRuntime + "delete the runtime a-0123456789; or update it to another role than role-runtime, and delete its versions that have this one",
@@ -284,6 +284,9 @@ func written(steps []plan.Step) []string {
 	var all []string
 	for _, s := range steps {
 		what := []string{string(s.Op), s.Role, s.Claim, s.Policy, s.Profile, strings.Join(s.Tags, ","), s.Retirement, string(s.Reason)}
+		for _, kind := range s.Kinds {
+			what = append(what, string(kind))
+		}
 		all = append(all, strings.Join(slices.DeleteFunc(what, func(w string) bool { return w == "" }), " "))
 	}
 	return all
@@ -315,6 +318,7 @@ func TestQuarantine(t *testing.T) {
 		"of none":                          {leaving(both(absent)), nil},
 		"of none that is ours":             {leaving(both(theirs)), nil},
 		"that is done":                     {leaving(quarantined), nil},
+		"of roles that others quarantined": {leaving(both(closed)), nil},
 		"of roles that were only archived": {leaving(kept), []string{record, whole[4], whole[5]}},
 		"that was cut between the two":     {leaving(kept, of(model.BuildRole, closed)), []string{record, whole[5]}},
 		"of a role made anew since its archive": {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) {
@@ -502,7 +506,11 @@ func TestRollback(t *testing.T) {
 		"of a quarantine": {leaving(quarantined), slices.Concat(trusts, clear)},
 		"of a deletion that was cut": {leaving(quarantined, of(model.BuildRole, absent), of(model.RuntimeRole, bare)), slices.Concat([]string{
 			"put-boundary role-runtime restore", "put-policy role-runtime one restore", "put-policy role-runtime two restore", "attach-policy role-runtime " + attached + " restore",
-		}, trusts[1:], clear)},
+		}, trusts[1:], []string{clear[0] + " build"})},
+		"of a deletion of all roles that was cut": {leaving(quarantined, both(absent)), []string{clear[0] + " build runtime"}},
+		"of a role that there never was": {
+			leaving(quarantined, both(absent, func(r *plan.Role) { r.Claim.BuildRoleID = "" })), []string{clear[0] + " runtime"},
+		},
 		"leaves a trust that somebody else wrote":   {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Trust = "{}" })), slices.Concat(trusts[1:], clear)},
 		"leaves a policy that somebody else wrote":  {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Policies["one"] = "{}" })), slices.Concat(trusts, clear)},
 		"leaves a role that is not ours":            {leaving(quarantined, of(model.BuildRole, theirs)), slices.Concat(trusts[1:], clear)},
