@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,6 +107,17 @@ func (b bucket) archives(ctx context.Context, prefix string) ([]archived, error)
 	all, err := readAll(keys, func(key string) (archived, error) { return b.archive(ctx, key) })
 	slices.SortStableFunc(all, func(x, y archived) int { return y.ArchivedAt.Compare(x.ArchivedAt) })
 	return all, err
+}
+
+// text names an archive for people.
+func (a archived) text() string {
+	before := map[string]string{
+		model.ArchiveRetired:         "before it was deleted",
+		model.ArchiveAdopted:         "before it was taken over",
+		model.ArchivePoliciesRemoved: "before policies of it were removed",
+		model.ArchiveRestored:        "before an older archive was put in its place",
+	}
+	return fmt.Sprintf("role %s as it was at %s, %s: %s", a.Role.Name, moment(a.ArchivedAt), cmp.Or(before[a.Reason], a.Reason), a.key)
 }
 
 func (b bucket) archive(ctx context.Context, key string) (archived, error) {

@@ -95,7 +95,7 @@ func (p program) plan(ctx context.Context, f planFlags, arg string) error {
 	if err != nil {
 		return s.unreadable(err)
 	}
-	if planned.Gone && len(planned.Removed) == 0 {
+	if planned.Gone && len(planned.leaving()) == 0 {
 		return t.missing(s.bucket)
 	}
 	if f.output.value == "json" {
@@ -149,7 +149,7 @@ func (p planned) verdict() error {
 	switch {
 	case fault.Blocks(p.Problems) || len(p.Plan.Refusals) > 0:
 		return errProblems
-	case len(p.Plan.Steps) > 0:
+	case len(p.Plan.Steps) > 0 || p.moves():
 		return errChanges
 	}
 	return nil

@@ -25,6 +25,7 @@ type (
 		Builds    map[string]buildView `json:"builds"`
 		Waits     map[string]string    `json:"waits"`
 		Removed   []string             `json:"removed"`
+		Leaving   []leaverView         `json:"leaving"`
 		Problems  []problemView        `json:"problems"`
 	}
 	stepView struct {
@@ -96,7 +97,7 @@ type (
 func newPlanView(key string) planView {
 	return planView{
 		Config: key, Steps: []stepView{}, Findings: []plan.Finding{}, Refusals: []refusalView{}, Losses: []lossView{},
-		Adoptable: map[string]string{}, Builds: map[string]buildView{}, Waits: map[string]string{}, Removed: []string{}, Problems: []problemView{},
+		Adoptable: map[string]string{}, Builds: map[string]buildView{}, Waits: map[string]string{}, Removed: []string{}, Leaving: []leaverView{}, Problems: []problemView{},
 	}
 }
 
@@ -130,6 +131,9 @@ func (p planned) view() planView {
 		v.Builds[agent] = viewBuild(o)
 	}
 	v.Removed = append(v.Removed, p.Removed...)
+	for _, l := range p.leaving() {
+		v.Leaving = append(v.Leaving, l.view())
+	}
 	v.Problems = viewProblems(p.Problems)
 	return v
 }

@@ -11,7 +11,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
-	"rolekeeper/shared/report"
+	"rolekeeper/shared/status"
 )
 
 // plansText writes the plans of many configs. Those that say more than a line
@@ -37,7 +37,7 @@ func plansText(t *terminal, bucket string, all []lookedAt) {
 
 // says reports whether there is more to be told than a line.
 func (p planned) says() bool {
-	return len(p.Problems)+len(p.Plan.Steps)+len(p.Plan.Findings)+len(p.Plan.Refusals)+len(p.Plan.Waits)+len(p.Removed) > 0
+	return len(p.Problems)+len(p.Plan.Steps)+len(p.Plan.Findings)+len(p.Plan.Refusals)+len(p.Plan.Waits)+len(p.leaving()) > 0
 }
 
 func (p planned) text(t *terminal) {
@@ -52,41 +52,63 @@ func (p planned) text(t *terminal) {
 		t.line("")
 		p.agentText(t, agent)
 	}
-	for _, agent := range p.Removed {
+	for _, l := range p.leaving() {
 		t.line("")
-		t.line("agent %s: %s", agent, report.RemovedAgentNote)
+		l.text(t, p.look.grace)
 	}
 }
 
 func (p planned) summary() string {
-	steps, blocked := len(p.Plan.Steps), map[string][]string{} // names by noun
+	steps, waits := len(p.Plan.Steps), len(p.Plan.Waits)
+	blocked := map[string][]string{} // names by noun
 	for _, f := range p.Plan.Refusals {
 		noun, _, _ := strings.Cut(string(f.Kind), "-")
 		if !slices.Contains(blocked[noun], f.Role) {
 			blocked[noun] = append(blocked[noun], f.Role)
 		}
 	}
-	switch {
-	case p.Gone:
-		return "the config is gone; nothing to do"
-	case fault.Blocks(p.Problems):
+	if fault.Blocks(p.Problems) {
 		return "the config has problems and is refused; nothing to do"
-	case steps == 0 && len(blocked) == 0 && len(p.Plan.Waits) == 0:
-		return "nothing to do"
 	}
 	var parts []string
 	if steps > 0 {
 		parts = append(parts, many(steps, "step"))
 	}
-	if n := len(p.Plan.Waits); n > 0 {
-		parts = append(parts, many(n, "build")+" waiting")
+	if waits > 0 {
+		parts = append(parts, many(waits, "build")+" waiting")
 	}
 	for _, noun := range []string{"role", "repository", "project"} {
 		if n := len(blocked[noun]); n > 0 {
 			parts = append(parts, many(n, noun)+" blocked")
 		}
 	}
-	return strings.Join(parts, ", ")
+	parts = append(parts, p.movesText()...)
+	if len(parts) == 0 {
+		parts = []string{"nothing to do"}
+	}
+	text := strings.Join(parts, ", ")
+	if p.Gone {
+		text = "the config is gone; " + text
+	}
+	return text
+}
+
+// movesText says of how many agents the next look changes the phase.
+func (p planned) movesText() []string {
+	moving := map[status.Phase]int{}
+	for _, l := range p.leaving() {
+		if l.next != l.Phase {
+			moving[l.next]++
+		}
+	}
+	var parts []string
+	if n := moving[status.PhaseRetiring]; n > 0 {
+		parts = append(parts, many(n, "agent")+" leaving")
+	}
+	if n := moving[status.PhaseActive]; n > 0 {
+		parts = append(parts, many(n, "agent")+" coming back")
+	}
+	return parts
 }
 
 func many(n int, noun string) string {
@@ -341,6 +363,23 @@ func (p planned) stepText(t *terminal, s plan.Step) {
 		if o.MaxSessionDuration != d.MaxSessionDuration {
 			t.line("      sessions of at most %d s -> %d s", o.MaxSessionDuration, d.MaxSessionDuration)
 		}
+	default:
+		p.restoreStepText(t, s, line)
+	}
+}
+
+// restoreStepText writes a step that only restoring takes.
+func (p planned) restoreStepText(t *terminal, s plan.Step, line func(format string, args ...any)) {
+	switch s.Op {
+	case plan.UntagRole:
+		line("tags are taken away")
+		for _, key := range s.Tags {
+			t.line("      tag %s=%s -> none", key, p.look.seen.role(s.Role).Tags[key])
+		}
+	case plan.AttachPolicy:
+		line("managed policy %s is attached", s.Policy)
+	case plan.DetachPolicy:
+		line("managed policy %s is detached", s.Policy)
 	default:
 		p.imageStepText(t, s, line)
 	}

@@ -15,12 +15,17 @@ import (
 	"rolekeeper/shared/naming"
 )
 
-// notYet is said of what is looked at for a later version's sake.
-const notYet = "A later version listens to CloudTrail; this one does not yet: changes by hand and deleted runtimes are noticed only when a config is looked at"
+// What a trail is for. That of IAM's events is looked at for a later version's
+// sake.
+const (
+	runtimesTold = "Events tell of deleted runtimes"
+	runtimesLate = "Deleted runtimes are noticed by the scheduled pass alone"
+	rolesLate    = "changes of roles by hand are noticed only when a config is looked at, whatever the trail, until a later version"
+)
 
-// cloudTrail looks for trails that log what EventBridge is to tell of in a later
-// version: management write events of this Region, where runtimes are, and of the Region
-// that IAM's events are in. EventBridge has API calls only from a trail
+// cloudTrail looks for trails that log what EventBridge is to tell of: management
+// write events of this Region, where runtimes are, and, for a later version, of the
+// Region that IAM's events are in. EventBridge has API calls only from a trail
 // (EventBridge user guide, "AWS service events delivered via CloudTrail").
 func (i *inspection) cloudTrail(ctx context.Context) finding {
 	const check, subject = "cloudtrail", "management write events"
@@ -32,15 +37,15 @@ func (i *inspection) cloudTrail(ctx context.Context) finding {
 	l, err := i.logged(ctx, trails, global)
 	switch {
 	case l.runtimes && l.roles:
-		return found(check, subject, levelOK, "logged by %s. %s", strings.Join(l.by, ", "), notYet)
+		return found(check, subject, levelOK, "logged by %s. %s; %s", strings.Join(l.by, ", "), runtimesTold, rolesLate)
 	case err != nil:
 		return notRead(check, subject, err)
 	case l.runtimes:
-		return found(check, subject, levelWarning, "logged by %s for this Region, but for %s, where IAM's events are, by no trail. %s", strings.Join(l.by, ", "), global, notYet).
+		return found(check, subject, levelWarning, "logged by %s for this Region, but for %s, where IAM's events are, by no trail. %s; %s", strings.Join(l.by, ", "), global, runtimesTold, rolesLate).
 			fixed("nothing for this version; before the later one make the trail one of all Regions")
 	}
-	return found(check, subject, levelWarning, "logged by no trail. %s", notYet).
-		fixed("nothing for this version; before the later one have a trail of all Regions log them: the first copy of management events costs nothing")
+	return found(check, subject, levelWarning, "logged by no trail. %s; %s", runtimesLate, rolesLate).
+		fixed("have a trail of all Regions log them: the first copy of management events costs nothing")
 }
 
 // logging says whose management write events trails log, and which trails do.

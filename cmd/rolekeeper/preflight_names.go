@@ -27,7 +27,7 @@ const (
 // The names that template.yaml gives, beside those in package naming.
 
 func stackRoles(region string) []string {
-	return []string{"rolekeeper-intake-" + region, "rolekeeper-reconcile-" + region}
+	return []string{"rolekeeper-intake-" + region, "rolekeeper-reconcile-" + region, "rolekeeper-drift-" + region, "rolekeeper-drift-schedule-" + region}
 }
 
 func stackPolicies(region string) []string {

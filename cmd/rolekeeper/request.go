@@ -51,6 +51,13 @@ func (f *requestFlags) register(c *cobra.Command) {
 	flags.DurationVar(&f.expiresIn, "expires-in", time.Hour, fmt.Sprintf("how long the request can be carried out, at most %v", model.MaxRequestAge))
 }
 
+func (f *requestFlags) check() error {
+	if f.expiresIn <= 0 || f.expiresIn > model.MaxRequestAge {
+		return fmt.Errorf("--expires-in: %v is not between 0 and %v", f.expiresIn, model.MaxRequestAge)
+	}
+	return nil
+}
+
 // requestHelp is what the help of every request ends with.
 const requestHelp = `
 
@@ -85,34 +92,14 @@ is the config's S3 key, with or without configs/ in front.` + requestHelp,
 	return c
 }
 
-func (p program) approveCommand() *cobra.Command {
-	var f requestFlags
-	c := &cobra.Command{
-		Use:   "approve CONFIG",
-		Short: "Have everything done that waits for an operator in a config's plan",
-		Long: `Show everything in the plan of an uploaded config that waits for an operator, and,
-once you confirm, ask for all of it: that is the adoption of roles that somebody
-else made. What the next look at the config does by itself waits for nobody and is
-left out; the plan has it. CONFIG is the config's S3 key, with or without configs/ in
-front.` + requestHelp,
-		Example: `  rolekeeper approve team/agent.yaml`,
-		Args:    takes(1, 1, "one CONFIG"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return p.request(c.Context(), f, model.Approve, args[0], p.adoption(""))
-		},
-	}
-	f.register(c)
-	return c
-}
-
 // proposal shows what is about to be asked for and gives what the request has to
 // say of it, by agent. When nothing is to be asked for it gives none, and says why.
 type proposal func(context.Context, stack, planned) (plans map[string]string, err error)
 
 // request asks for something to be done about a config.
 func (p program) request(ctx context.Context, f requestFlags, action model.RequestAction, config string, propose proposal) error {
-	if f.expiresIn <= 0 || f.expiresIn > model.MaxRequestAge {
-		return fmt.Errorf("--expires-in: %v is not between 0 and %v", f.expiresIn, model.MaxRequestAge)
+	if err := f.check(); err != nil {
+		return err
 	}
 	key, err := configKey(config)
 	if err != nil {
@@ -130,6 +117,12 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	if err != nil || len(plans) == 0 {
 		return err
 	}
+	return p.ask(ctx, f, s, model.Request{Action: action, Config: key, Plans: plans})
+}
+
+// ask asks for what was shown, once it is confirmed, and waits for the answer.
+// The request lacks what all have.
+func (p program) ask(ctx context.Context, f requestFlags, s stack, r model.Request) error {
 	if len(s.settings.OperatorPrincipalArns) == 0 {
 		return errors.New("requests are off: the stack's parameter OperatorPrincipalArns names nobody who may write them; nothing was written")
 	}
@@ -137,81 +130,68 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 		return err
 	}
 	at := p.now().UTC()
-	r := model.Request{
-		V: 1, ID: at.Format("20060102T150405Z") + "-" + p.random(), Action: action, Config: key, Plans: plans,
-		Expires: at.Add(f.expiresIn), By: s.account.caller,
-	}
+	r.V, r.ID, r.Expires, r.By = 1, at.Format("20060102T150405Z")+"-"+p.random(), at.Add(f.expiresIn), s.account.caller
 	if err := s.write(ctx, r); err != nil {
 		return err
 	}
 	p.stdout.line("")
-	p.stdout.line("request %s is written; the answer comes into s3://%s/%s", r.ID, s.bucket.name, naming.StatusKey(key))
+	p.stdout.line("request %s is written; the answer comes into s3://%s/%s", r.ID, s.bucket.name, naming.StatusKey(r.Config))
 	if !f.wait {
 		return nil
 	}
 	return p.await(ctx, s.bucket, r)
 }
 
-// adoption proposes what waits for an operator in a config's plan: for one agent,
-// or for all when none is named.
+// adoption proposes the adoption of an agent's roles.
 func (p program) adoption(agent string) proposal {
 	return func(ctx context.Context, s stack, now planned) (map[string]string, error) {
-		plans, err := p.waiting(s, now, agent)
-		if err != nil || len(plans) == 0 {
+		if err := p.good(s, now); err != nil {
 			return nil, err
 		}
-		return plans, p.show(ctx, s, now, agent, slices.Sorted(maps.Keys(plans)))
+		hash := now.Adoptable[agent]
+		if hash == "" {
+			if err := p.left(s, now, agent); err != nil {
+				return nil, err
+			}
+			return nil, p.nothingToAdopt(now, agent)
+		}
+		if err := p.show(ctx, s, now, agent); err != nil {
+			return nil, err
+		}
+		if now.waits()[agent] == "" {
+			p.stdout.line("")
+			p.stdout.line("%s; the request has it look now", byItself)
+		}
+		return map[string]string{agent: hash}, nil
 	}
 }
 
-// show shows what is about to be asked for, for the agents, and what is not:
-// agent is the one that was named.
-func (p program) show(ctx context.Context, s stack, now planned, agent string, agents []string) error {
+// show shows the adoption of the agents' roles.
+func (p program) show(ctx context.Context, s stack, now planned, agents ...string) error {
 	shown, err := now.look.plan(ctx, agents...)
 	if err != nil {
 		return s.unreadable(err)
 	}
 	shown.only(agents...).text(p.stdout)
-	if agent != "" && now.waits()[agent] == "" {
-		p.stdout.line("")
-		p.stdout.line("%s; the request has it look now", byItself)
-	}
-	for _, f := range now.strangers(agent) {
-		if !slices.Contains(agents, f.Agent) {
-			p.stdout.line("")
-			p.stdout.line("not asked for: agent %s: %s", f.Agent, f.Message)
-		}
-	}
 	return nil
 }
 
-// waiting gives what a request for an agent, or for all of them, has to say: the
-// digests of plans by agent. When there are none, or nothing can be asked for,
-// it says why.
-func (p program) waiting(s stack, now planned, name string) (map[string]string, error) {
-	if err := p.good(s, now); err != nil {
-		return nil, err
+// left shows the roles of the agents, or of all, that cannot be adopted, and says
+// so when there are any.
+func (p program) left(s stack, now planned, agents ...string) error {
+	var all []string
+	for _, f := range now.strangers(agents...) {
+		all = append(all, f.Agent)
 	}
-	if plans := now.waits(); name == "" && len(plans) > 0 {
-		return plans, nil
+	if len(all) == 0 {
+		return nil
 	}
-	if hash := now.Adoptable[name]; hash != "" {
-		return map[string]string{name: hash}, nil
-	}
-	left := now.strangers(name)
-	if len(left) == 0 {
-		return nil, p.nothing(now, name)
-	}
-	var agents []string
-	for _, f := range left {
-		agents = append(agents, f.Agent)
-	}
-	now.only(agents...).text(p.stdout)
+	now.only(all...).text(p.stdout)
 	if s.settings.ExistingRoles == plan.RefuseExisting {
 		p.stdout.line("")
 		p.stdout.line("The stack's parameter ExistingRoles is %s: no role is adopted, whoever asks.", plan.RefuseExisting)
 	}
-	return nil, errProblems
+	return errProblems
 }
 
 // good says that there is a config, and shows what is wrong with it.
@@ -229,19 +209,9 @@ func (p program) good(s stack, now planned) error {
 // byItself is said of adoptions that nobody has to ask for.
 const byItself = "the stack's parameter ExistingRoles is adopt: the next look does this by itself"
 
-// nothing says why nothing is to be asked for, for an agent or, when none is
-// named, for any. It is an error that the config lacks the agent.
-func (p program) nothing(now planned, name string) error {
-	switch {
-	case name == "" && len(now.Adoptable) > 0:
-		now.only(slices.Collect(maps.Keys(now.Adoptable))...).text(p.stdout)
-		p.stdout.line("")
-		p.stdout.line("nothing waits for an operator; %s", byItself)
-		return nil
-	case name == "":
-		p.stdout.line("%s: nothing waits for an operator", now.Key)
-		return nil
-	}
+// nothingToAdopt says why not, of an agent whose roles nobody else made. It is an
+// error that the config lacks the agent.
+func (p program) nothingToAdopt(now planned, name string) error {
 	a, err := now.agent(name)
 	switch {
 	case err != nil:
@@ -254,7 +224,8 @@ func (p program) nothing(now planned, name string) error {
 	return nil
 }
 
-// agent gives what the config's agent should have.
+// agent gives what the config's agent should have. It is an error that the config
+// lacks the agent, or that nothing of it is kept up.
 func (p planned) agent(name string) (desired.Agent, error) {
 	var names []string
 	for _, a := range p.Desired.Agents {
@@ -262,6 +233,12 @@ func (p planned) agent(name string) (desired.Agent, error) {
 			return a, nil
 		}
 		names = append(names, a.Name)
+	}
+	if a, known := p.answer.Agent(name); known && a.Phase != status.PhaseActive {
+		return desired.Agent{}, fmt.Errorf("%s: agent %s is %s", p.Key, name, phaseText(a))
+	}
+	if len(names) == 0 {
+		return desired.Agent{}, fmt.Errorf("%s has no agent %q", p.Key, name)
 	}
 	return desired.Agent{}, fmt.Errorf("%s has no agent %q; it has %s", p.Key, name, strings.Join(names, ", "))
 }
@@ -274,11 +251,11 @@ func (p planned) waits() map[string]string {
 	return left
 }
 
-// strangers gives the roles of an agent, or of all, that are left alone because
-// somebody else made them.
-func (p planned) strangers(agent string) []plan.Refusal {
+// strangers gives the roles of the agents, or of all when none is named, that are
+// left alone because somebody else made them.
+func (p planned) strangers(agents ...string) []plan.Refusal {
 	return slices.DeleteFunc(slices.Clone(p.Plan.Refusals), func(f plan.Refusal) bool {
-		return !p.Plan.Stranger(f.Role) || agent != "" && f.Agent != agent
+		return !p.Plan.Stranger(f.Role) || len(agents) > 0 && !slices.Contains(agents, f.Agent)
 	})
 }
 
@@ -291,7 +268,7 @@ func (p planned) only(agents ...string) planned {
 		of.Findings = append(of.Findings, part.Findings...)
 		of.Refusals = append(of.Refusals, part.Refusals...)
 	}
-	p.Plan, p.Removed, p.Problems = of, nil, nil
+	p.Plan, p.Removed, p.Problems, p.answer = of, nil, nil, status.Status{}
 	return p
 }
 

@@ -152,7 +152,8 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
   rolekeeper status team/agent.yaml
   rolekeeper archive
   rolekeeper adopt team/agent.yaml my_agent
-  rolekeeper build team/agent.yaml my_agent`,
+  rolekeeper build team/agent.yaml my_agent
+  rolekeeper restore AmazonBedrockAgentCoreSDKRuntime-us-east-1-0123456789`,
 		Version:           version(debug.ReadBuildInfo()),
 		SilenceErrors:     true, // told by run, cleaned
 		SilenceUsage:      true,
@@ -163,7 +164,7 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.restoreCommand(), p.releaseCommand(), p.preflightCommand())
 	return root
 }
 

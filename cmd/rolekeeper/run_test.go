@@ -33,6 +33,7 @@ type tool struct {
 	env      map[string]string
 	connect  func(context.Context, string) (account, error)
 	sleep    func(context.Context, time.Duration) error
+	now      func() time.Time // noon when nil
 }
 
 func (c tool) run(t *testing.T, args ...string) outcome {
@@ -45,10 +46,14 @@ func (c tool) run(t *testing.T, args ...string) outcome {
 			return account{}, errors.New("not in this test")
 		}
 	}
+	now := c.now
+	if now == nil {
+		now = func() time.Time { return at(12) }
+	}
 	p := program{
 		stdin: strings.NewReader(c.stdin), stdout: &terminal{w: &stdout}, stderr: &terminal{w: &stderr},
 		getenv: func(name string) string { return c.env[name] }, connect: connect, interactive: c.terminal,
-		now: func() time.Time { return at(12) }, sleep: c.sleep, random: func() string { return "0123abcd" },
+		now: now, sleep: c.sleep, random: func() string { return "0123abcd" },
 	}
 	code := p.run(t.Context(), args)
 	for _, r := range stdout.String() + stderr.String() {
@@ -115,7 +120,10 @@ func TestExitCodes(t *testing.T) {
 		"a plan of nothing":                    {[]string{"plan"}, "", 1},
 		"a plan of two":                        {[]string{"plan", "a", "b"}, "", 1},
 		"an adoption of nobody":                {[]string{"adopt", "a"}, "", 1},
-		"an approval of two":                   {[]string{"approve", "a", "b"}, "", 1},
+		"an approval of nothing":               {[]string{"approve"}, "", 1},
+		"a release of no agent":                {[]string{"release", "a"}, "", 1},
+		"a restoring of nothing":               {[]string{"restore"}, "", 1},
+		"a restoring to no time":               {[]string{"restore", "a", "--at=yesterday"}, "", 1},
 		"a build of nobody":                    {[]string{"build", "a"}, "", 1},
 		"help":                                 {[]string{"--help"}, "", 0},
 		"no command is a call for help":        {nil, "", 0},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ import (
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/settings"
+	"rolekeeper/shared/status"
 )
 
 // stackFlags name a deployed stack.
@@ -96,6 +98,7 @@ type look struct {
 	key    string
 	file   []byte // to be looked at as if it were uploaded; nil for the config that is
 	name   string // of the config in what is told of its problems
+	grace  time.Duration
 }
 
 // look begins a look at an uploaded config.
@@ -108,7 +111,8 @@ func (s stack) look(key string) look {
 		Projects:     buildproject.NewReader(s.account.projects),
 	})
 	return look{
-		key: key, name: key, seen: seen,
+		grace: s.settings.GracePeriod,
+		key:   key, name: key, seen: seen,
 		viewer: reconcile.Viewer{
 			Settings: reconcile.Settings{
 				Env: env, Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
@@ -123,7 +127,8 @@ func (s stack) look(key string) look {
 // planned is what would be done about a config, with what is there now.
 type planned struct {
 	reconcile.Preview
-	look look
+	look   look
+	answer status.Status // so far; the zero value when there is none that can be read
 	// losses are what adoption takes away, by the role's name: of roles that the
 	// plan takes over, and of those that it leaves alone and that could be.
 	losses map[string][]plan.Loss
@@ -137,6 +142,11 @@ func (l look) plan(ctx context.Context, adopt ...string) (planned, error) {
 		return planned{}, err
 	}
 	p := planned{Preview: preview, look: l, losses: map[string][]plan.Loss{}}
+	if object, err := l.seen.Get(ctx, naming.StatusKey(l.key)); err == nil { // the preview has read it
+		if s, err := status.Parse(object.Body); err == nil && s.Config.Key == l.key {
+			p.answer = s
+		}
+	}
 	refusals := p.Plan.Refusals
 	for _, s := range p.Plan.Steps {
 		if s.Op != plan.ArchiveRole || s.Reason != plan.Adopt {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -19,6 +20,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
@@ -30,10 +32,12 @@ import (
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/event"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/status"
 )
 
 const (
@@ -63,6 +67,7 @@ func deploy(t *testing.T) *deployed {
 		"AllowedCredentialProviders": []string{"*"}, "AllowedAudiences": []string{"*"},
 		"OperatorPrincipalArns": []string{"arn:aws:iam::123456789012:role/operators"},
 		"BuildImage":            "aws/codebuild/amazonlinux-aarch64-standard:4.0", "LogRetentionDays": "30",
+		"GracePeriod": "24h", "MaxDeletesPerHour": "20", "DeleteRepositories": "false",
 	}}
 	w.sourceBucket = naming.SourceBucket(w.Account, w.Region)
 	w.AddBucket(w.sourceBucket)
@@ -107,13 +112,20 @@ func (w *deployed) env() desired.Env {
 }
 
 // reconcile lets the function look at a config.
-func (w *deployed) reconcile(key string) {
+func (w *deployed) reconcile(key string, hints ...event.Hint) {
 	w.t.Helper()
 	allowed := agent.DefaultAllowed()
 	allowed.Repositories, allowed.CredentialProviders, allowed.Audiences = []string{"*"}, []string{"*"}, []string{"*"}
 	existing, _ := w.parameters["ExistingRoles"].(string)
+	text := func(parameter string) string { return fmt.Sprint(w.parameters[parameter]) }
+	grace, err := time.ParseDuration(text("GracePeriod"))
+	w.must(nil, err)
+	most, err := strconv.Atoi(text("MaxDeletesPerHour"))
+	w.must(nil, err)
 	n := 0
 	r := &reconcile.Reconciler{
+		Grace: grace, MaxDeletesPerHour: most, DeleteRepositories: text("DeleteRepositories") == "true",
+		Users:        agentcore.New(w.AgentCore(owner), nil, nil),
 		Settings:     reconcile.Settings{Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), EnsureServiceLinkedRoles: true},
 		SettingsHash: "hash", Operators: true,
 		Store: configstore.New(w.S3(owner), w.bucket, w.Account), Roles: iamrole.New(w.IAM(owner)), ServiceLinkedRoles: slrole.New(w.IAM(owner)),
@@ -122,9 +134,18 @@ func (w *deployed) reconcile(key string) {
 		Inbox: workqueue.New(w.SQS(owner), w.inbox), Bus: bus.New(w.EventBridge(owner)), Now: w.Now,
 		Random: func() string { n++; return fmt.Sprintf("random-%s-%d", key, n) },
 	}
-	if _, err := r.Reconcile(w.t.Context(), key); err != nil {
+	if _, err := r.Reconcile(w.t.Context(), key, hints...); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// age changes the answer to a config.
+func (w *deployed) age(key string, change func(*status.Status)) {
+	w.t.Helper()
+	s, err := status.Parse(w.Objects(w.bucket, naming.StatusKey(key))[naming.StatusKey(key)])
+	w.must(nil, err)
+	change(&s)
+	w.answer(w.t, s)
 }
 
 // upload uploads a config and lets the function look at it.
