@@ -264,9 +264,10 @@ func (r *run) orphan(ctx context.Context) (Result, error) {
 	if err := r.releaseUnused(ctx, nil); err != nil {
 		return Result{}, err
 	}
-	if err := r.leave(ctx); err != nil {
+	if err := r.leave(ctx, everyone); err != nil {
 		return Result{}, err
 	}
+	r.answerApprovals()
 	if err := r.turnAway("the config is gone"); err != nil {
 		return Result{}, err
 	}

@@ -29,6 +29,9 @@ func (v *view) has(name string) bool { return v.agent(name).Deployment != "" }
 // staying gives the part of what is desired whose agents are kept up.
 func (v *view) staying(want desired.State) desired.State {
 	want.Agents = slices.DeleteFunc(slices.Clone(want.Agents), func(a desired.Agent) bool { return v.away[a.Name] })
+	if len(want.Agents) == 0 {
+		want.ServiceLinkedRoles = nil
+	}
 	return want
 }
 
@@ -143,7 +146,7 @@ func (r *run) runtime(ctx context.Context, a status.Agent, id string) (t status.
 func (r *run) mend(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(r.life)) {
 		a, claim := r.life[name], r.claims[naming.RoleClaimKey(name)]
-		if claim.Config == "" || a.Phase == status.PhaseQuarantined && claim.Deleting == a.RetirementID {
+		if !r.known(name) || a.Phase == status.PhaseQuarantined && claim.Deleting == a.RetirementID {
 			continue
 		}
 		if claim.Deleting != "" {
@@ -174,17 +177,22 @@ func (r *run) unquarantine(ctx context.Context) error {
 	return r.mend(ctx)
 }
 
-// leave takes the agents a step further that are on their way out.
-func (r *run) leave(ctx context.Context) error {
-	if err := r.mend(ctx); err != nil { // of agents whose claims were read since
+// leave takes those agents a step further that are on their way out and that
+// were not yet: all whose claims are known, or everyone.
+func (r *run) leave(ctx context.Context, which func(name string) bool) error {
+	if err := r.mend(ctx); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.life)) {
 		a := r.life[name]
+		if r.stepped[name] || !which(name) {
+			continue
+		}
+		r.stepped[name] = true
 		switch a.Phase {
 		case status.PhaseRetiring, status.PhaseQuarantined:
 		case status.PhaseHeld:
-			if r.claims[naming.RoleClaimKey(name)].Config == "" {
+			if !r.known(name) {
 				delete(r.life, name) // its name is another's now
 			}
 			continue
@@ -199,11 +207,15 @@ func (r *run) leave(ctx context.Context) error {
 			delete(r.life, name)
 			continue
 		}
-		r.life[name] = next
+		r.life[name], r.away[name] = next, r.away[name] || away(next.Phase)
 	}
-	r.answerApprovals()
 	return nil
 }
+
+// known reports whether this config was seen to hold the claim on an agent's name.
+func (r *run) known(name string) bool { return r.claims[naming.RoleClaimKey(name)].Config != "" }
+
+func everyone(string) bool { return true }
 
 // departing gives the agents that the config no longer has, in the order they
 // were known.

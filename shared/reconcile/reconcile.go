@@ -248,7 +248,7 @@ func (r *Reconciler) begin(key string, hints []event.Hint) *run {
 		view: r.viewer().view(key), Reconciler: r, now: r.Now().UTC(),
 		started: map[string]model.Build{}, full: map[string]string{},
 		hinted: map[string][]string{}, released: map[string]bool{}, approved: map[string]string{},
-		archived: map[string][]string{}, proven: map[string]time.Time{},
+		archived: map[string][]string{}, proven: map[string]time.Time{}, stepped: map[string]bool{},
 	}
 	for _, h := range hints {
 		switch h.Kind {
@@ -286,6 +286,7 @@ type run struct {
 	approved map[string]string       // by agent: request that lets it go whatever the brake says
 	archived map[string][]string     // by agent: keys of its archives
 	proven   map[string]time.Time    // by agent: since when nothing is known to use its roles
+	stepped  map[string]bool         // by agent: it was taken a step further on its way out
 	back     time.Time               // when the config is to be looked at again; zero when nothing asks for it
 	braked   []string                // agents that the brake holds back
 
@@ -344,9 +345,10 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err := r.releaseUnused(ctx, need); err != nil {
 		return Result{}, err
 	}
-	if err := r.leave(ctx); err != nil {
+	if err := r.leave(ctx, everyone); err != nil {
 		return Result{}, err
 	}
+	r.answerApprovals()
 	return r.settle(ctx, want, there, p, problems)
 }
 
@@ -369,7 +371,11 @@ func (r *run) accept(ctx context.Context) (desired.State, []need, []fault.Proble
 	if problems = append(problems, more...); fault.Blocks(problems) {
 		return desired.State{}, nil, problems, nil
 	}
-	return r.staying(want), need, problems, r.mend(ctx)
+	// Who goes now is not kept up any more: its roles are read once.
+	if err := r.leave(ctx, r.known); err != nil {
+		return desired.State{}, nil, nil, err
+	}
+	return r.staying(want), need, problems, nil
 }
 
 // look reads what there is of what should be. A repository of an agent's name

@@ -32,7 +32,7 @@ const (
 // retire takes an agent a step further on its way out and gives what it is then;
 // no agent when it is this config's no longer.
 func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) {
-	if r.claims[naming.RoleClaimKey(a.Name)].Config == "" {
+	if !r.known(a.Name) {
 		if a.Phase == status.PhaseQuarantined {
 			return retired(a), nil // by a run that died before it could say so
 		}
@@ -422,8 +422,8 @@ func (r *run) remind(ctx context.Context, agent status.Agent) error {
 	now.Agents = append(slices.DeleteFunc(slices.Clone(now.Agents), func(other status.Agent) bool { return other.Name == agent.Name }), agent)
 	if now.Outcome == "" {
 		now.Outcome = status.Retiring
-		now.Summary, now.Next = report.Words(now)
 	}
+	now.Summary, now.Next = report.Words(now)
 	if agent.Phase == status.PhaseQuarantined {
 		if err := r.wakeLater(ctx, &now, agent.DeleteAfter.Sub(r.now)); err != nil {
 			return err
