@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -100,28 +99,25 @@ func ParseDeletions(data []byte) (Deletions, error) {
 	if d.V != 1 {
 		return Deletions{}, fmt.Errorf("deletions: %w", errVersion)
 	}
+	for i, one := range d.All {
+		if one.Retirement == "" || one.Roles < 0 || one.At.IsZero() {
+			return Deletions{}, fmt.Errorf("deletions: entry %d cannot be counted: %+v", i+1, one)
+		}
+	}
 	return d, nil
 }
 
-// Counts reports whether the agent of the retirement was let go already.
-func (d Deletions) Counts(retirement string) bool {
-	return slices.ContainsFunc(d.All, func(one Deletion) bool { return one.Retirement == retirement })
-}
-
-// Let gives the count with one more agent let go, once however often it is asked
-// for, and whether that keeps within most roles an hour; an agent that it would
-// not is not counted. What is older than an hour is forgotten.
+// Let gives the count with one more agent let go, and whether that keeps within
+// most roles an hour; an agent that it would not is not counted. One that is let
+// go again counts once, from now on. What is older than an hour is forgotten.
 func (d Deletions) Let(retirement string, roles, most int, now time.Time) (Deletions, bool) {
-	next, n := Deletions{V: 1}, 0
+	next, n := Deletions{V: 1}, roles
 	for _, one := range d.All {
-		if one.Retirement == retirement {
-			return d, true
-		}
-		if age := now.Sub(one.At); age < time.Hour { // also what a faster clock than ours counted
+		if one.Retirement != retirement && now.Sub(one.At) < time.Hour { // also what a faster clock than ours counted
 			next.All, n = append(next.All, one), n+one.Roles
 		}
 	}
-	if n+roles > most {
+	if n > most {
 		return d, false
 	}
 	next.All = append(next.All, Deletion{Retirement: retirement, Roles: roles, At: now})

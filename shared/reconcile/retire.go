@@ -338,9 +338,6 @@ func (r *run) let(ctx context.Context, l plan.Leaving, approved bool) (bool, err
 		if approved {
 			most = math.MaxInt
 		}
-		if d.Counts(l.Retirement) {
-			return true, nil
-		}
 		next, ok := d.Let(l.Retirement, len(l.Ours()), most, r.now)
 		if !ok {
 			return false, nil
