@@ -527,9 +527,6 @@ func TestIAMIsWrittenOnlyInsideTheBoundary(t *testing.T) {
 				if got := at(st, "Condition", "StringEquals", "iam:PermissionsBoundary"); got != want {
 					t.Errorf("%s: boundary condition %v, want %v", action, got, want)
 				}
-				if got := at(st, "Condition", "ForAllValues:StringLike", "aws:TagKeys"); strings.HasSuffix(action, "tagRole") && got != "rolekeeper:*" {
-					t.Errorf("%s: tags %v, want only ours", action, got)
-				}
 			}
 		}
 		if got := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables", "PERMISSIONS_BOUNDARY_ARN"); got != boundary {
@@ -1033,6 +1030,20 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 	} {
 		if got := allowed(list, request[0], request[1]); got != want {
 			t.Errorf("%s on %s: allowed %v, want %v", request[0], request[1], got, want)
+		}
+	}
+}
+
+func TestReconcileTagsNoRoleWithATeam(t *testing.T) {
+	for team, want := range map[string][]string{"": nil, "company:team": {"company:team"}} {
+		var denied []string
+		for _, st := range inline(load(t, given(map[string]string{"TeamTag": team})), "ReconcileRole") {
+			if st["Effect"] == "Deny" && slices.Contains(texts(st["Action"]), "iam:TagRole") && st["Resource"] == "*" {
+				denied = append(denied, texts(at(st, "Condition", "ForAnyValue:StringEquals", "aws:TagKeys"))...)
+			}
+		}
+		if !slices.Equal(denied, want) {
+			t.Errorf("team tag %q: denied %q, want %q", team, denied, want)
 		}
 	}
 }
