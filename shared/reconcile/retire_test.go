@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -515,4 +516,69 @@ func TestARepositoryGoesWhereTheStackSaysSo(t *testing.T) {
 	if claims := w.cloud.Objects(bucket, naming.ClaimPrefix); len(claims) > 0 {
 		t.Errorf("claims %v", claims)
 	}
+}
+
+// The figure was 50; docs/adr/retirement.md says what these are for.
+func TestOneDeletionTakesSoManyCalls(t *testing.T) {
+	w := gone(t)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	got, all := map[string]int{}, 0
+	for _, c := range w.cloud.Calls() {
+		switch c.Caller {
+		case "intake", "reconcile", "drift":
+			kind := c.Service + " write"
+			if reads(c) {
+				kind = c.Service + " read"
+			}
+			got[kind]++
+			all++
+		}
+	}
+	if diff := cmp.Diff(map[string]int{
+		"s3 read": 18, "s3 write": 13, "sqs write": 3, "events write": 1,
+		"iam read": 20, "iam write": 6,
+		"bedrock-agentcore read": 21, "codebuild read": 6, "codebuild write": 1,
+	}, got); diff != "" {
+		t.Errorf("calls (-want +got)\n%s", diff)
+	}
+	t.Logf("%d calls: %v", all, got)
+}
+
+func TestAgentsThatAreDueTogetherShareTheirInventories(t *testing.T) {
+	const agents, runtimes = 50, 1000
+	w := newWorld(t)
+	w.most = 1000
+	w.admin().createRole("foreign", agentCoreTrust)
+	for i := range runtimes {
+		w.deploy(fmt.Sprintf("runtime_%d", i), "foreign")
+	}
+	w.settle()
+	configOf := func(i int) string { return fmt.Sprintf("configs/team/%d.yaml", i) }
+	for i := range agents {
+		w.upload(configOf(i), strings.ReplaceAll(direct, "my_agent", fmt.Sprintf("agent_%d", i)))
+	}
+	w.settle()
+	for i := range agents {
+		w.remove(configOf(i))
+	}
+	w.elapse(day + time.Hour)
+	w.cloud.ForgetCalls()
+	w.pass(0)
+	for i := range agents {
+		w.wantPhase(configOf(i), fmt.Sprintf("agent_%d", i), status.PhaseRetired)
+	}
+	listed := 0
+	for _, c := range w.cloud.Calls() {
+		if c.Caller == "reconcile" && c.Operation == "ListPaymentManagers" {
+			listed++
+		}
+	}
+	if listed != 2 { // before the roles are quarantined, and before they are deleted
+		t.Errorf("%d inventories for %d agents", listed, agents)
+	}
+	if read := count(w.cloud.Calls(), "GetAgentRuntime"); read != runtimes {
+		t.Errorf("%d versions read, want each of the %d once", read, runtimes)
+	}
+	w.wantNothingLost()
 }
