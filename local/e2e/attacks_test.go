@@ -49,8 +49,6 @@ func (s stack) attacks() []request {
 		{what: "changes the trust of a foreign role inside the boundary", caller: "reconcile", action: "iam:UpdateAssumeRolePolicy", resource: roleARN("admin"), context: bounded},
 		{what: "bounds a foreign role", caller: "reconcile", action: "iam:PutRolePermissionsBoundary", resource: roleARN("admin"), context: bounded},
 		{what: "tags a foreign role as ours", caller: "reconcile", action: "iam:TagRole", resource: roleARN("admin"), context: map[string]any{"aws:TagKeys": ours}},
-		{what: "gives a tag that others go by", caller: "reconcile", action: "iam:TagRole", resource: agents, context: map[string]any{"aws:TagKeys": []string{"team"}}},
-		{what: "gives such a tag among ours", caller: "reconcile", action: "iam:TagRole", resource: agents, context: map[string]any{"aws:TagKeys": append([]string{"team"}, ours...)}},
 		{what: "takes tags away", caller: "reconcile", action: "iam:UntagRole", resource: agents, context: map[string]any{"aws:TagKeys": ours}},
 		{what: "attaches a managed policy", caller: "reconcile", action: "iam:AttachRolePolicy", resource: agents, context: map[string]any{"iam:PermissionsBoundary": boundary, "iam:PolicyARN": administrator}},
 		{what: "deletes a role", caller: "reconcile", action: "iam:DeleteRole", resource: agents},

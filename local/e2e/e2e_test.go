@@ -242,13 +242,10 @@ func TestTheMainJob(t *testing.T) {
 		}
 	})
 
-	t.Run("a deleted config is orphaned", func(t *testing.T) {
+	t.Run("a deleted config leaves its roles for the grace period", func(t *testing.T) {
 		s := s.in(t)
-		if _, err := s3.NewFromConfig(s.Config("developer")).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
-			t.Fatal(err)
-		}
-		s.idle()
-		if got := s.status(key); got.Outcome != status.Orphaned {
+		s.withdrawConfig(key)
+		if got := s.status(key); got.Outcome != status.Retiring {
 			t.Errorf("status: %+v", got)
 		}
 		s.role(runtime)
