@@ -30,8 +30,9 @@ type Cloud struct {
 	now      time.Time
 	serial   int
 	calls    []Call
-	roles    map[string]*role  // by lower-case name
-	policies map[string]string // managed policies: documents by ARN
+	roles    map[string]*role   // by lower-case name
+	policies map[string]string  // managed policies: documents by ARN
+	profiles map[string]profile // instance profiles by lower-case name
 	buckets  map[string]*bucket
 	queues   map[string]*queue
 	events   []Event
@@ -62,6 +63,7 @@ func New() *Cloud {
 		now:      time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC),
 		roles:    map[string]*role{},
 		policies: map[string]string{},
+		profiles: map[string]profile{},
 		buckets:  map[string]*bucket{},
 		queues:   map[string]*queue{},
 		builds:   newCodeBuild(),
@@ -77,13 +79,13 @@ func (c *Cloud) Clone() *Cloud {
 	defer c.mu.Unlock()
 	out := &Cloud{
 		Account: c.Account, Partition: c.Partition, Region: c.Region, now: c.now, serial: c.serial,
-		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies),
+		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies), profiles: maps.Clone(c.profiles),
 		roles: map[string]*role{}, buckets: map[string]*bucket{}, queues: map[string]*queue{},
 		builds: c.builds.clone(), registry: c.registry.clone(), logs: c.logs.clone(), core: c.core.clone(),
 	}
 	for name, r := range c.roles {
 		r := *r
-		r.tags, r.policies, r.attached, r.profiles = maps.Clone(r.tags), maps.Clone(r.policies), slices.Clone(r.attached), slices.Clone(r.profiles)
+		r.tags, r.policies, r.attached = maps.Clone(r.tags), maps.Clone(r.policies), slices.Clone(r.attached)
 		out.roles[name] = &r
 	}
 	for name, b := range c.buckets {

@@ -28,7 +28,6 @@ type role struct {
 	hidden                      int // reads for which the role is not to be seen yet
 	created                     time.Time
 	used                        time.Time // zero: never
-	profiles                    []string  // instance profiles that it is in
 }
 
 // IAM is the client of one caller.
@@ -54,7 +53,7 @@ func (c *Cloud) HideRole(name string, reads int) {
 	c.roles[strings.ToLower(name)].hidden = reads
 }
 
-// UseRole has a role be assumed at a time, as far as IAM says.
+// UseRole has a role be assumed at a time, as far as IAM says; zero is never.
 func (c *Cloud) UseRole(name string, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,9 +104,6 @@ func (c *Cloud) describe(r *role) *types.Role {
 	if r.boundary != "" {
 		out.PermissionsBoundary = &types.AttachedPermissionsBoundary{PermissionsBoundaryArn: aws.String(r.boundary), PermissionsBoundaryType: types.PermissionsBoundaryAttachmentTypePolicy}
 	}
-	if !r.used.IsZero() {
-		out.RoleLastUsed = &types.RoleLastUsed{LastUsedDate: aws.Time(r.used), Region: aws.String(c.Region)}
-	}
 	for _, k := range slices.Sorted(maps.Keys(r.tags)) {
 		out.Tags = append(out.Tags, types.Tag{Key: aws.String(k), Value: aws.String(r.tags[k])})
 	}
@@ -132,6 +128,10 @@ func (i *IAM) GetRole(_ context.Context, in *iam.GetRoleInput, _ ...func(*iam.Op
 			return noSuchEntity("The role with name %s cannot be found.", *in.RoleName)
 		}
 		out.Role = i.cloud.describe(r)
+		out.Role.RoleLastUsed = &types.RoleLastUsed{}
+		if !r.used.IsZero() {
+			out.Role.RoleLastUsed = &types.RoleLastUsed{LastUsedDate: aws.Time(r.used.Truncate(time.Second)), Region: aws.String(i.cloud.Region)}
+		}
 		return nil
 	})
 }
@@ -451,12 +451,20 @@ func (i *IAM) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput,
 		if _, ok := i.cloud.policies[*in.PolicyArn]; !ok {
 			return noSuchEntity("Policy %s does not exist or is not attachable.", *in.PolicyArn)
 		}
-		if !slices.Contains(r.attached, *in.PolicyArn) {
-			r.attached = append(r.attached, *in.PolicyArn)
+		if slices.Contains(r.attached, *in.PolicyArn) {
+			return nil
 		}
+		if len(r.attached) >= maxAttached {
+			return &types.LimitExceededException{Message: aws.String(fmt.Sprintf("Cannot exceed quota for PoliciesPerRole: %d", maxAttached))}
+		}
+		r.attached = append(r.attached, *in.PolicyArn)
 		return nil
 	})
 }
+
+// maxAttached is how many managed policies a role takes, where an account has
+// not asked for more (IAM user guide, "IAM and STS quotas").
+const maxAttached = 10
 
 // DetachRolePolicy is iam:DetachRolePolicy.
 func (i *IAM) DetachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput, _ ...func(*iam.Options)) (*iam.DetachRolePolicyOutput, error) {
@@ -466,41 +474,6 @@ func (i *IAM) DetachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput,
 			return noSuchEntity("Policy %s was not found.", *in.PolicyArn)
 		}
 		r.attached = slices.Delete(slices.Clone(r.attached), at, at+1)
-		return nil
-	})
-}
-
-// PutIntoInstanceProfile has somebody put a role into an instance profile.
-func (c *Cloud) PutIntoInstanceProfile(role, profile string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := c.roles[strings.ToLower(role)]
-	r.profiles = append(slices.Clone(r.profiles), profile)
-}
-
-// ListInstanceProfilesForRole is iam:ListInstanceProfilesForRole, without pages.
-func (i *IAM) ListInstanceProfilesForRole(_ context.Context, in *iam.ListInstanceProfilesForRoleInput, _ ...func(*iam.Options)) (*iam.ListInstanceProfilesForRoleOutput, error) {
-	var out iam.ListInstanceProfilesForRoleOutput
-	return &out, i.call("ListInstanceProfilesForRole", *in.RoleName, func() error {
-		r, err := i.cloud.find(*in.RoleName)
-		if err != nil {
-			return err
-		}
-		for _, name := range slices.Sorted(slices.Values(r.profiles)) {
-			out.InstanceProfiles = append(out.InstanceProfiles, types.InstanceProfile{InstanceProfileName: aws.String(name)})
-		}
-		return nil
-	})
-}
-
-// RemoveRoleFromInstanceProfile is iam:RemoveRoleFromInstanceProfile.
-func (i *IAM) RemoveRoleFromInstanceProfile(_ context.Context, in *iam.RemoveRoleFromInstanceProfileInput, _ ...func(*iam.Options)) (*iam.RemoveRoleFromInstanceProfileOutput, error) {
-	return &iam.RemoveRoleFromInstanceProfileOutput{}, i.modify("RemoveRoleFromInstanceProfile", *in.RoleName, func(r *role) error {
-		at := slices.Index(r.profiles, *in.InstanceProfileName)
-		if at < 0 {
-			return noSuchEntity("Role %s is not in instance profile %s.", r.name, *in.InstanceProfileName)
-		}
-		r.profiles = slices.Delete(slices.Clone(r.profiles), at, at+1)
 		return nil
 	})
 }
@@ -528,7 +501,7 @@ func (i *IAM) DeleteRole(_ context.Context, in *iam.DeleteRoleInput, _ ...func(*
 		if len(r.policies) > 0 || len(r.attached) > 0 {
 			return &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must delete policies first.")}
 		}
-		if len(r.profiles) > 0 {
+		if len(i.cloud.holding(r)) > 0 {
 			return &types.DeleteConflictException{Message: aws.String("Cannot delete entity, must remove roles from instance profile first.")}
 		}
 		delete(i.cloud.roles, strings.ToLower(r.name))

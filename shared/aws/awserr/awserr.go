@@ -31,7 +31,8 @@ func codes() map[string]meaning {
 	return map[string]meaning{
 		// IAM API reference, "Errors" of the operations used.
 		"NoSuchEntity":           {fault.Unknown, fault.ErrNotFound},
-		"EntityAlreadyExists":    {fault.Retry, fault.ErrExists}, // a lost response, or a read that lagged: look again
+		"EntityAlreadyExists":    {fault.Retry, fault.ErrExists},   // a lost response, or a read that lagged: look again
+		"DeleteConflict":         {fault.Retry, fault.ErrConflict}, // of a role: it has policies, or is in an instance profile
 		"ConcurrentModification": {fault.Retry, nil},
 		"ServiceFailure":         {fault.Retry, nil},
 

@@ -70,6 +70,7 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"PreconditionFailed":         {fault.Retry, fault.ErrConflict},
 		"ConditionalRequestConflict": {fault.Retry, nil},
 		"OperationAborted":           {fault.Retry, nil},
+		"DeleteConflict":             {fault.Retry, fault.ErrConflict},
 		"ConcurrentModification":     {fault.Retry, nil},
 		"ServiceFailure":             {fault.Retry, nil},
 		"InternalError":              {fault.Retry, nil},
@@ -109,7 +110,6 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"MalformedPolicyDocument": {fault.Unknown, nil},
 		"InvalidInput":            {fault.Unknown, nil},
 		"UnmodifiableEntity":      {fault.Unknown, nil},
-		"DeleteConflict":          {fault.Unknown, nil},
 		"ValidationError":         {fault.Unknown, nil},
 		"ValidationException":     {fault.Unknown, nil},
 		"UnauthorizedException":   {fault.Unknown, nil},
@@ -150,6 +150,7 @@ func TestTypedErrorsOfTheSDKHaveTheirCodes(t *testing.T) {
 	check(t, &codebuildtypes.AccountSuspendedException{}, fault.Unknown, nil)
 	check(t, &iamtypes.NoSuchEntityException{}, fault.Unknown, fault.ErrNotFound)
 	check(t, &iamtypes.EntityAlreadyExistsException{}, fault.Retry, fault.ErrExists)
+	check(t, &iamtypes.DeleteConflictException{}, fault.Retry, fault.ErrConflict)
 	check(t, &iamtypes.ConcurrentModificationException{}, fault.Retry, nil)
 	check(t, &iamtypes.ServiceFailureException{}, fault.Retry, nil)
 	check(t, &iamtypes.LimitExceededException{}, fault.Unknown, nil)

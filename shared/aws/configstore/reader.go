@@ -71,14 +71,14 @@ func (r *Reader) List(ctx context.Context, prefix string) ([]string, error) {
 
 // Entries gives what is listed of the objects under a prefix, in the order of
 // the bytes of their keys. These come URL-encoded: keys may have characters that
-// XML cannot hold (S3 API reference, ListObjectsV2, EncodingType).
+// XML cannot hold (S3 API reference, ListObjectsV2, EncodingType). A listing that
+// is cut short, or that goes round, is an error: what is not listed would be
+// taken for absent.
 func (r *Reader) Entries(ctx context.Context, prefix string) ([]model.Entry, error) {
 	var all []model.Entry
-	pages := s3.NewListObjectsV2Paginator(r.api, &s3.ListObjectsV2Input{
-		Bucket: &r.bucket, Prefix: &prefix, ExpectedBucketOwner: &r.owner, EncodingType: types.EncodingTypeUrl,
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &s3.ListObjectsV2Input{Bucket: &r.bucket, Prefix: &prefix, ExpectedBucketOwner: &r.owner, EncodingType: types.EncodingTypeUrl}
+	for seen := map[string]bool{}; ; {
+		page, err := r.api.ListObjectsV2(ctx, in)
 		if err != nil {
 			return nil, awserr.Wrap(err, "list s3://%s/%s", r.bucket, prefix)
 		}
@@ -89,6 +89,15 @@ func (r *Reader) Entries(ctx context.Context, prefix string) ([]model.Entry, err
 			}
 			all = append(all, model.Entry{Key: key, Modified: aws.ToTime(o.LastModified)})
 		}
+		switch to := aws.ToString(page.NextContinuationToken); {
+		case !aws.ToBool(page.IsTruncated):
+			return all, nil
+		case to == "":
+			return nil, fmt.Errorf("list s3://%s/%s: the answer is cut short after %d keys", r.bucket, prefix, len(all))
+		case seen[to]:
+			return nil, fmt.Errorf("list s3://%s/%s: the answer goes round in a circle after %d keys", r.bucket, prefix, len(all))
+		default:
+			seen[to], in.ContinuationToken = true, &to
+		}
 	}
-	return all, nil
 }

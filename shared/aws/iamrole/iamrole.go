@@ -96,10 +96,12 @@ func (c *Client) DeletePolicy(ctx context.Context, role, name string) error {
 	return gone(awserr.Wrap(err, "delete policy %s of role %s", name, role))
 }
 
-// AttachPolicy attaches a managed policy; one that is attached already is success.
+// AttachPolicy attaches a managed policy; one that is attached already is
+// success. It is an error to be told when the policy itself does not exist, which
+// no time mends: fault.ErrNotFound says that it does not, or the role.
 func (c *Client) AttachPolicy(ctx context.Context, role, policyARN string) error {
 	_, err := c.api.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &policyARN})
-	return awserr.Unsettled(awserr.Wrap(err, "attach policy %s to role %s", policyARN, role))
+	return awserr.Wrap(err, "attach policy %s to role %s", policyARN, role)
 }
 
 // DetachPolicy detaches a managed policy; one that is gone already is success.
@@ -122,14 +124,14 @@ func (c *Client) LeaveInstanceProfile(ctx context.Context, role, profile string)
 }
 
 // Delete deletes a role; one that is gone already is success. fault.ErrConflict
-// says that it has policies or is in instance profiles.
+// says that it has policies or is in an instance profile: since what it had was
+// taken off, somebody put something on it.
 func (c *Client) Delete(ctx context.Context, role string) error {
 	_, err := c.api.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &role})
-	var conflict *types.DeleteConflictException
-	if errors.As(err, &conflict) {
-		return fault.Errorf(fault.Retry, "delete role %s: something was put on it: %w: %w", role, fault.ErrConflict, err)
+	if err = gone(awserr.Wrap(err, "delete role %s", role)); errors.Is(err, fault.ErrConflict) {
+		return fault.Errorf(fault.Of(err), "something was put on role %s: %w", role, err)
 	}
-	return gone(awserr.Wrap(err, "delete role %s", role))
+	return err
 }
 
 // gone makes a success of the absence of what was to be taken away.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/model"
@@ -31,7 +32,8 @@ type Reader struct{ api ReadAPI }
 func NewReader(api ReadAPI) *Reader { return &Reader{api} }
 
 // pageSize is the most that IAM's lists give at once; a role's policies fit in
-// one page, since what they may hold together is bounded.
+// one page, since what they may hold together is bounded (IAM user guide, "IAM and
+// STS quotas": 10,240 characters of inline policies, 10 managed ones, 25 at most).
 const pageSize = 1000
 
 // Head reads what GetRole gives of a role: everything but its policies. It
@@ -86,20 +88,23 @@ func (r *Reader) Read(ctx context.Context, name string) (model.ObservedRole, err
 
 func (r *Reader) inline(ctx context.Context, o *model.ObservedRole) error {
 	o.Policies = map[string]string{}
-	pages := iam.NewListRolePoliciesPaginator(r.api, &iam.ListRolePoliciesInput{RoleName: &o.Name, MaxItems: aws.Int32(pageSize)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	names, err := all("inline policies of role "+o.Name, func(marker *string) ([]string, bool, *string, error) {
+		out, err := r.api.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: &o.Name, Marker: marker, MaxItems: aws.Int32(pageSize)})
 		if err != nil {
-			return awserr.Wrap(err, "list inline policies of role %s", o.Name)
+			return nil, false, nil, err
 		}
-		for _, name := range page.PolicyNames {
-			out, err := r.api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &o.Name, PolicyName: &name})
-			if err != nil {
-				return awserr.Wrap(err, "get policy %s of role %s", name, o.Name)
-			}
-			if o.Policies[name], err = decode(out.PolicyDocument); err != nil {
-				return fmt.Errorf("policy %s of role %s: %w", name, o.Name, err)
-			}
+		return out.PolicyNames, out.IsTruncated, out.Marker, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		out, err := r.api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &o.Name, PolicyName: &name})
+		if err != nil {
+			return awserr.Wrap(err, "get policy %s of role %s", name, o.Name)
+		}
+		if o.Policies[name], err = decode(out.PolicyDocument); err != nil {
+			return fmt.Errorf("policy %s of role %s: %w", name, o.Name, err)
 		}
 	}
 	return nil
@@ -107,18 +112,67 @@ func (r *Reader) inline(ctx context.Context, o *model.ObservedRole) error {
 
 func (r *Reader) attached(ctx context.Context, o *model.ObservedRole) error {
 	o.Attached = []string{}
-	pages := iam.NewListAttachedRolePoliciesPaginator(r.api, &iam.ListAttachedRolePoliciesInput{RoleName: &o.Name, MaxItems: aws.Int32(pageSize)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	policies, err := all("attached policies of role "+o.Name, func(marker *string) ([]types.AttachedPolicy, bool, *string, error) {
+		out, err := r.api.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: &o.Name, Marker: marker, MaxItems: aws.Int32(pageSize)})
 		if err != nil {
-			return awserr.Wrap(err, "list attached policies of role %s", o.Name)
+			return nil, false, nil, err
 		}
-		for _, p := range page.AttachedPolicies {
-			o.Attached = append(o.Attached, aws.ToString(p.PolicyArn))
-		}
+		return out.AttachedPolicies, out.IsTruncated, out.Marker, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range policies {
+		o.Attached = append(o.Attached, aws.ToString(p.PolicyArn))
 	}
 	slices.Sort(o.Attached)
 	return nil
+}
+
+// InstanceProfiles gives the names of the instance profiles that a role is in,
+// sorted. fault.ErrNotFound says that there is no such role.
+func (r *Reader) InstanceProfiles(ctx context.Context, role string) ([]string, error) {
+	profiles, err := all("instance profiles of role "+role, func(marker *string) ([]types.InstanceProfile, bool, *string, error) {
+		out, err := r.api.ListInstanceProfilesForRole(ctx, &iam.ListInstanceProfilesForRoleInput{RoleName: &role, Marker: marker, MaxItems: aws.Int32(pageSize)})
+		if err != nil {
+			return nil, false, nil, err
+		}
+		return out.InstanceProfiles, out.IsTruncated, out.Marker, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range profiles {
+		names = append(names, aws.ToString(p.InstanceProfileName))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// all reads a listing to its end. One that is cut short, or that goes round, is
+// an error: what is not listed would be taken for absent. The SDK's paginators
+// take the first for the end.
+func all[V any](what string, list func(marker *string) (page []V, more bool, next *string, err error)) ([]V, error) {
+	var found []V
+	var marker *string
+	for seen := map[string]bool{}; ; {
+		page, more, next, err := list(marker)
+		if err != nil {
+			return nil, awserr.Wrap(err, "list %s", what)
+		}
+		found = append(found, page...)
+		switch to := aws.ToString(next); {
+		case !more:
+			return found, nil
+		case to == "":
+			return nil, fmt.Errorf("list %s: the answer is cut short after %d", what, len(found))
+		case seen[to]:
+			return nil, fmt.Errorf("list %s: the answer goes round in a circle after %d", what, len(found))
+		default:
+			seen[to], marker = true, next
+		}
+	}
 }
 
 // Managed reads the document of a managed policy: its default version, in two
@@ -143,21 +197,4 @@ func (r *Reader) Managed(ctx context.Context, arn string) (document string, err 
 // plus sign is a plus sign).
 func decode(document *string) (string, error) {
 	return url.PathUnescape(aws.ToString(document))
-}
-
-// InstanceProfiles gives the names of the instance profiles that a role is in.
-// fault.ErrNotFound says that there is no such role.
-func (r *Reader) InstanceProfiles(ctx context.Context, role string) ([]string, error) {
-	var names []string
-	pages := iam.NewListInstanceProfilesForRolePaginator(r.api, &iam.ListInstanceProfilesForRoleInput{RoleName: &role, MaxItems: aws.Int32(pageSize)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, awserr.Wrap(err, "list instance profiles of role %s", role)
-		}
-		for _, p := range page.InstanceProfiles {
-			names = append(names, aws.ToString(p.InstanceProfileName))
-		}
-	}
-	return names, nil
 }
