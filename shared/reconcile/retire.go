@@ -48,6 +48,9 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 	if r.now.Before(due) && !told {
 		return a, nil
 	}
+	if err := r.finishAll(ctx, a.Name); err != nil {
+		return status.Agent{}, err
+	}
 	l, err := r.leaving(ctx, a)
 	if err != nil {
 		return status.Agent{}, err
@@ -71,6 +74,22 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 		return status.Agent{}, err
 	}
 	return retired(a), nil
+}
+
+// finishAll finds out what became of what was being made for an agent when a run
+// died: it goes, too.
+func (r *run) finishAll(ctx context.Context, name string) error {
+	for key, finish := range map[string]func(context.Context, string, *held) error{
+		naming.RoleClaimKey(name): r.finish, naming.ProjectClaimKey(name): r.finishParts,
+	} {
+		if c, mine := r.claims[key]; mine {
+			if err := finish(ctx, key, &c); err != nil {
+				return err
+			}
+			r.claims[key] = c
+		}
+	}
+	return nil
 }
 
 // retired gives an agent whose roles were deleted.

@@ -582,3 +582,24 @@ func TestAgentsThatAreDueTogetherShareTheirInventories(t *testing.T) {
 	}
 	w.wantNothingLost()
 }
+
+// A run dies while it makes the build role of an agent that has its runtime
+// already, and the agent goes before another run comes.
+func TestWhatWasHalfMadeGoesToo(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, direct)
+	w.settle()
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	w.undeploy(id)
+	w.elapse(day + time.Hour)
+	// As CreateRole leaves it, under a nonce that the claim has.
+	const nonce = "build-half-made"
+	build := buildRole("my_agent")
+	w.halfMade(build, nonce)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	if w.hasRole(build) {
+		t.Error("a half-made role was left")
+	}
+}

@@ -216,3 +216,27 @@ func (w *world) dropRepository(name string) {
 		w.t.Fatal(err)
 	}
 }
+
+// halfMade has a build role of the agent be there as a run leaves it that dies
+// when it has just made it.
+func (w *world) halfMade(name, nonce string) {
+	w.t.Helper()
+	pattern := newWorld(w.t)
+	pattern.upload(key, container)
+	pattern.settle()
+	ours := pattern.role(name)
+	arn := boundary
+	in := &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &ours.Trust, PermissionsBoundary: &arn, Description: &ours.Description}
+	ours.Tags[model.TagCreation] = nonce
+	for k, v := range ours.Tags {
+		in.Tags = append(in.Tags, tag(k, v))
+	}
+	a := w.admin()
+	a.must(a.CreateRole(context.Background(), in))
+	c := w.claim(naming.RoleClaimKey("my_agent")).WithCreating(model.HashNonce(nonce))
+	body, err := json.Marshal(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.upload(naming.RoleClaimKey("my_agent"), string(body))
+}
