@@ -383,20 +383,17 @@ func (r *run) rollBack(ctx context.Context, a status.Agent) error {
 	if err := r.archives(ctx, &l, a.ArchiveKeys); err != nil {
 		return err
 	}
-	for _, role := range l.Ours() {
-		_, kept := l.Archives[role.Desired.Name]
-		if !kept && !r.has(a.Name) && l.Quarantined(role) { // what a config has, gets the trust that it asks for
-			return fmt.Errorf("put back the trust of role %s: retirement %s has no archive of it", role.Desired.Name, l.Retirement)
-		}
+	if name := unarchived(l); name != "" && !r.has(a.Name) { // what a config has, gets the trust that it asks for
+		return fmt.Errorf("put back the trust of role %s: retirement %s has no archive of it", name, l.Retirement)
 	}
 	return r.apply(ctx, plan.Plan{Steps: l.Rollback()})
 }
 
-// unarchived gives a role of an agent that no archive was found of; empty when
-// there is none.
+// unarchived gives a quarantined role of an agent that no archive was found of;
+// empty when there is none.
 func unarchived(l plan.Leaving) string {
 	for _, role := range l.Ours() {
-		if _, kept := l.Archives[role.Desired.Name]; !kept {
+		if _, kept := l.Archives[role.Desired.Name]; !kept && l.Quarantined(role) {
 			return role.Desired.Name
 		}
 	}
