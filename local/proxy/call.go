@@ -21,9 +21,10 @@ type Call struct {
 	// Operation is PutObject, CreateRole, …. That of one version of an object is in
 	// its query: GetObject with versionId needs s3:GetObjectVersion.
 	Operation string `json:"operation"`
-	// Resource is what the call is about: role or policy name, bucket/key, queue
-	// name, detail types of events, ARN of a parameter, trail, repository, log
-	// group, AgentCore's runtime/<id>, function name; empty where there is none.
+	// Resource is what the call is about: name of a role, else of a policy or an
+	// instance profile, bucket/key, queue name, detail types of events, ARN of a
+	// parameter, trail, repository, log group, AgentCore's runtime/<id>, function
+	// name; empty where there is none.
 	Resource string  `json:"resource"`
 	Request  Request `json:"request"`
 
@@ -109,7 +110,7 @@ func (p *Proxy) identify(r *http.Request, body []byte) (c Call, accessKey string
 }
 
 func formResource(form url.Values) string {
-	for _, p := range []string{"RoleName", "PolicyArn", "PolicyName", "AWSServiceName", "RoleArn"} {
+	for _, p := range []string{"RoleName", "PolicyArn", "PolicyName", "AWSServiceName", "RoleArn", "InstanceProfileName"} {
 		if v := form.Get(p); v != "" {
 			return v
 		}

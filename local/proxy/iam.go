@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 )
 
@@ -20,6 +21,20 @@ type roles struct {
 	names  map[string]string         // lower case -> name
 	inline map[string]map[string]int // role -> inline policy -> characters that count
 	linked map[string]bool           // service-linked roles
+
+	profiles map[string]string    // instance profile -> role in it
+	used     map[string]time.Time // role -> last use, of those that have one
+}
+
+// UseRole has IAM say that a role was last used at a time; zero is never. What
+// is done here with a role leaves no such trace.
+func (p *Proxy) UseRole(name string, at time.Time) {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	delete(p.roles.used, name)
+	if !at.IsZero() {
+		p.roles.used[name] = at
+	}
 }
 
 // IAM's quotas and name rules (IAM user guide, "IAM and STS quotas"; service
@@ -81,8 +96,16 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 			if form.Get("PolicyUsageFilter") != "PermissionsPolicy" {
 				return unanswered(c, "moto leaves out what a policy is the boundary of; GetAccountAuthorizationDetails has it")
 			}
+		case "ListInstanceProfilesForRole": // moto lists none of a role that is not there
+			if role := form.Get("RoleName"); !p.hasRole(role) {
+				return refuse(c, http.StatusNotFound, "NoSuchEntity", "The role with name "+role+" cannot be found.")
+			}
 		}
-		return p.forward(ctx, c, r, body)
+		a := p.forward(ctx, c, r, body)
+		if c.Operation == "GetRole" && a.ok() {
+			a.body = p.tellUse(form.Get("RoleName"), a.body)
+		}
+		return a
 	}
 	p.roles.mu.Lock()
 	defer p.roles.mu.Unlock()
@@ -102,6 +125,24 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 	return a
 }
 
+func (p *Proxy) hasRole(name string) bool {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	return p.roles.names[strings.ToLower(name)] == name
+}
+
+// tellUse puts a role's last use into GetRole's answer, where moto has none.
+func (p *Proxy) tellUse(name string, body []byte) []byte {
+	p.roles.mu.Lock()
+	defer p.roles.mu.Unlock()
+	at, used := p.roles.used[name]
+	if !used {
+		return body
+	}
+	return bytes.Replace(body, []byte("<RoleLastUsed/>"), fmt.Appendf(nil, "<RoleLastUsed><LastUsedDate>%s</LastUsedDate><Region>%s</Region></RoleLastUsed>",
+		at.UTC().Format(time.RFC3339), p.o.Region), 1)
+}
+
 func (p *Proxy) remember(operation string, form url.Values) {
 	role := form.Get("RoleName")
 	switch operation {
@@ -110,6 +151,11 @@ func (p *Proxy) remember(operation string, form url.Values) {
 	case "DeleteRole":
 		delete(p.roles.names, strings.ToLower(role))
 		delete(p.roles.inline, role)
+		delete(p.roles.used, role)
+	case "AddRoleToInstanceProfile":
+		p.roles.profiles[form.Get("InstanceProfileName")] = role
+	case "RemoveRoleFromInstanceProfile":
+		delete(p.roles.profiles, form.Get("InstanceProfileName"))
 	case "PutRolePolicy":
 		if p.roles.inline[role] == nil {
 			p.roles.inline[role] = map[string]int{}
@@ -156,6 +202,10 @@ func (p *Proxy) checkIAM(ctx context.Context, operation string, form url.Values)
 		return p.checkBoundary(ctx, form.Get("PermissionsBoundary"))
 	case "TagRole":
 		return checkTags(form)
+	case "RemoveRoleFromInstanceProfile": // moto breaks when the role is not in it
+		if profile := form.Get("InstanceProfileName"); p.roles.profiles[profile] != role {
+			return &violation{http.StatusNotFound, "NoSuchEntity", "Role " + role + " is not in instance profile " + profile + "."}
+		}
 	}
 	return nil
 }

@@ -832,6 +832,7 @@ func testGaps(t *testing.T, direct world) {
 		t.Errorf("moto now names service-linked roles right (%v): the fill-in can go", err)
 	}
 
+	testGapsOfInstanceProfiles(t, direct)
 	testGapsBesideRoles(t, direct)
 	testGapsOfBuckets(t, direct)
 	testGapsOfRepositories(t, direct)
@@ -861,6 +862,19 @@ func testGaps(t *testing.T, direct world) {
 	}
 	if received != 2 {
 		t.Errorf("received %d times: moto now remembers the id of a deleted message, the fill-in can go", received)
+	}
+}
+
+func testGapsOfInstanceProfiles(t *testing.T, direct world) {
+	c, name := iam.NewFromConfig(direct.config("gaps")), aws.String("gap2")
+	if _, err := c.CreateInstanceProfile(t.Context(), &iam.CreateInstanceProfileInput{InstanceProfileName: name}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RemoveRoleFromInstanceProfile(t.Context(), &iam.RemoveRoleFromInstanceProfileInput{RoleName: name, InstanceProfileName: name}); code(err) == "NoSuchEntity" {
+		t.Errorf("moto now tells when a role is not in an instance profile (%v): the fill-in can go", err)
+	}
+	if _, err := c.ListInstanceProfilesForRole(t.Context(), &iam.ListInstanceProfilesForRoleInput{RoleName: aws.String("gap-none")}); err != nil {
+		t.Errorf("moto now lists no instance profiles of a role that is not there (%v): the fill-in can go", err)
 	}
 }
 

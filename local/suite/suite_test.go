@@ -63,6 +63,7 @@ func testSuite(t *testing.T, a *local.AWS) {
 		Done:    func(t suite.T, url string, e events.SQSEvent) { done(t, queues, url, e) },
 		Pass:    func(d time.Duration) { time.Sleep(time.Duration(float64(d) * timeScale)) },
 		Plain:   "suite-plain", ECR: repositories, Logs: logs,
+		UseRole: func(_ suite.T, name string, at time.Time) { a.Proxy().UseRole(name, at) },
 		Expire: func(t suite.T, key string) {
 			if err := a.Proxy().Expire(t.Context(), bucket, key); err != nil {
 				t.Fatalf("%v", err)

@@ -25,7 +25,8 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 		Done:    func(_ suite.T, url string, e events.SQSEvent) { c.Done(url, e, nil) },
 		Pass:    c.Advance,
 		Plain:   "suite-plain", ECR: c.ECR("suite"), Logs: c.Logs("suite"),
-		Expire: func(_ suite.T, key string) { c.Expire("suite", key) },
+		UseRole: func(_ suite.T, name string, at time.Time) { c.UseRole(name, at) },
+		Expire:  func(_ suite.T, key string) { c.Expire("suite", key) },
 		PushImage: func(_ suite.T, repository, tag, content string) (string, error) {
 			digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
 			return digest, c.PushImage(repository, tag, digest)

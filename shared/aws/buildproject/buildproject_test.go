@@ -164,6 +164,37 @@ func TestWhatCodeBuildRefusesIsTold(t *testing.T) {
 	}
 }
 
+func TestAProjectIsDeletedOnce(t *testing.T) {
+	c, client, p := made(t)
+	b, err := client.Start(t.Context(), p.Order("1", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // CodeBuild has no error for a project that is not there
+		if err := client.Delete(t.Context(), p.Name); err != nil {
+			t.Error(err)
+		}
+	}
+	if names := c.Projects(); len(names) != 0 {
+		t.Errorf("projects %v", names)
+	}
+	if builds, err := client.Refresh(t.Context(), []string{b.ID}); err != nil || len(builds) != 1 {
+		t.Errorf("builds %v, %v", builds, err)
+	}
+	for code, class := range map[string]fault.Class{
+		"AccessDeniedException": fault.Unknown, "InvalidInputException": fault.Unknown, "ThrottlingException": fault.Retry,
+	} {
+		c.Before = func(awsfake.Call) error { return awsfake.APIError(code, "m") }
+		if err := client.Delete(t.Context(), p.Name); err == nil || fault.Of(err) != class || !strings.Contains(err.Error(), "delete CodeBuild project "+p.Name) {
+			t.Errorf("%s: class %q, want %q: %v", code, fault.Of(err), class, err)
+		}
+	}
+	c.Before = func(awsfake.Call) error { return awsfake.APIError("ResourceNotFoundException", "m") }
+	if err := client.Delete(t.Context(), p.Name); err != nil {
+		t.Errorf("should it have one after all: %v", err)
+	}
+}
+
 func second[V any](_ V, err error) error { return err }
 
 func limited(t *testing.T, c *awsfake.Cloud, client *buildproject.Client, o model.BuildOrder) error {

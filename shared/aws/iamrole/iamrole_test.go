@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -53,6 +54,15 @@ func (p *paging) ListAttachedRolePolicies(ctx context.Context, in *iam.ListAttac
 	out, err := p.API.ListAttachedRolePolicies(ctx, in, o...)
 	if err == nil {
 		out.AttachedPolicies, out.Marker, out.IsTruncated = page(out.AttachedPolicies, in.Marker)
+	}
+	return out, err
+}
+
+func (p *paging) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListInstanceProfilesForRoleInput, o ...func(*iam.Options)) (*iam.ListInstanceProfilesForRoleOutput, error) {
+	p.pages++
+	out, err := p.API.ListInstanceProfilesForRole(ctx, in, o...)
+	if err == nil {
+		out.InstanceProfiles, out.Marker, out.IsTruncated = page(out.InstanceProfiles, in.Marker)
 	}
 	return out, err
 }
@@ -107,6 +117,180 @@ func TestAllPagesOfARoleAreRead(t *testing.T) {
 	}
 	if api.pages != 6 {
 		t.Errorf("%d pages were read, want 6", api.pages)
+	}
+	for _, name := range []string{"web", "batch", "db"} {
+		c.PutIntoInstanceProfile("role", name)
+	}
+	if names, err := iamrole.New(api).InstanceProfiles(t.Context(), "role"); err != nil || !slices.Equal(names, []string{"batch", "db", "web"}) || api.pages != 9 {
+		t.Errorf("instance profiles %q after %d pages, %v", names, api.pages, err)
+	}
+}
+
+// broken is an IAM whose lists go on, with a marker that is the same each time.
+type broken struct {
+	iamrole.API
+	marker *string
+}
+
+func (b broken) ListRolePolicies(ctx context.Context, in *iam.ListRolePoliciesInput, o ...func(*iam.Options)) (*iam.ListRolePoliciesOutput, error) {
+	out, err := b.API.ListRolePolicies(ctx, in, o...)
+	out.IsTruncated, out.Marker = true, b.marker
+	return out, err
+}
+
+func (b broken) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListInstanceProfilesForRoleInput, o ...func(*iam.Options)) (*iam.ListInstanceProfilesForRoleOutput, error) {
+	out, err := b.API.ListInstanceProfilesForRole(ctx, in, o...)
+	out.IsTruncated, out.Marker = true, b.marker
+	return out, err
+}
+
+// attachedBroken is one of which only the list of attached policies is so.
+type attachedBroken struct {
+	iamrole.API
+	marker *string
+}
+
+func (b attachedBroken) ListAttachedRolePolicies(ctx context.Context, in *iam.ListAttachedRolePoliciesInput, o ...func(*iam.Options)) (*iam.ListAttachedRolePoliciesOutput, error) {
+	out, err := b.API.ListAttachedRolePolicies(ctx, in, o...)
+	out.IsTruncated, out.Marker = true, b.marker
+	return out, err
+}
+
+func TestAListThatIsCutShortOrGoesRoundIsAnError(t *testing.T) {
+	c, _ := world(t)
+	put(t, c, "p")
+	attach(t, c, "arn:aws:iam::aws:policy/a")
+	c.PutIntoInstanceProfile("role", "web")
+	for what, marker := range map[string]*string{"is cut short after 1": nil, "is cut short": aws.String(""), "goes round in a circle": aws.String("m")} {
+		api := broken{c.IAM("t"), marker}
+		policies, inline := iamrole.New(api).Read(t.Context(), "role")
+		profiles, in := iamrole.New(api).InstanceProfiles(t.Context(), "role")
+		_, attached := iamrole.New(attachedBroken{c.IAM("t"), marker}).Read(t.Context(), "role")
+		for list, err := range map[string]error{"inline policies": inline, "instance profiles": in, "attached policies": attached} {
+			if err == nil || !strings.Contains(err.Error(), list+" of role role: the answer "+what) || fault.Of(err) != fault.Unknown || errors.Is(err, fault.ErrNotFound) {
+				t.Errorf("%s: %v", list, err)
+			}
+		}
+		if policies.Name != "" || profiles != nil {
+			t.Errorf("in spite of that there are %v and %v", policies, profiles)
+		}
+	}
+}
+
+func TestTheLastUseIsReadToTheSecond(t *testing.T) {
+	c, _ := world(t)
+	client := iamrole.New(c.IAM("t"))
+	if o, err := client.Head(t.Context(), "role"); err != nil || !o.LastUsed.IsZero() {
+		t.Errorf("a role that was never used: %v, %v", o.LastUsed, err)
+	}
+	used := c.Now().Add(-time.Hour)
+	c.UseRole("role", used.Add(time.Millisecond))
+	head, err := client.Head(t.Context(), "role")
+	whole, again := client.Read(t.Context(), "role")
+	if err != nil || again != nil || !head.LastUsed.Equal(used) || !whole.LastUsed.Equal(used) {
+		t.Errorf("used %v, read %v and %v, %v, %v", used, head.LastUsed, whole.LastUsed, err, again)
+	}
+	if _, err := iamrole.New(unknown{c.IAM("t")}).Head(t.Context(), "role"); err != nil {
+		t.Errorf("of a role of which that is not told: %v", err)
+	}
+}
+
+// unknown is an IAM that does not tell when roles were used.
+type unknown struct{ iamrole.API }
+
+func (u unknown) GetRole(ctx context.Context, in *iam.GetRoleInput, o ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
+	out, err := u.API.GetRole(ctx, in, o...)
+	if err == nil {
+		out.Role.RoleLastUsed = nil
+	}
+	return out, err
+}
+
+// taking are the calls by which something is taken from a role.
+func taking(ctx context.Context, c *iamrole.Client) map[string]func() error {
+	return map[string]func() error{
+		"DeleteRolePolicy":              func() error { return c.DeletePolicy(ctx, "role", "p") },
+		"DetachRolePolicy":              func() error { return c.DetachPolicy(ctx, "role", "arn:aws:iam::aws:policy/a") },
+		"UntagRole":                     func() error { return c.Untag(ctx, "role", []string{model.TagCreation}) },
+		"RemoveRoleFromInstanceProfile": func() error { return c.LeaveInstanceProfile(ctx, "role", "web") },
+		"DeleteRole":                    func() error { return c.Delete(ctx, "role") },
+	}
+}
+
+func TestARoleIsTakenDownPieceByPieceAndWhatIsGoneIsSuccess(t *testing.T) {
+	c, _ := world(t)
+	client := iamrole.New(c.IAM("t"))
+	put(t, c, "p")
+	attach(t, c, "arn:aws:iam::aws:policy/a")
+	c.PutIntoInstanceProfile("role", "web")
+	calls := taking(t.Context(), client)
+	for _, operation := range []string{"DeleteRolePolicy", "DetachRolePolicy", "UntagRole", "RemoveRoleFromInstanceProfile"} {
+		if err := client.Delete(t.Context(), "role"); operation != "UntagRole" && (!errors.Is(err, fault.ErrConflict) || fault.Of(err) != fault.Retry || !strings.Contains(err.Error(), "put on role role")) {
+			t.Errorf("before %s the role can be deleted, class %q: %v", operation, fault.Of(err), err)
+		}
+		for range 2 {
+			if err := calls[operation](); err != nil {
+				t.Errorf("%s: %v", operation, err)
+			}
+		}
+	}
+	o, err := client.Read(t.Context(), "role")
+	profiles, in := client.InstanceProfiles(t.Context(), "role")
+	if err != nil || in != nil || len(o.Policies)+len(o.Attached)+len(o.Tags)+len(profiles) != 0 {
+		t.Errorf("left are %+v and %v, %v, %v", o, profiles, err, in)
+	}
+	for range 2 {
+		if err := client.Delete(t.Context(), "role"); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	}
+	if names := c.RoleNames(); len(names) != 0 {
+		t.Errorf("roles %v", names)
+	}
+	for operation, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s of a role that is gone: %v", operation, err)
+		}
+	}
+	if _, err := client.InstanceProfiles(t.Context(), "role"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("instance profiles of a role that is gone: %v", err)
+	}
+}
+
+func TestWhatCannotBeTakenAwayIsTold(t *testing.T) {
+	for code, class := range map[string]fault.Class{
+		"AccessDenied": fault.Unknown, "UnmodifiableEntity": fault.Unknown, "LimitExceeded": fault.Unknown,
+		"Throttling": fault.Retry, "ServiceFailure": fault.Retry, "ConcurrentModification": fault.Retry,
+	} {
+		c, _ := world(t)
+		c.Before = func(awsfake.Call) error { return awsfake.APIError(code, "m") }
+		client := iamrole.New(c.IAM("t"))
+		calls := taking(t.Context(), client)
+		calls["ListInstanceProfilesForRole"] = func() error { _, err := client.InstanceProfiles(t.Context(), "role"); return err }
+		calls["AttachRolePolicy"] = func() error { return client.AttachPolicy(t.Context(), "role", "arn:aws:iam::aws:policy/a") }
+		for operation, call := range calls {
+			err := call()
+			if err == nil || fault.Of(err) != class || errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrConflict) || !strings.Contains(err.Error(), "role role") {
+				t.Errorf("%s, %s: class %q, want %q: %v", operation, code, fault.Of(err), class, err)
+			}
+		}
+	}
+}
+
+func TestAPolicyIsAttachedOnceAndOnlyWhenItExists(t *testing.T) {
+	c, _ := world(t)
+	client, arn := iamrole.New(c.IAM("t")), "arn:aws:iam::123456789012:policy/team"
+	if err := client.AttachPolicy(t.Context(), "role", arn); !errors.Is(err, fault.ErrNotFound) || fault.Of(err) != fault.Unknown || !strings.Contains(err.Error(), arn) {
+		t.Errorf("a policy that does not exist, class %q: %v", fault.Of(err), err)
+	}
+	c.AddPolicy(arn, permissions)
+	for range 2 {
+		if err := client.AttachPolicy(t.Context(), "role", arn); err != nil {
+			t.Error(err)
+		}
+	}
+	if o, err := client.Read(t.Context(), "role"); err != nil || !slices.Equal(o.Attached, []string{arn}) {
+		t.Errorf("attached %v, %v", o.Attached, err)
 	}
 }
 

@@ -209,13 +209,18 @@ func (a *answers) PutImageScanningConfiguration(_ context.Context, in *ecr.PutIm
 	return &ecr.PutImageScanningConfigurationOutput{}, nil
 }
 
+func (a *answers) DeleteRepository(_ context.Context, in *ecr.DeleteRepositoryInput, _ ...func(*ecr.Options)) (*ecr.DeleteRepositoryOutput, error) {
+	a.registries = append(a.registries, in.RegistryId)
+	return &ecr.DeleteRepositoryOutput{}, nil
+}
+
 func TestEveryCallNamesTheRegistryAndWhatItSets(t *testing.T) {
 	a := &answers{repositories: []types.Repository{{}}, images: []types.ImageDetail{{ImageDigest: aws.String(digest)}}}
 	client, ctx := imagerepository.New(a, account), t.Context()
 	_, head := client.Head(ctx, name)
 	_, created := client.Create(ctx, wanted(), "nonce")
 	_, image := client.Digest(ctx, name, "latest")
-	if err := errors.Join(head, created, image, client.ScanOnPush(ctx, wanted())); err != nil || len(a.registries) != 4 {
+	if err := errors.Join(head, created, image, client.ScanOnPush(ctx, wanted()), client.Delete(ctx, name)); err != nil || len(a.registries) != 5 {
 		t.Fatalf("%d calls: %v", len(a.registries), err)
 	}
 	if a.created.ImageTagMutability != types.ImageTagMutabilityMutable {
@@ -283,6 +288,30 @@ func TestWhatIsDeniedOrThrottledIsNotAbsence(t *testing.T) {
 			if err == nil || errors.Is(err, fault.ErrNotFound) || fault.Of(err) != class {
 				t.Errorf("%s of call %d: class %q: %v", code, n, fault.Of(err), err)
 			}
+		}
+	}
+}
+
+func TestARepositoryIsDeletedOnceWithItsImages(t *testing.T) {
+	c, client := made(t)
+	if err := c.PushImage(name, "latest", digest); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := client.Delete(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+	if names := c.RepositoryNames(); len(names) != 0 {
+		t.Errorf("repositories %v", names)
+	}
+	for code, class := range map[string]fault.Class{
+		"AccessDeniedException": fault.Unknown, "RepositoryNotEmptyException": fault.Unknown, "KmsException": fault.Unknown,
+		"ThrottlingException": fault.Retry, "ServerException": fault.Retry,
+	} {
+		c.Before = func(awsfake.Call) error { return awsfake.APIError(code, "m") }
+		if err := client.Delete(t.Context(), name); err == nil || fault.Of(err) != class {
+			t.Errorf("%s: class %q, want %q: %v", code, fault.Of(err), class, err)
 		}
 	}
 }

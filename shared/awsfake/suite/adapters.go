@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -195,6 +196,12 @@ func adapterCases() []testCase {
 			}
 			if keys, err := r.List(t.Context(), prefix); err != nil || !slices.Equal(keys, []string{prefix + "a", prefix + "b", prefix + "c \a+ü"}) {
 				t.Errorf("keys %q, %v", keys, err)
+			}
+			for i, e := range must(r.Entries(t.Context(), prefix))(t) {
+				o, err := r.Get(t.Context(), e.Key)
+				if err != nil || e.Key != prefix+[]string{"a", "b", "c \a+ü"}[i] || e.Modified.IsZero() || !e.Modified.Truncate(time.Second).Equal(o.LastModified.Truncate(time.Second)) {
+					t.Errorf("entry %+v of object %+v, %v", e, o, err)
+				}
 			}
 			if o, err := r.Get(t.Context(), prefix+"a"); err != nil || string(o.Body) != "a" {
 				t.Errorf("object %+v, %v", o, err)

@@ -26,7 +26,6 @@ import (
 // whose doings tests play.
 type CodeBuild interface {
 	buildproject.API
-	DeleteProject(context.Context, *codebuild.DeleteProjectInput, ...func(*codebuild.Options)) (*codebuild.DeleteProjectOutput, error)
 	StopBuild(context.Context, *codebuild.StopBuildInput, ...func(*codebuild.Options)) (*codebuild.StopBuildOutput, error)
 }
 

@@ -248,6 +248,15 @@ func repositoryCases() []testCase {
 				t.Errorf("tags %v", tags)
 			}
 		}},
+		{"imagerepository deletes a repository with its images once", func(t T, b *Backend) {
+			ctx, c, name := t.Context(), imagerepository.New(b.ECR, b.Account), b.makeRepository(t, nil)
+			must(b.PushImage(t, name, "latest", "one"))(t)
+			for range 2 {
+				wantNil(t, "delete", c.Delete(ctx, name))
+			}
+			_, err := c.Head(ctx, name)
+			wantFault(t, "head of a deleted repository", err, fault.Unknown, fault.ErrNotFound)
+		}},
 		{"imagerepository reads what it wrote", func(t T, b *Backend) {
 			ctx, c, name := t.Context(), imagerepository.New(b.ECR, b.Account), b.fresh("repository")
 			r := model.Repository{Name: name, ARN: b.repositoryARN(name), ScanOnPush: true, Tags: map[string]string{"team": "a"}}

@@ -36,8 +36,8 @@ import (
 type IAM interface {
 	iamrole.API
 	slrole.API
-	AttachRolePolicy(context.Context, *iam.AttachRolePolicyInput, ...func(*iam.Options)) (*iam.AttachRolePolicyOutput, error)
-	DeleteRole(context.Context, *iam.DeleteRoleInput, ...func(*iam.Options)) (*iam.DeleteRoleOutput, error)
+	CreateInstanceProfile(context.Context, *iam.CreateInstanceProfileInput, ...func(*iam.Options)) (*iam.CreateInstanceProfileOutput, error)
+	AddRoleToInstanceProfile(context.Context, *iam.AddRoleToInstanceProfileInput, ...func(*iam.Options)) (*iam.AddRoleToInstanceProfileOutput, error)
 }
 
 // S3 is what is called of S3.
@@ -51,7 +51,6 @@ type S3 interface {
 type ECR interface {
 	imagerepository.API
 	UntagResource(context.Context, *ecr.UntagResourceInput, ...func(*ecr.Options)) (*ecr.UntagResourceOutput, error)
-	DeleteRepository(context.Context, *ecr.DeleteRepositoryInput, ...func(*ecr.Options)) (*ecr.DeleteRepositoryOutput, error)
 }
 
 // Logs is what is called of CloudWatch Logs, likewise.
@@ -80,6 +79,8 @@ type Backend struct {
 	AgentCore   *bedrockagentcorecontrol.Client
 	Trail       string // URL of a standard queue that CloudTrail's events about AgentCore reach
 
+	// UseRole has IAM say that a role was last used at a time.
+	UseRole func(t T, name string, at time.Time)
 	// EndBuild lets a build end, one that has left the queue: it fails in phase
 	// BUILD with the message, if there is one.
 	EndBuild func(t T, id, message string)
@@ -128,7 +129,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), deletionCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.

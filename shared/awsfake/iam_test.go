@@ -1,0 +1,77 @@
+package awsfake_test
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"rolekeeper/shared/awsfake"
+)
+
+const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+
+// withRole is an account with a role.
+func withRole(t *testing.T) *awsfake.Cloud {
+	t.Helper()
+	c := awsfake.New()
+	if _, err := c.IAM("t").CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("Role"), AssumeRolePolicyDocument: aws.String(trust)}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestARoleTakesTenManagedPolicies(t *testing.T) {
+	c := withRole(t)
+	attach := func(i int) string {
+		arn := fmt.Sprintf("arn:aws:iam::aws:policy/%d", i)
+		c.AddPolicy(arn, `{}`)
+		_, err := c.IAM("t").AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String("Role"), PolicyArn: &arn})
+		return fmt.Sprint(err)
+	}
+	for i := range 10 {
+		if err := attach(i); err != "<nil>" {
+			t.Errorf("policy %d: %s", i, err)
+		}
+	}
+	if err := attach(9); err != "<nil>" {
+		t.Errorf("the tenth again: %s", err)
+	}
+	if err := attach(10); err != "LimitExceeded: Cannot exceed quota for PoliciesPerRole: 10" {
+		t.Errorf("one more: %s", err)
+	}
+}
+
+// What happens to a copy of an account does not happen to the account.
+func TestACloneHasItsOwnInstanceProfilesAndUses(t *testing.T) {
+	c := withRole(t)
+	c.PutIntoInstanceProfile("role", "Web")
+	clone := c.Clone()
+	clone.PutIntoInstanceProfile("Role", "db")
+	if _, err := clone.IAM("t").RemoveRoleFromInstanceProfile(t.Context(), &iam.RemoveRoleFromInstanceProfileInput{RoleName: aws.String("Role"), InstanceProfileName: aws.String("WEB")}); err != nil {
+		t.Error(err)
+	}
+	clone.UseRole("Role", clone.Now())
+	if got, want := c.InstanceProfiles(), map[string]string{"Web": "Role"}; !maps.Equal(got, want) {
+		t.Errorf("instance profiles %v, want %v", got, want)
+	}
+	if got, want := clone.InstanceProfiles(), map[string]string{"Web": "", "db": "Role"}; !maps.Equal(got, want) {
+		t.Errorf("instance profiles of the clone %v, want %v", got, want)
+	}
+	for what, one := range map[string]*awsfake.Cloud{"account": c, "clone": clone, "clone of the clone": clone.Clone()} {
+		out, err := one.IAM("t").GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("Role")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := clone.Now()
+		if what == "account" {
+			want = time.Time{}
+		}
+		if got := aws.ToTime(out.Role.RoleLastUsed.LastUsedDate); !got.Equal(want) {
+			t.Errorf("%s: used %v, want %v", what, got, want)
+		}
+	}
+}
