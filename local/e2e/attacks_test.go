@@ -49,9 +49,6 @@ func (s stack) attacks() []request {
 		{what: "changes the trust of a foreign role inside the boundary", caller: "reconcile", action: "iam:UpdateAssumeRolePolicy", resource: roleARN("admin"), context: bounded},
 		{what: "bounds a foreign role", caller: "reconcile", action: "iam:PutRolePermissionsBoundary", resource: roleARN("admin"), context: bounded},
 		{what: "tags a foreign role as ours", caller: "reconcile", action: "iam:TagRole", resource: roleARN("admin"), context: map[string]any{"aws:TagKeys": ours}},
-		{what: "takes tags away", caller: "reconcile", action: "iam:UntagRole", resource: agents, context: map[string]any{"aws:TagKeys": ours}},
-		{what: "attaches a managed policy", caller: "reconcile", action: "iam:AttachRolePolicy", resource: agents, context: map[string]any{"iam:PermissionsBoundary": boundary, "iam:PolicyARN": administrator}},
-		{what: "deletes a role", caller: "reconcile", action: "iam:DeleteRole", resource: agents},
 		{what: "passes an agent's role", caller: "reconcile", action: "iam:PassRole", resource: agents, context: map[string]any{"iam:PassedToService": "lambda.amazonaws.com"}},
 		{what: "passes an agent's role to AgentCore", caller: "reconcile", action: "iam:PassRole", resource: agents, context: map[string]any{"iam:PassedToService": "bedrock-agentcore.amazonaws.com"}},
 		{what: "passes its own role", caller: "reconcile", attached: anything, action: "iam:PassRole", resource: function("reconcile"), context: map[string]any{"iam:PassedToService": "lambda.amazonaws.com"}},
@@ -74,7 +71,6 @@ func (s stack) attacks() []request {
 		{what: "writes an operator's request", caller: "reconcile", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once},
 		{what: "writes a request for the fleet", caller: "reconcile", action: "s3:PutObject", resource: configs + "/requests/fleet/1.json", context: once},
 		{what: "deletes a request", caller: "reconcile", attached: objects, action: "s3:DeleteObject", resource: configs + "/requests/config/0/1.json"},
-		{what: "reads an archive", caller: "reconcile", action: "s3:GetObject", resource: configs + "/archive/role/1.json"},
 		{what: "reads another's parameter", caller: "reconcile", action: "ssm:GetParameter", resource: parameters + "/password"},
 		{what: "reads the settings of a stack whose name goes on", caller: "reconcile", action: "ssm:GetParameter", resource: settings + "-2"},
 		{what: "writes its settings", caller: "reconcile", action: "ssm:PutParameter", resource: settings},
@@ -188,7 +184,7 @@ func (s stack) attacks() []request {
 			request{what: "changes the boundary", caller: "reconcile", attached: anything, action: "iam:" + change, resource: boundary})
 	}
 	for _, write := range []string{"PutRolePolicy", "AttachRolePolicy", "UpdateAssumeRolePolicy", "DeleteRole", "TagRole"} {
-		for _, role := range []string{"reconcile", "intake"} {
+		for _, role := range []string{"reconcile", "intake", "drift", "drift-schedule"} {
 			all = append(all,
 				request{what: "writes a function's role", caller: "reconcile", action: "iam:" + write, resource: function(role)},
 				request{what: "writes a function's role", caller: "reconcile", attached: anything, action: "iam:" + write, resource: function(role)})
@@ -226,12 +222,19 @@ func byDevelopers(all []request) []request {
 	return all
 }
 
-// intrusions are what developers with all of S3 try where there are teams: to
-// write what is another team's, or with a tag that says no team. The simulator
+// intrusions are what is tried where there are teams. Developers with all of S3
+// write what is another team's, or with a tag that says no team: the simulator
 // takes an empty tag for none where a resource has it as a variable;
-// local/template judges both readings.
+// local/template judges both readings. And reconcile, taken over, gives agents'
+// roles a team: what others tagged a role with it may give back.
 func intrusions() []request {
 	var all []request
+	for _, keys := range [][]string{{teamTag}, {model.TagConfig, teamTag}} {
+		all = append(all, request{
+			what: "gives a role a team", caller: "reconcile", attached: anything,
+			action: "iam:TagRole", resource: roleARN(owned("my_agent")), context: map[string]any{"aws:TagKeys": keys},
+		})
+	}
 	for folder, of := range map[string]string{
 		"arn:aws:s3:::" + bucket + "/" + naming.ConfigPrefix:         "a config",
 		"arn:aws:s3:::" + naming.SourceBucket(account, region) + "/": "a source",
@@ -275,6 +278,9 @@ func (s stack) open() []request {
 		{what: "updates another's runtime", caller: "developer", action: "bedrock-agentcore:UpdateAgentRuntime", resource: "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/others-AbCdEf1234"},
 		{what: "reads another's status", caller: "developer", action: "s3:GetObject", resource: configs + "/status/others/agent.yaml.json"},
 		{what: "replaces the bucket policy", caller: "developer", attached: []string{allObjects}, action: "s3:PutBucketPolicy", resource: configs},
+		{what: "attaches any policy to an agent's role inside the boundary", caller: "reconcile", action: "iam:AttachRolePolicy", resource: roleARN(owned("my_agent")), context: map[string]any{
+			"iam:PermissionsBoundary": s.Stack().Outputs["BoundaryArn"], "iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess",
+		}},
 	}
 }
 

@@ -43,13 +43,15 @@ func TestLeastPrivilege(t *testing.T) {
 		"OperatorPrincipalArns":      operatorARN + "," + operatorPattern,
 		"AllowedModels":              "amazon.*",
 		"AllowedCredentialProviders": "crm",
+		"GracePeriod":                grace,
+		"DeleteRepositories":         "true",
 	}
 	s := startWith(t, local.Options{Parameters: parameters})
 	s.everything()
 	law := lawOf(t, s.Stack())
 	s.wantBuildRole()
 	calls := s.recorded()
-	attacks := slices.Concat(s.attacks(), s.imageAttacks(), intrusions())
+	attacks := slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), intrusions())
 	strict := builderAttacks() // profile scoped stops these, too
 
 	// What is not as it should be is told here, and left out below.
@@ -70,24 +72,31 @@ func TestLeastPrivilege(t *testing.T) {
 		law.sift(t, slices.Concat(s.open(), strict), true) // docs/security.md says so
 	})
 	t.Run("nothing can be left out", func(t *testing.T) {
-		law.mutate(t, calls, attacks, 250, func(document) bool { return true })
+		law.mutate(t, calls, attacks, 300, func(document) bool { return true })
 	})
 	// The policies of the stack as it is by default have fewer denials: what no
 	// attack above was stopped without is needed there as well.
 	t.Run("by default", func(t *testing.T) {
 		law := lawOf(t, s.with(t, nil))
-		calls, attacks := withoutTeam(slices.Concat(calls, pullsOfBases())), withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), strict))
+		calls := withoutTeam(slices.Concat(calls, pullsOfBases()))
+		attacks := withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), repositoryAttacks(), strict))
 		asks := func(r request) bool {
 			return r.action == "s3:PutObject" && strings.Contains(r.resource, "/"+naming.RequestPrefix)
 		}
-		requests := slices.DeleteFunc(slices.Clone(calls), func(r request) bool { return !asks(r) })
-		if len(requests) == 0 {
-			t.Error("no operator asked for anything")
+		empties := func(r request) bool { return r.action == "ecr:DeleteRepository" }
+		for what, which := range map[string]func(request) bool{"no operator asked for anything": asks, "no repository was deleted": empties} {
+			if !slices.ContainsFunc(calls, which) {
+				t.Error(what)
+			}
+			law.sift(t, slices.DeleteFunc(slices.Clone(calls), func(r request) bool { return !which(r) }), false)
+			calls = slices.DeleteFunc(calls, which)
 		}
-		law.sift(t, slices.DeleteFunc(slices.Clone(calls), asks), true)
-		law.sift(t, append(requests, attacks...), false)
+		law.sift(t, calls, true)
+		law.sift(t, attacks, false)
 		law.sift(t, intrusions(), true) // docs/security.md says so
-		law.mutate(t, calls, attacks, 20, func(d document) bool { return slices.Contains(d.holders, builds) })
+		law.mutate(t, calls, attacks, 50, func(d document) bool {
+			return slices.Contains(d.holders, builds) || strings.Contains(d.text, "NeverDeleteRepositories")
+		})
 	})
 	t.Run("with a source bucket that somebody else made", func(t *testing.T) {
 		const theirs = "their-sources"
@@ -173,10 +182,13 @@ const (
 // builds is who builds of my_agent call as.
 var builds = codebuild.CallerName + naming.Project("my_agent")
 
+// scheduler is who calls drift on its schedule.
+const scheduler = local.Scheduler + "drift"
+
 // request is a call by somebody under the stack's policies.
 type request struct {
 	what     string   // in words, for attacks
-	caller   string   // a function, "developer", "operator", "sso operator", builds, a service, or any other by ARN
+	caller   string   // a function, "developer", "operator", "sso operator", builds, scheduler, a service, or any other by ARN
 	attached []string // identity policies that somebody gave the caller beside its own
 	action   string
 	resource string
@@ -226,6 +238,13 @@ func lawOf(t *testing.T, s *localstack.Stack) law {
 		l.principals[name] = principal{arn: roleARN(f.Role), team: platform}
 		for policy, text := range f.Policies {
 			l.documents[name+" "+policy] = document{holders: []string{name}, text: string(text)}
+		}
+	}
+	for _, one := range s.Schedules {
+		caller := local.Scheduler + one.Function.Short
+		l.principals[caller] = principal{arn: roleARN(one.Role), team: platform}
+		for policy, text := range one.Policies {
+			l.documents[caller+" "+policy] = document{holders: []string{caller}, text: string(text)}
 		}
 	}
 	role := buildRole(t, s)
@@ -381,7 +400,7 @@ func decide(t testing.TB, asked []simulate.Request) []bool {
 func (l law) ask(r request, changed, to string) simulate.Request {
 	out := simulate.Request{
 		Principal: r.caller, Policies: slices.Clone(r.attached), Action: r.action, Resource: r.resource, Checked: true,
-		Context: map[string]any{"aws:SecureTransport": "true"},
+		Context: map[string]any{"aws:SecureTransport": "true", "aws:RequestedRegion": region},
 	}
 	if strings.HasPrefix(r.action, "s3:") {
 		out.Context["s3:ResourceAccount"] = account

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"rolekeeper/local"
 	"rolekeeper/local/proxy"
@@ -88,6 +89,7 @@ func (s stack) everything() {
 	}
 
 	s.everythingOfImages(key)
+	s.everythingOfDeletions(folder+"going.yaml", "going")
 
 	// A request that intake does not find any more.
 	stop := s.Proxy().AddHook(proxy.Hook{Before: func(c proxy.Call) proxy.Verdict {
@@ -168,13 +170,69 @@ func (s stack) everythingOfImages(key string) {
 	plan(key, strings.Replace(container(agent), "    aws:\n", "    aws:\n      ecr_repository: bedrock-agentcore-kept\n", 1))
 }
 
+// everythingOfDeletions has an agent go with all that a role can have, after
+// everything was in its way that can hold a role, and its roles restored.
+func (s stack) everythingOfDeletions(key, agent string) {
+	s.t.Helper()
+	ctx, admin := s.t.Context(), iam.NewFromConfig(s.Config("admin"))
+	must := func(_ any, err error) {
+		s.t.Helper()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	runtime, build := owned(agent), naming.BuildRole(region, agent)
+	s.upload(key, container(agent))
+	s.idle()
+	must(admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &runtime, PolicyArn: aws.String("arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")}))
+	for _, role := range []string{runtime, build} {
+		s.profile(role, role)
+	}
+	id := s.deploy(agent, runtime)
+	s.settled(id)
+	s.redeploy(id, owned("my_agent"))
+	s.settled(id)
+	var held []string
+	for kind := range holders {
+		held = append(held, s.holder(kind, "of"+agent, runtime))
+	}
+
+	s.withdrawConfig(key)
+	s.outlastGrace(key)
+	s.pass()
+	if a := s.wantPhase(key, agent, status.PhaseRetiring); len(a.BlockedBy) != len(held)+1 {
+		s.t.Fatalf("blocked by %+v, want %v and a runtime", a.BlockedBy, held)
+	}
+	for _, arn := range held {
+		s.Proxy().AgentCore().SetAgentCoreStatus(arn[strings.LastIndexByte(arn, '/')+1:], "DELETED")
+	}
+	s.undeploy(id, "")
+	s.settled(id)
+	s.forgetInventory()
+	s.pass()
+	s.until("the roles are deleted", func() bool { return s.agent(key, agent).Phase == status.PhaseRetired })
+	s.idle()
+
+	restore := func(role string) {
+		s.t.Helper()
+		s.tool("operator", 0, "restore", role, "--yes", "--wait=false")
+		s.idle()
+	}
+	s.tool("operator", 0, "archive")
+	restore(runtime)
+	restore(build)
+	must(admin.TagRole(ctx, &iam.TagRoleInput{RoleName: &runtime, Tags: []types.Tag{{Key: aws.String("mine"), Value: aws.String("1")}}}))
+	restore(runtime)
+	s.wantPhase(key, agent, status.PhaseHeld)
+}
+
 // withBase is the config of my_agent, whose build pulls a base image.
 var withBase = container("my_agent", "    permissions:\n      base_images: ["+baseImage+"]\n")
 
 const baseImage = "bedrock-agentcore-base"
 
 // recorded gives, each once, the requests behind the calls that the functions,
-// Lambda for them, EventBridge, builds, developers and operators made.
+// Lambda for them, EventBridge, Scheduler, builds, developers and operators made.
 func (s stack) recorded() []request {
 	s.t.Helper()
 	var all []request
@@ -192,7 +250,7 @@ func (s stack) recorded() []request {
 		caller := strings.TrimPrefix(c.Caller, local.PollerName)
 		_, ours := s.Stack().Functions[caller]
 		switch {
-		case ours || slices.Contains([]string{local.EventBridge, "developer", "operator", "sso operator", builds}, caller):
+		case ours || slices.Contains([]string{local.EventBridge, scheduler, "developer", "operator", "sso operator", builds}, caller):
 			add(caller, s.needs(c, boundaries[c.Resource])...)
 		case !slices.Contains([]string{"admin", "toolkit"}, caller):
 			s.t.Errorf("%s called %s:%s; who is that?", caller, c.Service, c.Operation)
@@ -203,7 +261,7 @@ func (s stack) recorded() []request {
 		switch c.Operation {
 		case "CreateRole", "PutRolePermissionsBoundary":
 			boundaries[c.Resource] = c.Request.Params()["PermissionsBoundary"]
-		case "DeleteRolePermissionsBoundary":
+		case "DeleteRolePermissionsBoundary", "DeleteRole":
 			delete(boundaries, c.Resource)
 		}
 	}
@@ -220,6 +278,9 @@ func (s stack) recorded() []request {
 		}
 	}
 	add(builds, builderNeeds()...)
+	for _, one := range s.Stack().Schedules {
+		add(scheduler, request{action: "sqs:SendMessage", resource: one.DeadLetters}) // what Lambda does not take
+	}
 	// What a rule cannot deliver goes to the dead letters.
 	for _, r := range s.Stack().Rules {
 		add(local.EventBridge, request{

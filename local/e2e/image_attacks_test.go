@@ -61,7 +61,7 @@ func (s stack) functionsAndImages() []request {
 		{what: "builds another project", caller: "reconcile", action: "codebuild:StartBuild", resource: deployments},
 		{what: "builds a project that only ends like ours", caller: "reconcile", action: "codebuild:StartBuild", resource: projectARN("production-builder")},
 		{what: "builds a project of another Region", caller: "reconcile", action: "codebuild:StartBuild", resource: abroad(project)},
-		{what: "looks at another project", caller: "reconcile", action: "codebuild:BatchGetProjects", resource: deployments},
+		{what: "looks at a project of another Region", caller: "reconcile", action: "codebuild:BatchGetProjects", resource: abroad(deployments)},
 		{what: "looks at the builds of another project", caller: "reconcile", action: "codebuild:ListBuildsForProject", resource: deployments},
 		{what: "reads the builds of another project", caller: "reconcile", action: "codebuild:BatchGetBuilds", resource: deployments},
 
@@ -133,19 +133,17 @@ func (s stack) functionsAndImages() []request {
 			r.what, r.caller, r.attached, r.action = what, "reconcile", given, "iam:PassRole"
 			all = append(all, r)
 		}
-		for action, resource := range map[string]string{
-			"codebuild:DeleteProject": project, "ecr:DeleteRepository": images, "ecr:BatchDeleteImage": images, "ecr:SetRepositoryPolicy": images,
-		} {
-			all = append(all, request{what: "takes away what agents run", caller: "reconcile", attached: given, action: action, resource: resource})
+		for _, action := range []string{"BatchDeleteImage", "SetRepositoryPolicy"} {
+			all = append(all, request{what: "takes away what agents run", caller: "reconcile", attached: given, action: "ecr:" + action, resource: images})
 		}
 	}
 	// What only builds and administrators do.
 	for _, caller := range []string{"reconcile", "intake", "developer", "operator"} {
-		for _, action := range []string{"StartBuildBatch", "RetryBuild", "StopBuild", "DeleteProject", "CreateWebhook", "UpdateProjectVisibility", "PutResourcePolicy"} {
+		for _, action := range []string{"StartBuildBatch", "RetryBuild", "StopBuild", "CreateWebhook", "UpdateProjectVisibility", "PutResourcePolicy"} {
 			all = append(all, request{what: "has CodeBuild do something else", caller: caller, action: "codebuild:" + action, resource: project})
 		}
 		for _, action := range []string{
-			"PutImage", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "BatchDeleteImage", "DeleteRepository",
+			"PutImage", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "BatchDeleteImage",
 			"SetRepositoryPolicy", "PutImageTagMutability", "PutLifecyclePolicy", "BatchGetImage", "GetDownloadUrlForLayer",
 		} {
 			for _, repository := range []string{images, production} {

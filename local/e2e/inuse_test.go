@@ -62,7 +62,7 @@ func (u use) text() string {
 	return direct(u.agent)
 }
 
-const runtimeARNs = "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/"
+const runtimeARNs = agentCoreARNs + "runtime/"
 
 func uses() []use {
 	undeploy := func(s stack, arn string) { s.undeploy(strings.TrimPrefix(arn, runtimeARNs), "") }

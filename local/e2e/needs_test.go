@@ -35,6 +35,8 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 		return []request{one("arn:aws:events:"+region+":"+account+":event-bus/default", map[string]any{"events:source": sources(s.t, c)})}
 	case "ssm":
 		return []request{one(c.Resource, nil)}
+	case "bedrock-agentcore":
+		return s.needsOfAgentCore(c)
 	case "codebuild":
 		return s.needsOfCodeBuild(c)
 	case "ecr":
@@ -43,6 +45,8 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 		return s.needsOfLogs(c)
 	case "iam":
 		return s.needsOfIAM(c, boundary)
+	case "lambda":
+		return []request{{action: "lambda:InvokeFunction", resource: functionARN(c.Resource)}}
 	case "sts":
 		return nil // nobody needs leave to ask who he is (STS API reference, GetCallerIdentity)
 	}
@@ -135,7 +139,7 @@ func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
 		}
 	}
 	switch c.Operation {
-	case "GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies":
+	case "GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "ListInstanceProfilesForRole":
 	case "GetPolicy", "GetPolicyVersion":
 		r.resource = c.Resource
 	case "CreateRole":
@@ -144,10 +148,17 @@ func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
 		return []request{r, {action: "iam:TagRole", resource: r.resource, context: map[string]any{"aws:TagKeys": tags}}}
 	case "TagRole":
 		r.context["aws:TagKeys"] = tags
+	case "UntagRole":
+		r.context["aws:TagKeys"] = untagged(form)
 	case "PutRolePermissionsBoundary":
 		bounded(form["PermissionsBoundary"])
-	case "PutRolePolicy", "DeleteRolePolicy", "UpdateAssumeRolePolicy", "UpdateRole":
+	case "PutRolePolicy", "DeleteRolePolicy", "UpdateAssumeRolePolicy", "UpdateRole", "DeleteRole":
 		bounded(boundary)
+	case "AttachRolePolicy", "DetachRolePolicy":
+		bounded(boundary)
+		r.context["iam:PolicyARN"] = form["PolicyArn"]
+	case "RemoveRoleFromInstanceProfile":
+		r.resource = profileARN(form["InstanceProfileName"])
 	case "CreateServiceLinkedRole":
 		service := form["AWSServiceName"]
 		for role, of := range linked() {
@@ -162,6 +173,32 @@ func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
 	return []request{r}
 }
 
+// untagged gives the keys of the tags that a call takes away.
+func untagged(form map[string]string) []string {
+	var keys []string
+	for k, v := range form {
+		if strings.HasPrefix(k, "TagKeys.member.") {
+			keys = append(keys, v)
+		}
+	}
+	return slices.Sorted(slices.Values(keys))
+}
+
+// needsOfAgentCore: listings and Create know no resource.
+func (s stack) needsOfAgentCore(c proxy.Call) []request {
+	s.t.Helper()
+	r := request{action: "bedrock-agentcore:" + c.Operation, resource: agentCoreARNs + c.Resource}
+	if strings.HasPrefix(c.Operation, "List") || strings.HasPrefix(c.Operation, "Create") {
+		r.resource = "*"
+	}
+	if !strings.HasPrefix(c.Operation, "Create") && !strings.HasPrefix(c.Operation, "Update") {
+		return []request{r}
+	}
+	var in struct{ RoleArn string }
+	s.decode(c, &in)
+	return []request{r, {action: "iam:PassRole", resource: in.RoleArn, context: map[string]any{"iam:PassedToService": "bedrock-agentcore.amazonaws.com"}}}
+}
+
 // needsOfCodeBuild: what is about builds is about their projects.
 func (s stack) needsOfCodeBuild(c proxy.Call) []request {
 	s.t.Helper()
@@ -170,7 +207,10 @@ func (s stack) needsOfCodeBuild(c proxy.Call) []request {
 		Tags                             []struct{ Key string }
 	}
 	s.decode(c, &in)
-	known := []string{"BatchGetBuilds", "BatchGetProjects", "CreateProject", "ListBuildsForProject", "StartBuild", "UpdateProject"}
+	if c.Operation == "ListProjects" {
+		return []request{{action: "codebuild:ListProjects", resource: "*"}}
+	}
+	known := []string{"BatchGetBuilds", "BatchGetProjects", "CreateProject", "DeleteProject", "ListBuildsForProject", "StartBuild", "UpdateProject"}
 	if !slices.Contains(known, c.Operation) || c.Resource == "" {
 		s.t.Errorf("it is not known what codebuild:%s on %q needs", c.Operation, c.Resource)
 		return nil
@@ -205,7 +245,7 @@ func (s stack) needsOfECR(c proxy.Call) []request {
 		if c.Operation == "CreateRepository" {
 			return []request{r, {action: "ecr:TagResource", resource: r.resource, context: r.context}}
 		}
-	case "DescribeImages", "DescribeRepositories", "ListTagsForResource", "PutImage", "PutImageScanningConfiguration":
+	case "DeleteRepository", "DescribeImages", "DescribeRepositories", "ListTagsForResource", "PutImage", "PutImageScanningConfiguration":
 	default:
 		s.t.Errorf("it is not known what ecr:%s needs", c.Operation)
 	}
@@ -249,6 +289,17 @@ func tagKeys(tags []struct{ Key string }) []string {
 		keys = append(keys, t.Key)
 	}
 	return slices.Sorted(slices.Values(keys))
+}
+
+// agentCoreARNs begin the ARNs of what AgentCore has here.
+const agentCoreARNs = "arn:aws:bedrock-agentcore:" + region + ":" + account + ":"
+
+func functionARN(name string) string {
+	return "arn:aws:lambda:" + region + ":" + account + ":function:" + name
+}
+
+func profileARN(name string) string {
+	return "arn:aws:iam::" + account + ":instance-profile/" + name
 }
 
 func projectARN(name string) string {
