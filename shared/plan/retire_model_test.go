@@ -224,13 +224,22 @@ func anyExtras(t *rapid.T, o *model.ObservedRole) {
 	o.Description = rapid.SampledFrom([]string{"of a", "mine"}).Draw(t, "description")
 }
 
+// mayBeCut says that a plan comes to its end however often it is cut: each run
+// makes one step at least, and there are not so many.
+func mayBeCut(t *rapid.T, cuts int, left []plan.Step) {
+	if cuts > 100 {
+		t.Fatalf("after %d cuts there is left to do: %q", cuts, written(left))
+	}
+}
+
 // quarantine has an estate quarantined, the run cut and made again as often as drawn.
 func (e *estate) quarantine(t *rapid.T, like plan.Leaving) {
-	for {
+	for cuts := 0; ; cuts++ {
 		steps := e.look(like).Quarantine()
 		if len(steps) == 0 {
 			return
 		}
+		mayBeCut(t, cuts, steps)
 		for _, s := range steps[:rapid.IntRange(1, len(steps)).Draw(t, "steps until a cut")] {
 			e.apply(t, s)
 		}
@@ -280,11 +289,12 @@ func TestWhatWasQuarantinedComesBackAsItWas(t *testing.T) {
 		if got := told(e.look(like).Changed()); got != nil {
 			t.Errorf("what a cut run did is taken for somebody else's: %q", got)
 		}
-		for {
+		for cuts := 0; ; cuts++ {
 			steps := e.look(like).Rollback()
 			if len(steps) == 0 {
 				break
 			}
+			mayBeCut(t, cuts, steps)
 			for i, s := range steps[:rapid.IntRange(1, len(steps)).Draw(t, "put back until a cut")] {
 				if last := slices.IndexFunc(steps, func(other plan.Step) bool { return other.Op == plan.UpdateTrust && other.Role == s.Role }); last >= 0 && i > last {
 					t.Fatalf("%s gets its trust before all of its policies", s.Role)
@@ -316,8 +326,9 @@ func TestADeletionTakesAllThatIsOursAndNothingElse(t *testing.T) {
 		before := e.clone()
 		e.quarantine(t, like)
 		stays := e.theirsStays()
-		for !e.released {
+		for cuts := 0; !e.released; cuts++ {
 			steps := e.look(like).Delete()
+			mayBeCut(t, cuts, steps)
 			for _, s := range steps[:rapid.IntRange(1, len(steps)).Draw(t, "steps until a cut")] {
 				e.apply(t, s)
 			}

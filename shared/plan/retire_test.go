@@ -462,6 +462,8 @@ func TestDelete(t *testing.T) {
 		"nothing but claims":                         {leaving(both(absent), func(l *plan.Leaving) { l.Project = nil }), release},
 		"roles that a run that was cut took down": {leaving(quarantined, both(func(r *plan.Role) { r.Observed.Policies, r.Observed.Attached = nil, nil })),
 			slices.Concat(project, build[3:], runtime[3:], release)},
+		"roles in instance profiles of other names, which IAM then refuses": {leaving(func(l *plan.Leaving) { l.Profiles["role-build"] = []string{"x"} }),
+			slices.Concat(project, build, runtime, release)},
 		"roles in instance profiles of their names": {leaving(func(l *plan.Leaving) { l.Profiles["role-build"] = []string{"role-build", "x"} }), slices.Concat(
 			project, build[:3], []string{"leave-instance-profile role-build role-build retire"}, build[3:], runtime, release)},
 	} {
@@ -511,9 +513,14 @@ func TestRollback(t *testing.T) {
 		"of a role that there never was": {
 			leaving(quarantined, both(absent, func(r *plan.Role) { r.Claim.BuildRoleID = "" })), []string{clear[0] + " runtime"},
 		},
-		"leaves a trust that somebody else wrote":   {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Trust = "{}" })), slices.Concat(trusts[1:], clear)},
-		"leaves a policy that somebody else wrote":  {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Policies["one"] = "{}" })), slices.Concat(trusts, clear)},
-		"leaves a role that is not ours":            {leaving(quarantined, of(model.BuildRole, theirs)), slices.Concat(trusts[1:], clear)},
+		"leaves a trust that somebody else wrote":  {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Trust = "{}" })), slices.Concat(trusts[1:], clear)},
+		"leaves a policy that somebody else wrote": {leaving(quarantined, of(model.BuildRole, func(r *plan.Role) { r.Observed.Policies["one"] = "{}" })), slices.Concat(trusts, clear)},
+		"leaves a role that is not ours":           {leaving(quarantined, of(model.BuildRole, theirs)), slices.Concat(trusts[1:], clear)},
+		"leaves another role that no archive has":  {leaving(quarantined, func(l *plan.Leaving) { delete(l.Archives, "role-runtime") }), slices.Concat(trusts[:1], clear)},
+		"keeps the boundary of a role that had none": {
+			leaving(both(func(r *plan.Role) { r.Observed.PermissionsBoundary = "" }), quarantined, both(func(r *plan.Role) { r.Observed.PermissionsBoundary = "arn:boundary" })),
+			slices.Concat(trusts, clear),
+		},
 		"leaves a role that no archive has":         {leaving(quarantined, func(l *plan.Leaving) { delete(l.Archives, "role-build") }), slices.Concat(trusts[1:], clear)},
 		"that is done":                              {leaving(), nil},
 		"of a claim that was marked, and no more":   {leaving(both(func(r *plan.Role) { r.Claim.Deleting = retirement })), clear},
