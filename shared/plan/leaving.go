@@ -23,10 +23,13 @@ func (l Leaving) Ours() []Role { return l.ours() }
 // Braked gives the blockers of an agent that cannot go because most roles went
 // within the hour.
 func (l Leaving) Braked(most int) []Blocker {
+	fix := "wait: at most %d roles are deleted in an hour, and this one goes when there is room; or have an operator approve it, when so many are meant to go"
+	if len(l.ours()) > most {
+		fix = "have an operator approve it: at most %d roles are deleted in an hour, and the agent has more"
+	}
 	var all []Blocker
 	for _, r := range l.ours() {
-		all = append(all, Blocker{ARN: r.Observed.ARN, Kind: Braked, Fix: fmt.Sprintf(
-			"wait: at most %d roles are deleted in an hour, and this one goes when there is room; or have an operator approve it, when so many are meant to go", most)})
+		all = append(all, Blocker{ARN: r.Observed.ARN, Kind: Braked, Fix: fmt.Sprintf(fix, most)})
 	}
 	return all
 }

@@ -53,6 +53,11 @@ func (a applying) step(ctx context.Context, s plan.Step) error {
 	case plan.TagRole:
 		return a.Roles.Tag(ctx, *s.Desired)
 	case plan.UpdateTrust:
+		if s.Reason == plan.Retire {
+			if err := a.unproven(s); err != nil {
+				return err
+			}
+		}
 		return a.Roles.UpdateTrust(ctx, *s.Desired)
 	case plan.PutPolicy:
 		return a.Roles.PutPolicy(ctx, s.Role, s.Policy, s.Desired.Policies[s.Policy])

@@ -146,6 +146,11 @@ func (r *run) runtime(ctx context.Context, a status.Agent, id string) (t status.
 func (r *run) mend(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(r.life)) {
 		a, claim := r.life[name], r.claims[naming.RoleClaimKey(name)]
+		if a.Phase == status.PhaseRetired && !claim.Unused() { // the status is wrong
+			a.Phase = status.PhaseActive
+			r.life[name] = a.Age(r.evidence(a))
+			r.comeBack(r.now)
+		}
 		if !r.known(name) || a.Phase == status.PhaseQuarantined && claim.Deleting == a.RetirementID {
 			continue
 		}
@@ -277,7 +282,7 @@ func (r *run) comeBack(at time.Time) {
 // again; not ok when nothing asks for it.
 func (r *run) leaveWait(agents []status.Agent) (delay time.Duration, ok bool) {
 	for _, a := range agents {
-		if a.Phase == status.PhaseQuarantined {
+		if a.Phase == status.PhaseQuarantined && a.DeleteAfter.After(r.now) {
 			r.comeBack(a.DeleteAfter)
 		}
 	}

@@ -22,10 +22,12 @@ import (
 )
 
 const (
-	// quarantine is how long roles are denied to everybody before they are deleted.
+	// quarantine is how long roles are denied to everybody before they are deleted, at
+	// least.
 	quarantine = time.Minute
-	// wave is what the ends of quarantines are rounded up to, so that agents that go
-	// together are proven unused together.
+	// wave is what the ends of quarantines are put off to, so that agents that go
+	// together are proven unused together, and so that those are long enough whose
+	// trust is taken away some seconds after the status tells of it.
 	wave = 15 * time.Second
 )
 
@@ -41,11 +43,11 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 	if err := r.offer(ctx, a); err != nil {
 		return status.Agent{}, err
 	}
-	due, told := a.RetireAfter, false
-	if a.Phase == status.PhaseQuarantined {
-		due, told = a.DeleteAfter, !r.woken.Before(a.DeleteAfter)
-	}
-	if r.now.Before(due) && !told {
+	switch {
+	case a.Phase == status.PhaseQuarantined && r.woken.Before(a.DeleteAfter):
+		r.endQuarantine(a)
+		return a, nil
+	case a.Phase == status.PhaseRetiring && r.now.Before(a.RetireAfter):
 		return a, nil
 	}
 	if err := r.finishAll(ctx, a.Name); err != nil {
@@ -65,10 +67,11 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 			return r.keep(ctx, a, l, blockers)
 		case proven.IsZero():
 			return a, nil // somebody else is about to know
-		case a.Phase == status.PhaseRetiring:
-			return r.quarantine(ctx, a, l)
 		}
 		r.proven[a.Name] = proven
+		if a.Phase == status.PhaseRetiring {
+			return r.quarantine(ctx, a, l)
+		}
 	}
 	if err := r.apply(ctx, plan.Plan{Steps: l.Delete()}); err != nil {
 		return status.Agent{}, err
@@ -76,9 +79,30 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 	return retired(a), nil
 }
 
+// endQuarantine has the config looked at when an agent's quarantine is over. Only
+// the wake-up says that it is: queues keep time whatever the clocks of functions
+// say. One that was lost is sent again.
+func (r *run) endQuarantine(a status.Agent) {
+	switch {
+	case r.now.Before(a.DeleteAfter):
+		r.comeBack(a.DeleteAfter)
+	case r.underway():
+		r.comeBack(r.stored.WakeAt)
+	default:
+		r.comeBack(r.now.Add(quarantine))
+	}
+}
+
 // finishAll finds out what became of what was being made for an agent when a run
-// died: it goes, too.
+// died: it goes, too. So does the project of an agent that came from another
+// config and that this one has no project for.
 func (r *run) finishAll(ctx context.Context, name string) error {
+	project := need{naming.ProjectClaimKey(name), agent.Agent{Name: name}}
+	if _, mine := r.claims[project.key]; !mine && r.claims[naming.RoleClaimKey(name)].BuildRoleID != "" {
+		if err := r.follows(ctx, project); err != nil {
+			return err
+		}
+	}
 	for key, finish := range map[string]func(context.Context, string, *held) error{
 		naming.RoleClaimKey(name): r.finish, naming.ProjectClaimKey(name): r.finishParts,
 	} {
@@ -90,6 +114,27 @@ func (r *run) finishAll(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// follows takes over the claim on the project of an agent whose roles were taken
+// over.
+func (r *run) follows(ctx context.Context, n need) error {
+	c, err := r.readClaim(ctx, n.key)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	inherits, err := r.inherits(ctx, n, &c)
+	if err != nil || !inherits {
+		return err
+	}
+	if err := r.growIndex(ctx, []string{n.key}); err != nil {
+		return err
+	}
+	_, err = r.inherit(ctx, n, c)
+	return err
 }
 
 // retired gives an agent whose roles were deleted.
@@ -334,8 +379,15 @@ func (r *run) quarantine(ctx context.Context, a status.Agent, l plan.Leaving) (s
 	if err := r.apply(ctx, plan.Plan{Steps: l.Quarantine()}); err != nil {
 		return status.Agent{}, err
 	}
-	return r.life[a.Name], nil
+	a = r.life[a.Name]
+	if at := ends(r.Now()); at.After(a.DeleteAfter) { // it took long to take the trust away
+		a.DeleteAfter = at
+	}
+	return a, nil
 }
+
+// ends gives when a quarantine is over that begins within a wave from now.
+func ends(now time.Time) time.Time { return now.UTC().Add(wave + quarantine).Truncate(wave) }
 
 // let counts the roles that go, and reports whether they may: beyond what is
 // allowed in an hour only what an operator lets go does.
@@ -423,7 +475,7 @@ func (a applying) clear(ctx context.Context, s plan.Step) error {
 func (a applying) recordQuarantine(ctx context.Context, s plan.Step) error {
 	agent := a.life[s.Agent]
 	agent.Phase, agent.RetirementID, agent.ArchiveKeys = status.PhaseQuarantined, s.Retirement, a.archived[s.Agent]
-	agent.DeleteAfter = a.now.Add(quarantine + wave - 1).Truncate(wave)
+	agent.DeleteAfter = ends(a.Now())
 	a.life[s.Agent] = agent
 	return a.remind(ctx, agent)
 }
