@@ -1,7 +1,8 @@
 // Command demo shows the main job on the local AWS: two good configs and a
 // faulty one are uploaded, a source leads to an image and another to a build that
-// fails, roles that the starter toolkit made are adopted, and what all of it led
-// to is read back and told. It ends with an error when anything is not as it
+// fails, roles that the starter toolkit made are adopted, the runtimes of two
+// agents are deleted and the roles go that nothing uses, one is restored, and what
+// all of it led to is read back and told. It ends with an error when anything is not as it
 // should be. KEEP=1 leaves the local AWS running; DENY=CreateRole, or another
 // operation that is then denied to all, shows how a failure looks.
 package main
@@ -53,9 +54,13 @@ func (w *watcher) acts() []act {
 		config("a container agent, called "+assistant+", with memory and one model", u[0]),
 		{"the source of " + assistant, w.image},
 		{"a source of " + assistant + " whose Dockerfile has a fault", w.failure},
-		config("a direct-code agent in a VPC, called flight_search, with the browser", u[1]),
+		config("a direct-code agent in a VPC, called "+searcher+", with the browser", u[1]),
 		config("a config with faults", u[2]),
 		{"an agent, called " + veteran + ", whose roles the starter toolkit made", w.adoption},
+		{"runtimes of " + assistant + " and " + searcher + ", and one called " + canary + " with the role of " + searcher, w.deploy},
+		{"the runtimes of " + assistant + " and " + searcher + " are deleted", w.undeploy},
+		{"the grace period passes", w.pass},
+		{"an operator has the runtime role of " + assistant + " restored", w.restoring},
 	}
 }
 
@@ -85,7 +90,7 @@ func uploads() []upload {
 `,
 		},
 		{
-			key: "configs/travel/team.yaml", good: true,
+			key: searcherKey, good: true,
 			config: `agents:
   flight_search:
     name: flight_search
@@ -123,7 +128,7 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	p.title("A local AWS comes up, with the stack of template.yaml and the functions' own binaries")
 	a, err := local.Start(ctx, local.Options{
 		Template: "template.yaml", Account: account, Region: region, TimeScale: timeScale,
-		Parameters: map[string]string{"OperatorPrincipalArns": operator},
+		Parameters: map[string]string{"OperatorPrincipalArns": operator, "GracePeriod": grace},
 	})
 	if err != nil {
 		return err
@@ -148,8 +153,8 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	if err := errorsOf(a); err != nil {
 		return err
 	}
-	p.title("Done in %.1f s: %d roles made, %d adopted, %d image built, %d build failed, %d config refused; every fact above was read back from the local AWS",
-		time.Since(started).Seconds(), w.made, w.adopted, w.built, w.failed, w.refused)
+	p.title("Done in %.1f s: %d roles made, %d adopted, %d deleted, %d kept in use, %d restored, %d image built, %d build failed, %d config refused; every fact above was read back from the local AWS",
+		time.Since(started).Seconds(), w.made, w.adopted, w.deleted, w.kept, w.restored, w.built, w.failed, w.refused)
 	if getenv("KEEP") != "" {
 		keep(p, a)
 		<-ctx.Done()
@@ -177,7 +182,8 @@ func keep(p *printer, a *local.AWS) {
 	p.line("go run ./cmd/rolekeeper status")
 	p.line("go run ./cmd/rolekeeper status %s", assistantKey)
 	p.line("go run ./cmd/rolekeeper plan --all")
-	p.line("go run ./cmd/rolekeeper build %s %s", assistantKey, assistant)
+	p.line("go run ./cmd/rolekeeper build %s %s", veteranKey, veteran)
+	p.line("go run ./cmd/rolekeeper archive")
 	p.line("curl -s '%s/_local/calls?caller=reconcile' | head -c 2000", a.Endpoint())
 	p.line("curl -s %s/_local/logs/reconcile", a.Endpoint())
 	p.line("curl -s %s/_local/logs/%s%s", a.Endpoint(), codebuild.CallerName, naming.Project(assistant))

@@ -28,7 +28,15 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"image    123456789012.dkr.ecr.us-east-1.amazonaws.com/bedrock-agentcore-claims_assistant@sha256:",
 		"Agent Build Failed: configs/support/claims.yaml claims_assistant", "message  BUILD: COMMAND_EXECUTION_ERROR", "ERROR: failed to solve",
 		"latest is still sha256:", "trust narrowed to project bedrock-agentcore-night_porter-builder",
-		"3 roles made, 2 adopted, 1 image built, 1 build failed, 1 config refused",
+		"DeleteAgentRuntime claims_assistant-", "Agent Retiring: configs/support/claims.yaml claims_assistant", "answer   RETIRING",
+		"Role Deletion Blocked: configs/travel/team.yaml flight_search", "in use   by arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/canary-",
+		"kept     role " + naming.RuntimeRole(region, "flight_search") + ", unchanged",
+		"Agent Roles Deleted: configs/support/claims.yaml claims_assistant", "answer   RETIRED",
+		"gone     role " + naming.BuildRole(region, "claims_assistant"), "gone     project bedrock-agentcore-claims_assistant-builder",
+		"kept     bedrock-agentcore-claims_assistant with its images: latest is sha256:",
+		"archive  s3://bedrock-agentcore-configs-123456789012-us-east-1/archive/" + naming.RuntimeRole(region, "claims_assistant"),
+		"agent claims_assistant is held", "is as it was, but for its unique id",
+		"3 roles made, 2 adopted, 2 deleted, 1 kept in use, 1 restored, 1 image built, 1 build failed, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not tell %q:\n%s", want, out.String())
@@ -39,7 +47,7 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 func TestTheDemoFailsWhenAnythingIsDenied(t *testing.T) {
 	mototest.Venv(t)
 	t.Chdir("../../..")
-	for _, operation := range []string{"CreateRole", "PutImage"} {
+	for _, operation := range []string{"CreateRole", "PutImage", "DeleteRole"} {
 		var out bytes.Buffer
 		err := run(t.Context(), &out, func(name string) string {
 			if name == "DENY" {

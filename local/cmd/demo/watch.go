@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -37,11 +38,15 @@ type watcher struct {
 	roles        *iamrole.Client
 	repositories *imagerepository.Reader
 	projects     *buildproject.Reader
+	agentCore    *bedrockagentcorecontrol.Client
 	bucket       string
 
-	// What was read back: roles made and adopted, images and builds that failed, and
-	// configs refused.
-	made, adopted, built, failed, refused int
+	runtimes map[string]string             // ids by name
+	before   map[string]model.ObservedRole // by name: roles before their agents' grace period was over
+
+	// What was read back: roles made and adopted, images and builds that failed,
+	// configs refused, and roles deleted, kept since they are in use, and restored.
+	made, adopted, built, failed, refused, deleted, kept, restored int
 }
 
 func newWatcher(a *local.AWS) *watcher {
@@ -50,6 +55,8 @@ func newWatcher(a *local.AWS) *watcher {
 		aws: a, objects: s3.NewFromConfig(a.Config("developer")), bucket: naming.ConfigBucket(account, region),
 		roles: iamrole.New(iam.NewFromConfig(auditor)), projects: buildproject.NewReader(codebuild.NewFromConfig(auditor)),
 		repositories: imagerepository.NewReader(ecr.NewFromConfig(auditor), account),
+		agentCore:    bedrockagentcorecontrol.NewFromConfig(a.Config("developer")),
+		runtimes:     map[string]string{}, before: map[string]model.ObservedRole{},
 	}
 }
 
@@ -118,14 +125,20 @@ func (w *watcher) upload(ctx context.Context, p *printer, bucket, key string, da
 	if err := w.wait(ctx); err != nil {
 		return "", nil, err
 	}
-	events = w.aws.Events()[before:]
+	events = w.tellEvents(p, before)
+	p.line("idle     after %d ms", time.Since(started).Milliseconds())
+	return aws.ToString(out.VersionId), events, nil
+}
+
+// tellEvents tells the events since the first so many, and gives them.
+func (w *watcher) tellEvents(p *printer, before int) []bus.Event {
+	events := w.aws.Events()[before:]
 	for _, e := range events {
 		if about, of := subject(e); of {
 			p.line("event    %-13s %s: %s", e.Source, e.DetailType, about)
 		}
 	}
-	p.line("idle     after %d ms", time.Since(started).Milliseconds())
-	return aws.ToString(out.VersionId), events, nil
+	return events
 }
 
 // wait waits until nothing is left to do.
@@ -136,7 +149,7 @@ func (w *watcher) wait(ctx context.Context) error {
 }
 
 // subject gives what an event is about, and whether it is of the story: an
-// upload, a change of a build, or an event of Rolekeeper's own. Its statuses and
+// upload, a change of a build or a runtime, or an event of Rolekeeper's own. Its statuses and
 // claims are objects of the same bucket as configs and have events, too, which no
 // rule wants.
 func subject(e bus.Event) (string, bool) {
@@ -148,6 +161,10 @@ func subject(e bus.Event) (string, bool) {
 		} `json:"object"`
 		Project string `json:"project-name"`
 		Build   string `json:"build-status"`
+		Call    string `json:"eventName"` // of CloudTrail
+		Answer  struct {
+			Runtime string `json:"agentRuntimeId"`
+		} `json:"responseElements"`
 	}
 	if err := json.Unmarshal(e.Detail, &d); err != nil {
 		return "", false
@@ -158,6 +175,8 @@ func subject(e bus.Event) (string, bool) {
 		return strings.TrimSpace(d.Config + " " + d.Agent), true
 	case d.Build != "":
 		return d.Build + " " + d.Project, true
+	case d.Call != "":
+		return d.Call + " " + d.Answer.Runtime, true
 	}
 	return d.Object.Key, source || strings.HasPrefix(d.Object.Key, naming.ConfigPrefix)
 }
@@ -255,7 +274,7 @@ func tellFaults(p *printer, s status.Status, u upload) error {
 // callCounts tells the functions' calls, service by service.
 func (w *watcher) callCounts() []string {
 	var lines []string
-	for _, function := range []string{"intake", "reconcile"} {
+	for _, function := range []string{"intake", "reconcile", "drift"} {
 		services := map[string]map[string]int{}
 		for _, c := range w.aws.Calls(proxy.Filter{Caller: function}) {
 			if services[c.Service] == nil {
@@ -268,7 +287,7 @@ func (w *watcher) callCounts() []string {
 			for _, operation := range slices.Sorted(maps.Keys(services[service])) {
 				counts = append(counts, fmt.Sprintf("%d %s", services[service][operation], operation))
 			}
-			lines = append(lines, fmt.Sprintf("%-10s %-10s %s", function, service, strings.Join(counts, ", ")))
+			lines = append(lines, fmt.Sprintf("%-10s %-17s %s", function, service, strings.Join(counts, ", ")))
 		}
 	}
 	return lines
