@@ -62,6 +62,7 @@ func (p *paging) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListIn
 	p.pages++
 	out, err := p.API.ListInstanceProfilesForRole(ctx, in, o...)
 	if err == nil {
+		slices.Reverse(out.InstanceProfiles) // IAM promises no order
 		out.InstanceProfiles, out.Marker, out.IsTruncated = page(out.InstanceProfiles, in.Marker)
 	}
 	return out, err
