@@ -23,8 +23,9 @@ LAMBDA_BUILD := CGO_ENABLED=0 GOFLAGS="-tags=lambda.norpc -trimpath -ldflags=-s 
 LOCALLY := env -u AWS_CA_BUNDLE
 
 FUZZTIME ?= 20s
+HISTORIES ?= 10000
 
-.PHONY: help demo test lint validate fuzz build bench deploy tools invoke-drift
+.PHONY: help demo test lint validate fuzz histories build bench deploy tools invoke-drift
 
 help: ## Show this list
 	@grep -hE '^[a-z<>-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z<>-]+):.*## /\1\t/' | expand -t 20
@@ -53,6 +54,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s) each
 		echo "== $$target in $$(dirname "$$file")"; \
 		$(LOCALLY) go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" </dev/null; \
 	done
+
+histories: ## Play HISTORIES (10000) random histories of agents that come and go
+	@$(LOCALLY) go test ./shared/reconcile -run '^TestNothingThatIsInUseIsEverTakenAway$$' -count=1 -timeout 4h -v -histories $(HISTORIES) | \
+	grep -vE '^ *(===|--- PASS)'
 
 bench: $(LOCAL_STAMP) ## Print the figures of docs/benchmarks.md (a minute or two)
 	@$(LAMBDA_BUILD) $(LOCALLY) go run ./local/cmd/bench
