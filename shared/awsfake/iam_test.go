@@ -14,18 +14,9 @@ import (
 
 const trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
-// withRole is an account with a role.
-func withRole(t *testing.T) *awsfake.Cloud {
-	t.Helper()
-	c := awsfake.New()
-	if _, err := c.IAM("t").CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("Role"), AssumeRolePolicyDocument: aws.String(trust)}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 func TestARoleTakesTenManagedPolicies(t *testing.T) {
-	c := withRole(t)
+	c := awsfake.New()
+	makeRole(t, c, "Role", trust)
 	attach := func(i int) string {
 		arn := fmt.Sprintf("arn:aws:iam::aws:policy/%d", i)
 		c.AddPolicy(arn, `{}`)
@@ -47,7 +38,8 @@ func TestARoleTakesTenManagedPolicies(t *testing.T) {
 
 // What happens to a copy of an account does not happen to the account.
 func TestACloneHasItsOwnInstanceProfilesAndUses(t *testing.T) {
-	c := withRole(t)
+	c := awsfake.New()
+	makeRole(t, c, "Role", trust)
 	c.PutIntoInstanceProfile("role", "Web")
 	clone := c.Clone()
 	clone.PutIntoInstanceProfile("Role", "db")
