@@ -276,6 +276,7 @@ func (s stack) open() []request {
 		{what: "chooses a team by its tag", caller: "developer", action: "s3:PutObject", resource: configs + "/configs/others/agent.yaml", context: others},
 		{what: "passes the role of another's agent", caller: "developer", action: "iam:PassRole", resource: roleARN(naming.RuntimeRole(region, "others")), context: map[string]any{"iam:PassedToService": "bedrock-agentcore.amazonaws.com"}},
 		{what: "updates another's runtime", caller: "developer", action: "bedrock-agentcore:UpdateAgentRuntime", resource: "arn:aws:bedrock-agentcore:" + region + ":" + account + ":runtime/others-AbCdEf1234"},
+		{what: "deletes another's runtime", caller: "developer", action: "bedrock-agentcore:DeleteAgentRuntime", resource: agentCoreARNs + "runtime/others-AbCdEf1234"},
 		{what: "reads another's status", caller: "developer", action: "s3:GetObject", resource: configs + "/status/others/agent.yaml.json"},
 		{what: "replaces the bucket policy", caller: "developer", attached: []string{allObjects}, action: "s3:PutBucketPolicy", resource: configs},
 		{what: "attaches any policy to an agent's role inside the boundary", caller: "reconcile", action: "iam:AttachRolePolicy", resource: roleARN(owned("my_agent")), context: map[string]any{
