@@ -142,11 +142,11 @@ type taking struct {
 }
 
 // knownRuntime is a runtime as it was listed when its versions were read, with
-// the ARN and the status of the last listing.
+// the status of the last listing.
 type knownRuntime struct {
 	model.RuntimeSummary
 	roles  map[string]string // by version: ARN of the role; empty when that has not the name of an agent's own
-	pinned map[string]string // by version but the newest: ARN of an endpoint that leads there
+	pinned map[string]string // by version: ARN of an endpoint that leads there
 }
 
 // outgrown reports whether only old versions have one of the roles: it is free
@@ -216,7 +216,7 @@ func (t *taking) learn(ctx context.Context, listed []model.RuntimeSummary) (gone
 	t.runtimes = make(map[string]knownRuntime, len(listed))
 	for _, r := range listed {
 		if k, ok := before[r.ID]; ok {
-			k.Status, k.ARN = r.Status, r.ARN
+			k.Status = r.Status
 			t.runtimes[r.ID] = k
 		}
 	}
@@ -257,7 +257,7 @@ func (t *taking) study(ctx context.Context, r model.RuntimeSummary) error {
 	for _, e := range endpoints {
 		for _, v := range []string{e.Live, e.Target} {
 			versions = append(versions, v)
-			if e.Name != runtimeEndpoint && v != r.Version {
+			if e.Name != runtimeEndpoint {
 				after.pinned[v] = e.ARN
 			}
 		}

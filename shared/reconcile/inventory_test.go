@@ -325,6 +325,11 @@ func TestWhatIsKnownOfARuntimeIsNotReadAgain(t *testing.T) {
 	}
 	check(s.anew(), 8, s.old(one, "1", mine), s.newest(one, "2", mine))
 	check(s.anew(), 0, s.old(one, "1", mine), s.newest(one, "2", mine))
+	three := s.make("three", foreign) // an old version of no interest is no reason either
+	s.update(three, mine)
+	check(s.anew(), 4, s.old(one, "1", mine), s.newest(one, "2", mine), s.newest(three, "2", mine))
+	check(s.anew(), 0, s.old(one, "1", mine), s.newest(one, "2", mine), s.newest(three, "2", mine))
+	s.remove(three, "")
 	s.update(one, mine)
 	s.update(two, foreign)
 	check(s.anew(), 6, s.old(one, "1", mine), s.old(one, "2", mine), s.newest(one, "3", mine)) // of each its new version's role alone
@@ -415,11 +420,21 @@ func (w *watched) Get(ctx context.Context, key string) (model.Object, error) {
 }
 
 func (w *watched) Create(ctx context.Context, key string, body []byte) (string, error) {
-	return around(w, "Put", func() (string, error) { return w.Store.Create(ctx, key, body) })
+	return around(w, "Put", func() (string, error) {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return w.Store.Create(ctx, key, body)
+	})
 }
 
 func (w *watched) Replace(ctx context.Context, key string, body []byte, etag string) (string, error) {
-	return around(w, "Put", func() (string, error) { return w.Store.Replace(ctx, key, body, etag) })
+	return around(w, "Put", func() (string, error) {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return w.Store.Replace(ctx, key, body, etag)
+	})
 }
 
 // once does something at the first call whose name begins so.
@@ -569,6 +584,45 @@ func TestVersionsThatAreNotListedButLedToCount(t *testing.T) {
 	}
 }
 
+func TestARuntimeIsKnownByItsListing(t *testing.T) {
+	s := newStock(t)
+	id := s.make("agent", s.arn("somebody-elses"))
+	i := s.inventory()
+	listed, err := i.Users.Runtimes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed[0].ARN = "an ARN of another form"
+	versions := []string{"1"}
+	i.Users = shelf{
+		Users: i.Users, runtimes: listed, versions: func(string) []string { return versions },
+		role: func(_, version string) string { return s.runtimeRole("version" + version) },
+	}
+	check := func(uses ...model.Use) {
+		t.Helper()
+		s.cloud.Advance(time.Millisecond)
+		for _, notBefore := range []time.Time{s.cloud.Now(), {}} { // taken, and read
+			v, _, err := i.Take(t.Context(), notBefore)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range uses {
+				uses[n].ARN = listed[0].ARN
+			}
+			s.want(v, uses...)
+		}
+	}
+	one, two := s.runtimeRole("version1"), s.runtimeRole("version2")
+	check(s.newest(id, "1", one))
+	check(s.newest(id, "1", one)) // with what is known
+	// The newest version counts also while it is not among the versions, and when
+	// the runtime is not listed as changed.
+	listed[0].Version = "2"
+	check(s.old(id, "1", one), s.newest(id, "2", two))
+	versions = []string{"1", "2"}
+	check(s.old(id, "1", one), s.newest(id, "2", two))
+}
+
 func TestANumberOfTheNewestVersionThatIsGivenAgainIsReadAgain(t *testing.T) {
 	s := newStock(t)
 	id := s.make("agent", s.runtimeRole("first"))
@@ -631,7 +685,7 @@ func TestOthersNeedNotWaitForOneThatFailed(t *testing.T) {
 	s, _ := everythingInStock(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	i, w := s.watched()
-	w.before = once("Others", cancel)
+	w.after = once("Others", cancel)
 	if _, _, err := i.Take(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -639,7 +693,7 @@ func TestOthersNeedNotWaitForOneThatFailed(t *testing.T) {
 		t.Errorf("left as %+v", v)
 	}
 	s.cloud.Before = func(c awsfake.Call) error {
-		if c.Operation == "ListProjects" || c.Operation == "PutObject" && s.failedBefore(c) {
+		if c.Operation == "ListProjects" || c.Operation == "PutObject" && c.N > 2 { // all but the lease
 			return awsfake.APIError("AccessDenied", c.Operation+" is not allowed")
 		}
 		return nil
@@ -650,9 +704,6 @@ func TestOthersNeedNotWaitForOneThatFailed(t *testing.T) {
 		t.Errorf("the lease stays, and the error says %v", err)
 	}
 }
-
-// failedBefore reports whether a call is beyond the first two of a look.
-func (s stock) failedBefore(c awsfake.Call) bool { return c.N > 2 }
 
 // dead is what a process panics with that dies.
 type dead struct{}
@@ -796,6 +847,7 @@ func TestFiftyWhoAskAtOnceShareOneInventory(t *testing.T) {
 					given[n] = v
 					return
 				}
+				time.Sleep(10 * time.Millisecond) // takeAgain, and who takes it needs the time
 			}
 		})
 	}
@@ -803,8 +855,11 @@ func TestFiftyWhoAskAtOnceShareOneInventory(t *testing.T) {
 	if taken := s.taken(); taken != 1 {
 		t.Errorf("%d inventories were taken", taken)
 	}
+	s.want(given[0], want...)
 	for _, v := range given {
-		s.want(v, want...)
+		if !slices.Equal(v.Uses, given[0].Uses) {
+			t.Errorf("%d uses are given to one, %d to another", len(v.Uses), len(given[0].Uses))
+		}
 	}
 }
 
@@ -880,24 +935,27 @@ func TestRuntimesThatDidNotChangeAreReadAgainWhileThereIsTime(t *testing.T) {
 		want = append(want, s.old(id, "1", mine), s.newest(id, "2", next))
 	}
 	s.want(s.anew(), want...)
-	s.calls()
-	i, w := s.watched()
-	w.after = func(call string) {
-		if strings.HasPrefix(call, "Endpoints") {
-			s.cloud.Advance(2 * time.Second)
+	for reading, again := range map[time.Duration]int{
+		100 * time.Millisecond:  50,
+		700 * time.Millisecond:  50, // in one round, though another follows
+		2000 * time.Millisecond: 31,
+	} {
+		s.calls()
+		i, w := s.watched()
+		w.after = func(call string) {
+			if strings.HasPrefix(call, "Endpoints") {
+				s.cloud.Advance(reading)
+			}
 		}
-	}
-	v, _, err := i.Take(t.Context(), s.cloud.Now().Add(time.Millisecond))
-	if err != nil || len(v.Uses) > 0 { // notBefore is still to come
-		t.Fatal(v, err)
-	}
-	s.cloud.Advance(time.Millisecond)
-	if v, _, err = i.Take(t.Context(), s.cloud.Now()); err != nil {
-		t.Fatal(err)
-	}
-	s.want(v, want...)
-	if n := len(studied(s.calls())); n != 2*31 {
-		t.Errorf("%d calls", n)
+		s.cloud.Advance(time.Millisecond)
+		v, _, err := i.Take(t.Context(), s.cloud.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.want(v, want...)
+		if n := len(studied(s.calls())); n != 2*again { // their versions and their endpoints
+			t.Errorf("where each takes %s there are %d calls, want %d", reading, n, 2*again)
+		}
 	}
 }
 
@@ -1169,6 +1227,18 @@ func compareUses(t *rapid.T, read, remembered model.Inventory) {
 	for _, u := range remembered.Uses {
 		if !holders[holder{u.Role, u.Runtime}] {
 			t.Errorf("it does not hold the role: %+v", u)
+		}
+	}
+}
+
+func TestRunsOfVersionsAreWhatTheyAre(t *testing.T) {
+	for packed, want := range map[string]string{
+		"1-3": "1 2 3", "9-10": "9 10", "99998-99999": "99998 99999", "x": "x", "": "",
+		"3-3": "no", "3-1": "no", "0-3": "no", "x-3": "no", "3-x": "no", "1-100000": "no", "01-3": "no", "-": "no", "1-2-3": "no",
+	} {
+		versions, err := unrun([]string{packed})
+		if got := strings.Join(versions, " "); got != want && (want != "no" || err == nil || got != "") {
+			t.Errorf("%q: %q, %v, want %q", packed, got, err, want)
 		}
 	}
 }
