@@ -275,6 +275,7 @@ type run struct {
 	*Reconciler
 	now   time.Time
 	woken time.Time // when the wake-up was to come that brought this run about; zero when none did
+	due   time.Time // likewise, of the one that the status waits for
 
 	requests []status.Request // answers to operators' requests; those stored until they are read
 	pending  []pending        // those not answered yet
@@ -303,6 +304,9 @@ type held struct {
 func (r *run) reconcile(ctx context.Context) (Result, error) {
 	if err := r.remember(ctx); err != nil {
 		return Result{}, err
+	}
+	if r.woken.Truncate(time.Second).Equal(r.stored.WakeAt) {
+		r.due = r.stored.WakeAt
 	}
 	var err error
 	r.object, err = r.Store.Get(ctx, r.key)

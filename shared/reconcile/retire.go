@@ -44,7 +44,7 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 		return status.Agent{}, err
 	}
 	switch {
-	case a.Phase == status.PhaseQuarantined && r.woken.Before(a.DeleteAfter):
+	case a.Phase == status.PhaseQuarantined && r.due.Before(a.DeleteAfter):
 		r.endQuarantine(a)
 		return a, nil
 	case a.Phase == status.PhaseRetiring && r.now.Before(a.RetireAfter):
@@ -80,8 +80,8 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 }
 
 // endQuarantine has the config looked at when an agent's quarantine is over. Only
-// the wake-up says that it is: queues keep time whatever the clocks of functions
-// say. One that was lost is sent again.
+// the wake-up that the status waits for says that it is: queues keep time whatever
+// the clocks of functions say. One that was lost is sent again.
 func (r *run) endQuarantine(a status.Agent) {
 	switch {
 	case r.now.Before(a.DeleteAfter):
