@@ -46,7 +46,9 @@ const RuntimeDeleting = "DELETING"
 type Inventory struct {
 	V       int       `json:"v"`
 	TakenAt time.Time `json:"takenAt,omitzero"` // when the listings were begun that Uses come from; zero when there were none
-	Uses    []Use     `json:"uses,omitempty"`   // of roles with the names of agents' own
+	// Uses are of roles with the names of agents' own. As stored, those are left out
+	// that follow from Runtimes: of the versions of a runtime that is READY.
+	Uses []Use `json:"uses,omitempty"`
 	// Runtimes are those whose versions were read, by id. What role a version has
 	// never changes.
 	Runtimes map[string]RuntimeRoles `json:"runtimes,omitempty"`
@@ -59,7 +61,7 @@ type Inventory struct {
 type RuntimeRoles struct {
 	Updated string              `json:"updated"`         // as RuntimeSummary has it: a change since asks for the versions again
 	Version string              `json:"version"`         // the newest
-	Roles   map[string][]string `json:"roles,omitempty"` // versions by the ARN of their role, of roles with the names of agents' own
+	Roles   map[string][]string `json:"roles,omitempty"` // versions, as numbers and runs ("1-57"), by the ARN of their role; those with roles of others by ""
 }
 
 // ParseInventory reads an inventory, strictly: what is damaged must not be read

@@ -50,6 +50,11 @@ func (r *run) retire(ctx context.Context, a status.Agent) (status.Agent, error) 
 	case a.Phase == status.PhaseRetiring && r.now.Before(a.RetireAfter):
 		return a, nil
 	}
+	return r.dismiss(ctx, a)
+}
+
+// dismiss takes what an agent has whose time has come: from everybody, or away.
+func (r *run) dismiss(ctx context.Context, a status.Agent) (status.Agent, error) {
 	if err := r.finishAll(ctx, a.Name); err != nil {
 		return status.Agent{}, err
 	}
