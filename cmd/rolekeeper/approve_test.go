@@ -64,6 +64,18 @@ func TestAnOperatorLetsGoWhatTheBrakeHolds(t *testing.T) {
 		"with its repository": {container("solo"), func(w *deployed) {
 			w.parameters["DeleteRepositories"], w.parameters["MaxDeletesPerHour"] = "true", "7"
 		}, nil, "approve-deletion-images.txt", []string{"solo"}},
+		"without the config's repository": {container("solo"), func(w *deployed) {
+			w.parameters["DeleteRepositories"] = "true"
+			w.age(teamKey, func(s *status.Status) { s.Agents[0].Repository = "team/app" })
+		}, nil, "approve-deletion.txt", []string{"solo"}},
+		"of one named that the config has no longer": {
+			container("solo"), func(w *deployed) { w.put(w.t, teamKey, direct("other")) }, []string{"solo"}, "approve-deletion.txt", []string{"solo"},
+		},
+		"though a role of it could be adopted": {container("solo"), func(w *deployed) {
+			trust := w.role(buildRole("solo")).Trust
+			w.deleteRole(buildRole("solo"))
+			w.createRole(buildRole("solo"), trust)
+		}, nil, "approve-deletion.txt", []string{"solo"}},
 		"that is in use as well": {direct("solo"), blockedToo, nil, "approve-deletion-in-use.txt", []string{"solo"}},
 		"of all agents":          {two(direct("solo"), direct("duo")), nil, nil, "approve-deletions.txt", []string{"duo", "solo"}},
 		"of the agent named":     {two(container("solo"), direct("duo")), nil, []string{"solo"}, "approve-deletion.txt", []string{"solo"}},
@@ -99,6 +111,27 @@ func TestAnOperatorLetsGoWhatTheBrakeHolds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// By the function itself: what the brake holds, it lets go.
+func TestWhatIsApprovedGoes(t *testing.T) {
+	w := deploy(t)
+	w.parameters["MaxDeletesPerHour"] = "1"
+	w.upload(teamKey, two(direct("solo"), direct("duo")))
+	w.retire()
+	if a, b := w.phase("duo"), w.phase("solo"); a != status.PhaseQuarantined || b != status.PhaseRetiring {
+		t.Fatalf("the agents are %s and %s", a, b)
+	}
+	if told := w.run(t, "status", teamKey).stdout; !strings.Contains(told, "(brake)") {
+		t.Fatalf("nothing is held back:\n%s", told)
+	}
+	got := w.run(t, "approve", teamKey, "--yes")
+	if got.code != exitGood || !strings.Contains(got.stdout, ": done: the roles go") || strings.Contains(got.stdout, "agent duo") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	if p := w.phase("solo"); p != status.PhaseQuarantined {
+		t.Errorf("the agent is %s", p)
 	}
 }
 

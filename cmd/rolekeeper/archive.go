@@ -152,5 +152,5 @@ type archiveView struct {
 }
 
 func (a archived) view() archiveView {
-	return archiveView{a.ArchivedAt.UTC(), a.Role.Name, a.Role.ID, a.Kind, a.Agent, a.Config, a.Reason, a.Retirement, a.key}
+	return archiveView{a.ArchivedAt, a.Role.Name, a.Role.ID, a.Kind, a.Agent, a.Config, a.Reason, a.Retirement, a.key}
 }

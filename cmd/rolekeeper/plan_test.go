@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
@@ -145,6 +146,87 @@ func leave(w *deployed) {
 			status.Agent{Name: "held", Phase: status.PhaseHeld},
 		)
 	})
+}
+
+func TestAPlanTellsWhoLeavesAndWhoComesBack(t *testing.T) {
+	going := status.Agent{Name: "going", Phase: status.PhaseQuarantined, PhaseVersion: "v", DeleteAfter: at(13), RetirementID: "1", RuntimeRoleARN: "arn"}
+	away := status.Agent{Name: "solo", Phase: status.PhaseRetiring, RetireAfter: at(13), RuntimeRoleARN: "arn"}
+	gone := []status.Runtime{{ID: "solo-0123456789", LastSeen: at(9), Gone: true}}
+	for name, c := range map[string]struct {
+		config string // empty: there is none any more
+		agents []status.Agent
+		args   []string // plan configs/team/agent.yaml when empty
+		code   int
+		want   string
+	}{
+		"while the config is at fault":                       {"agents: {}", []status.Agent{going, away}, nil, exitProblems, "agent going: quarantined; the next look puts its roles back until the config is mended"},
+		"that stay as they are while the config is at fault": {"agents: {}", []status.Agent{away}, nil, exitProblems, "agent solo: retiring; its roles are deleted after"},
+		"with their config":                                  {"", []status.Agent{away, going}, nil, exitGood, "the config is gone; nothing to do\n\nagent solo: retiring; its roles"},
+		"by the file that is to be uploaded":                 {"", []status.Agent{away}, []string{"plan", "-", "--key", teamKey}, exitChanges, "agent solo: retiring; the next look makes it active again"},
+		"in the order of the answer":                         {"", []status.Agent{going, away}, nil, exitGood, "2026-11-22T13:00:00Z\n\nagent solo: retiring"},
+		"that have nothing":                                  {"", []status.Agent{{Name: "solo", Phase: status.PhaseRetired}}, nil, exitGood, "agent solo: retired; its roles were deleted"},
+		"since their runtimes are gone": {
+			direct("solo"), []status.Agent{{Name: "solo", Phase: status.PhaseRetiring, RetireAfter: at(13), PhaseVersion: "v", Runtimes: gone}}, nil, exitChanges, "1 agent coming back",
+		},
+		"nobody":         {direct("solo"), []status.Agent{{Name: "solo", Phase: status.PhaseActive, PhaseVersion: "v", Runtimes: gone}}, nil, exitChanges, "steps\n"},
+		"of no config":   {"", nil, nil, exitError, "there is no config " + teamKey},
+		"of all that is": {direct("solo"), []status.Agent{away}, []string{"plan", "--all"}, exitChanges, "1 agent coming back\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := deploy(t)
+			w.put(t, teamKey, "first")
+			w.remove(teamKey)
+			if c.config != "" {
+				w.put(t, teamKey, c.config)
+			}
+			w.stdin = direct("solo")
+			s := ready(teamKey)
+			s.Agents = c.agents
+			w.answer(t, s)
+			args := c.args
+			if args == nil {
+				args = []string{"plan", teamKey}
+			}
+			got := w.run(t, args...)
+			if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.want) {
+				t.Errorf("exit code %d, want %d; %q is not in\n%s%s", got.code, c.code, c.want, got.stdout, got.stderr)
+			}
+		})
+	}
+}
+
+func TestOneWhoLeavesStandsApartFromOtherConfigs(t *testing.T) {
+	w := deploy(t)
+	w.upload("configs/a.yaml", direct("solo"))
+	w.upload("configs/b.yaml", direct("duo"))
+	w.age("configs/a.yaml", func(s *status.Status) {
+		s.Agents[0].Phase, s.Agents[0].PhaseVersion = status.PhaseHeld, s.Config.VersionID
+	})
+	got := w.run(t, "plan", "--all")
+	if want := "configs/a.yaml: nothing to do\n\nagent solo: held; "; got.code != exitGood || !strings.HasPrefix(got.stdout, want) || !strings.HasSuffix(got.stdout, "\n\nconfigs/b.yaml: nothing to do\n") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestAnAnswerToAnotherConfigTellsOfNobody(t *testing.T) {
+	w := deploy(t)
+	w.upload(teamKey, direct("solo"))
+	other := ready("configs/other.yaml")
+	other.Agents = []status.Agent{{Name: "other", Phase: status.PhaseRetired}}
+	body, err := other.JSON()
+	w.must(nil, err)
+	w.put(t, naming.StatusKey(teamKey), string(body))
+	if got := w.run(t, "plan", teamKey); strings.Contains(got.stdout, "other") || got.stdout == "" {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestPeriodsAreShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 10 * time.Second: "10s", 61 * time.Second: "1m1s", time.Hour: "1h"} {
+		if got := period(d); got != want {
+			t.Errorf("%v is written %s, want %s", d, got, want)
+		}
+	}
 }
 
 // drift changes by hand all that can be of the roles of an agent.

@@ -58,10 +58,6 @@ func (p program) release(name string) proposal {
 			p.stdout.line("  %s later its roles are deleted, unless something uses them", period(s.settings.GracePeriod))
 		} else {
 			p.stdout.line("  it is active again, and its roles are put right as the config asks")
-			if own := now.only(name); own.says() {
-				p.stdout.line("")
-				own.text(p.stdout)
-			}
 		}
 		return map[string]string{name: plan.ReleaseHash(c)}, nil
 	}

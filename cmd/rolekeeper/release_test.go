@@ -110,9 +110,12 @@ func TestNothingIsReleasedThatIsNotHeld(t *testing.T) {
 		"a retiring agent":         {phase(status.PhaseRetiring), "solo", exitProblems, "is not held: it is retiring; its roles are deleted after 2026-11-22T13:00:00Z"},
 		"a retired agent":          {phase(status.PhaseRetired), "solo", exitProblems, "is not held: it is retired"},
 		"an agent that is new":     {func(w *deployed) { w.put(w.t, teamKey, direct("fresh")) }, "fresh", exitProblems, "agent fresh is not held: Rolekeeper has not answered for it yet"},
-		"an agent of nobody":       {nil, "duo", exitError, teamKey + ` has no agent "duo"`},
+		"an agent of nobody":       {nil, "duo", exitError, teamKey + ` has no agent "duo"` + "\n"},
 		"a config that is refused": {func(w *deployed) { w.put(w.t, teamKey, "agents: {}") }, "solo", exitProblems, "[config-no-agents]"},
 		"without a claim":          {func(w *deployed) { w.remove(naming.RoleClaimKey("solo")) }, "solo", exitError, naming.RoleClaimKey("solo")},
+		"with a claim of another agent": {func(w *deployed) {
+			w.put(w.t, naming.RoleClaimKey("solo"), `{"v":1,"config":"configs/team/agent.yaml","agent":"other"}`)
+		}, "solo", exitError, "are those of agent other of configs/team/agent.yaml now"},
 		"with another's claim": {func(w *deployed) {
 			w.put(w.t, naming.RoleClaimKey("solo"), `{"v":1,"config":"configs/other.yaml","agent":"solo"}`)
 		}, "solo", exitError, "are those of agent solo of configs/other.yaml now"},

@@ -218,6 +218,19 @@ func TestNothingIsWrittenThatCannotBeDone(t *testing.T) {
 		"an agent that the config lacks": {
 			nil, []string{"adopt", teamKey, "duo", "--yes"}, exitError, []string{teamKey + ` has no agent "duo"; it has solo`},
 		},
+		"an agent that the config has no longer": {
+			func(w *deployed) {
+				w.upload(teamKey, two(direct("solo"), direct("gone")))
+				w.put(w.t, teamKey, direct("solo"))
+			}, []string{"adopt", teamKey, "gone", "--yes"}, exitError, []string{teamKey + ` has no agent "gone"; it has solo`},
+		},
+		"an agent that is held": {
+			func(w *deployed) {
+				w.age(teamKey, func(s *status.Status) {
+					s.Agents[0].Phase, s.Agents[0].PhaseVersion = status.PhaseHeld, s.Config.VersionID
+				})
+			}, nil, exitError, []string{teamKey + ": agent solo is held; "},
+		},
 		"requests are off": {
 			func(w *deployed) { w.parameters["OperatorPrincipalArns"] = []string{""} }, nil, exitError, []string{"agent solo", "requests are off", "OperatorPrincipalArns"},
 		},

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/event"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
@@ -155,17 +156,11 @@ func TestAnOperatorHasARoleRestored(t *testing.T) {
 	}
 }
 
-// retire has a config deleted and its agents' roles quarantined.
+// retire has a config deleted and its agents' roles quarantined. The function
+// answers requests then.
 func (w *deployed) retire() {
 	w.t.Helper()
 	w.remove(teamKey)
-	w.leave()
-}
-
-// leave has agents go that the config has no longer, until their roles are
-// quarantined. The function answers requests.
-func (w *deployed) leave() {
-	w.t.Helper()
 	w.reconcile(teamKey)
 	w.Advance(25 * time.Hour)
 	w.reconcile(teamKey)
@@ -204,7 +199,7 @@ func TestARoleThatWasDeletedIsRestoredAsItWas(t *testing.T) {
 	w, a, _ := kept(t, model.ArchivePoliciesRemoved)
 	w.retire()
 	w.Advance(2 * time.Minute)
-	w.reconcile(teamKey)
+	w.reconcile(teamKey, event.Hint{Kind: event.WakeHint, Time: w.Now()})
 	if w.there(a.Role.Name) || w.phase("solo") != status.PhaseRetired {
 		t.Fatalf("the agent is %s", w.phase("solo"))
 	}
@@ -223,26 +218,49 @@ func TestARoleThatWasDeletedIsRestoredAsItWas(t *testing.T) {
 // The function undoes the retirement before it compares.
 func TestARoleThatIsBeingDeletedIsRestored(t *testing.T) {
 	for name, c := range map[string]struct {
-		args []string
-		want string
+		before func(w *deployed, role string) // between the archive of the fixture and the retirement
+		then   func(w *deployed, role string)
+		args   []string // none restores it as it was before the retirement
+		want   string
 	}{
-		"as it was before": {nil, "The role is so already."},
-		"as it was once":   {[]string{"--at=2026-11-22T10:00:00Z"}, "restore: policy orders"},
+		"as it was before": {
+			func(w *deployed, role string) { w.putPolicy(role, "more", orders) }, nil, nil, "The role is so already.",
+		},
+		"half taken down": {nil, func(w *deployed, role string) {
+			w.strip(role)
+			w.must(w.admin().DeleteRolePolicy(w.t.Context(), &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String("orders")}))
+			w.unbind("solo")
+		}, nil, "The role is so already."},
+		"as it was once": {func(w *deployed, role string) {
+			w.putPolicy(role, "orders", strings.Replace(orders, "GetItem", "PutItem", 1))
+			w.putPolicy(role, "more", orders)
+		}, nil, []string{"--at=2026-11-22T10:00:00Z"}, "restore: policy orders"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, a, _ := kept(t, model.ArchivePoliciesRemoved)
 			was := a.Role
+			if c.before != nil {
+				c.before(w, was.Name)
+			}
 			if c.args == nil {
-				w.must(w.admin().DeleteRolePolicy(t.Context(), &iam.DeleteRolePolicyInput{RoleName: &was.Name, PolicyName: aws.String("orders")}))
 				was = w.role(was.Name)
-			} else {
-				w.putPolicy(was.Name, "orders", strings.Replace(orders, "GetItem", "PutItem", 1))
-				w.putPolicy(was.Name, "more", orders)
 			}
 			w.retire()
 			if p := w.phase("solo"); p != status.PhaseQuarantined || w.role(was.Name).Trust == was.Trust {
 				t.Fatalf("the agent is %s", p)
 			}
+			if c.then != nil {
+				c.then(w, was.Name)
+			}
+			{ // neither of another time nor of another role of the name
+				other := a
+				other.Reason, other.ArchivedAt = model.ArchiveRestored, w.Now().Add(time.Minute)
+				other.Role.Policies = map[string]string{"decoy": orders}
+				w.archive(t, other)
+				other.Retirement, other.Role.ID = w.claimed("solo").Deleting, "AROAOTHER"
+				w.archive(t, other)
+			}
+			w.ForgetCalls()
 			got := w.run(t, append([]string{"restore", was.Name, "--yes"}, c.args...)...)
 			for _, want := range []string{"It is being deleted, which is undone first.", c.want, ": done: "} {
 				if got.code != exitGood || !strings.Contains(got.stdout, want) {
@@ -321,6 +339,10 @@ func TestNothingIsRestoredThatCannotBe(t *testing.T) {
 			w.deleteRole(a.Role.Name)
 			w.createRole(a.Role.Name, a.Role.Trust)
 		}, nil, exitProblems, []string{"[role-replaced]", "1 role blocked"}},
+		"somebody else's role, and nobody's name": {func(w *deployed, a model.Archive) {
+			w.lose("solo")
+			w.createRole(a.Role.Name, a.Role.Trust)
+		}, nil, exitProblems, []string{"[role-not-ours]", "`rolekeeper adopt configs/team/agent.yaml solo`"}},
 		"a name of another config": {func(w *deployed, _ model.Archive) {
 			w.lose("solo")
 			w.put(w.t, naming.RoleClaimKey("solo"), `{"v":1,"config":"configs/other.yaml","agent":"solo"}`)
@@ -411,7 +433,7 @@ func odd(w *deployed) model.ObservedRole {
 		PermissionsBoundary: "arn:aws:iam::123456789012:policy/Own",
 		Trust:               strings.ReplaceAll(lambdaTrust, ",", ",\n\t"),
 		Policies: map[string]string{
-			"-policy=,.@": strings.Replace(orders, `"*"`, `"arn:aws:dynamodb:us-east-1:123456789012:table/it's\u202e${aws:username}"`, 1), "orders": orders,
+			"-policy=,.@": strings.Replace(orders, `"*"`, "\"arn:aws:dynamodb:us-east-1:123456789012:table/it's\u202e\U000e0001${aws:username}\"", 1), "orders": orders,
 		},
 		Attached: []string{readOnly},
 		Tags:     map[string]string{"it's a key": "a 'value' of $HOME", "": "", "empty": "", "é": "--tags"},
@@ -429,6 +451,17 @@ func TestTheExactCommandsMakeTheRoleThatWasArchived(t *testing.T) {
 		"of a role that was edited":        {func(w *deployed) model.ObservedRole { return w.role(runtimeRole("solo")) }, func(w *deployed) { w.edit(runtimeRole("solo")) }},
 		"of an odd role that is gone":      {odd, func(w *deployed) { w.lose("solo") }},
 		"of an odd role that was taken on": {odd, nil},
+		"of a role that has an odd policy by now": {func(w *deployed) model.ObservedRole { return w.role(runtimeRole("solo")) }, func(w *deployed) {
+			w.putPolicy(runtimeRole("solo"), "-policy=,.@", orders)
+		}},
+		"of a role with longer sessions by now": {func(w *deployed) model.ObservedRole { return w.role(runtimeRole("solo")) }, func(w *deployed) {
+			o := w.role(runtimeRole("solo"))
+			w.must(w.admin().UpdateRole(w.t.Context(), &iam.UpdateRoleInput{RoleName: &o.Name, Description: &o.Description, MaxSessionDuration: aws.Int32(7200)}))
+		}},
+		"of a role with another description by now": {func(w *deployed) model.ObservedRole { return w.role(runtimeRole("solo")) }, func(w *deployed) {
+			o := w.role(runtimeRole("solo"))
+			w.must(w.admin().UpdateRole(w.t.Context(), &iam.UpdateRoleInput{RoleName: &o.Name, Description: aws.String("mine"), MaxSessionDuration: &o.MaxSessionDuration}))
+		}},
 		"of a role without anything": {func(*deployed) model.ObservedRole {
 			return model.ObservedRole{Name: runtimeRole("solo"), ID: "AROABARE", Path: "/", Trust: lambdaTrust, MaxSessionDuration: 3600}
 		}, func(w *deployed) { w.lose("solo") }},
@@ -603,6 +636,28 @@ func TestTheExactScriptSaysWhatBecomesOfTheRole(t *testing.T) {
 				if !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "aws iam ") {
 					t.Errorf("%q is neither a comment nor a command", line)
 				}
+			}
+		})
+	}
+}
+
+// AWS's own tags can neither be put on a role nor be taken off it.
+func TestTheExactCommandsLeaveTheTagsOfAWSAlone(t *testing.T) {
+	plain := model.ObservedRole{Name: "role", Trust: serviceTrust, MaxSessionDuration: 3600, Tags: map[string]string{"mine": "1"}}
+	tagged := plain
+	tagged.Tags = map[string]string{"mine": "1", "aws:cloudformation:stack-name": "app"}
+	for name, c := range map[string]struct {
+		was model.ObservedRole
+		is  *model.ObservedRole
+	}{
+		"of a role that is gone":        {tagged, nil},
+		"of a role that had one":        {tagged, &plain},
+		"of a role that has one by now": {plain, &tagged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			commands, err := account{region: "us-east-1"}.exactly(c.was, c.is)
+			if text := strings.Join(commands, "\n"); err != nil || strings.Contains(text, "cloudformation") || (c.is != nil) != (text == "") {
+				t.Errorf("%v\n%s", err, text)
 			}
 		})
 	}
