@@ -64,8 +64,19 @@ func (u use) text() string {
 
 const runtimeARNs = agentCoreARNs + "runtime/"
 
+// runtimeOf gives the id of a runtime by its ARN or that of an endpoint; empty for
+// any other ARN.
+func runtimeOf(arn string) string {
+	rest, found := strings.CutPrefix(arn, runtimeARNs)
+	if !found {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
+}
+
 func uses() []use {
-	undeploy := func(s stack, arn string) { s.undeploy(strings.TrimPrefix(arn, runtimeARNs), "") }
+	undeploy := func(s stack, arn string) { s.undeploy(runtimeOf(arn), "") }
 	return []use{{
 		agent: "renamed", kind: "in-use", fix: "delete the runtime other_name",
 		begin: func(s stack, agent string) string { return runtimeARNs + s.deploy("other_name", owned(agent)) },
@@ -78,7 +89,20 @@ func uses() []use {
 			s.redeploy(id, owned("lasting"))
 			return runtimeARNs + id
 		},
-		end: func(s stack, arn string) { s.undeploy(strings.TrimPrefix(arn, runtimeARNs), "1") },
+		end: func(s stack, arn string) { s.undeploy(runtimeOf(arn), "1") },
+	}, {
+		agent: "pinned", kind: "in-use", fix: "delete version 1 of the runtime pinned_there",
+		begin: func(s stack, agent string) string {
+			id := s.deploy("pinned_there", owned(agent))
+			s.settled(id)
+			arn := s.pin(id, "production", "1")
+			s.redeploy(id, owned("lasting"))
+			return arn
+		},
+		end: func(s stack, arn string) {
+			s.unpin(runtimeOf(arn), "production")
+			s.undeploy(runtimeOf(arn), "1")
+		},
 	}, {
 		agent: "of_a_gateway", kind: "in-use", fix: "delete the gateway",
 		begin: func(s stack, agent string) string { return s.holder("gateway", "gate", owned(agent)) },
@@ -240,7 +264,7 @@ func testUses(s stack) {
 
 	for _, u := range all {
 		u.end(s, holds[u.agent])
-		if id, runtime := strings.CutPrefix(holds[u.agent], runtimeARNs); runtime {
+		if id := runtimeOf(holds[u.agent]); id != "" {
 			s.settled(id)
 		}
 	}

@@ -62,6 +62,34 @@ func (s stack) undeploy(id, version string) {
 	}
 }
 
+// pin makes an endpoint of a runtime that leads to a version, and gives its ARN.
+func (s stack) pin(id, name, version string) (arn string) {
+	s.t.Helper()
+	out, err := s.agentCore("developer").CreateAgentRuntimeEndpoint(s.t.Context(), &bedrockagentcorecontrol.CreateAgentRuntimeEndpointInput{
+		AgentRuntimeId: &id, Name: &name, AgentRuntimeVersion: &version,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return *out.AgentRuntimeEndpointArn
+}
+
+// unpin deletes an endpoint, and waits until it is gone.
+func (s stack) unpin(id, name string) {
+	s.t.Helper()
+	client := s.agentCore("developer")
+	if _, err := client.DeleteAgentRuntimeEndpoint(s.t.Context(), &bedrockagentcorecontrol.DeleteAgentRuntimeEndpointInput{AgentRuntimeId: &id, EndpointName: &name}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("endpoint "+name+" is gone", func() bool {
+		out, err := client.ListAgentRuntimeEndpoints(s.t.Context(), &bedrockagentcorecontrol.ListAgentRuntimeEndpointsInput{AgentRuntimeId: &id})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return len(out.RuntimeEndpoints) == 1 // DEFAULT
+	})
+}
+
 // settled waits until a runtime is no longer made, changed or deleted.
 func (s stack) settled(id string) {
 	s.t.Helper()
