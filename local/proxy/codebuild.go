@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/naming"
 )
 
 // answerCodeBuild has CodeBuild answer. moto's has no builds that run.
@@ -26,7 +27,12 @@ func (p *Proxy) answerCodeBuild(ctx context.Context, c Call, body []byte) answer
 	if !ok {
 		return unanswered(c, "its CodeBuild does not do that")
 	}
-	return serve(ctx, c, p.o.CodeBuild(c.Caller), body)
+	a := serve(ctx, c, p.o.CodeBuild(c.Caller), body)
+	var started struct{ Build struct{ ServiceRole string } }
+	if c.Operation == "StartBuild" && a.ok() && json.Unmarshal(a.body, &started) == nil {
+		p.UseRole(naming.RoleOf(started.Build.ServiceRole), time.Now())
+	}
+	return a
 }
 
 type operation func(context.Context, Call, *awsfake.CodeBuild, []byte) answer

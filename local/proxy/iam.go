@@ -26,8 +26,8 @@ type roles struct {
 	used     map[string]time.Time // role -> last use, of those that have one
 }
 
-// UseRole has IAM say that a role was last used at a time; zero is never. What
-// is done here with a role leaves no such trace.
+// UseRole has IAM say that a role was last used at a time; zero is never. The
+// start of a build uses a role, and nothing else that is done here.
 func (p *Proxy) UseRole(name string, at time.Time) {
 	p.roles.mu.Lock()
 	defer p.roles.mu.Unlock()

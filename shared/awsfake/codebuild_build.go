@@ -190,6 +190,7 @@ func (c *Cloud) dispatch() {
 		}
 		waiting, running = waiting-1, running+1
 		b.queued, b.left, b.outcome = false, c.now, Outcome{After: -1}
+		c.use(aws.ToString(b.ServiceRole)) // from here to its end
 		c.enter(b, types.BuildPhaseTypeProvisioning)
 		if s.run != nil {
 			b.outcome = s.run(copied(b.Build))
@@ -282,6 +283,9 @@ func (c *Cloud) finish(i int, o Outcome) {
 				c.endPhase(b, types.StatusTypeSucceeded, "")
 			}
 		}
+	}
+	if !b.queued {
+		c.use(aws.ToString(b.ServiceRole))
 	}
 	b.BuildComplete, b.BuildStatus, b.EndTime, b.queued = true, o.State, aws.Time(c.now), false
 	c.tell(b.Build)

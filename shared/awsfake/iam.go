@@ -60,6 +60,14 @@ func (c *Cloud) UseRole(name string, at time.Time) {
 	c.roles[strings.ToLower(name)].used = at
 }
 
+// use has a role of the account be used now, by what assumed it.
+func (c *Cloud) use(roleARN string) {
+	r, ok := c.roles[strings.ToLower(roleARN[strings.LastIndexByte(roleARN, '/')+1:])]
+	if ok && c.roleARN(r) == roleARN && c.now.After(r.used) {
+		r.used = c.now
+	}
+}
+
 // RoleNames gives the names of all roles, sorted.
 func (c *Cloud) RoleNames() []string {
 	c.mu.Lock()

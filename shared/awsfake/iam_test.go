@@ -67,3 +67,38 @@ func TestACloneHasItsOwnInstanceProfilesAndUses(t *testing.T) {
 		}
 	}
 }
+
+// usedAt gives when a role of the account was last used.
+func usedAt(t *testing.T, c *awsfake.Cloud, name string) time.Time {
+	t.Helper()
+	out, err := c.IAM("t").GetRole(t.Context(), &iam.GetRoleInput{RoleName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToTime(out.Role.RoleLastUsed.LastUsedDate)
+}
+
+func TestABuildUsesItsRoleFromWhenItRunsToItsEnd(t *testing.T) {
+	c := builds(t)
+	c.LimitBuilds(1)
+	first, second := start(t, c), start(t, c)
+	began := c.Now()
+	c.Advance(time.Minute)
+	if got := usedAt(t, c, "role"); !got.Equal(began) {
+		t.Errorf("a build that waits has used it: at %v, want %v", got, began)
+	}
+	c.FinishBuild(second, awsfake.Outcome{State: "STOPPED"})
+	if got := usedAt(t, c, "role"); !got.Equal(began) {
+		t.Errorf("a build that never ran has used it: at %v, want %v", got, began)
+	}
+	c.FinishBuild(first, awsfake.Outcome{})
+	if got := usedAt(t, c, "role"); !got.Equal(c.Now()) {
+		t.Errorf("used at %v when the build ended at %v", got, c.Now())
+	}
+	ahead := c.Now().Add(time.Hour)
+	c.UseRole("role", ahead)
+	c.FinishBuild(start(t, c), awsfake.Outcome{})
+	if got := usedAt(t, c, "role"); !got.Equal(ahead) {
+		t.Errorf("used at %v, want %v", got, ahead)
+	}
+}

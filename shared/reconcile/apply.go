@@ -97,7 +97,7 @@ func (a applying) leaveStep(ctx context.Context, s plan.Step) error {
 	case plan.DetachPolicy:
 		return a.Roles.DetachPolicy(ctx, s.Role, s.Policy)
 	case plan.AttachPolicy:
-		return a.Roles.AttachPolicy(ctx, s.Role, s.Policy)
+		return a.attach(ctx, s)
 	case plan.LeaveInstanceProfile:
 		return a.Roles.LeaveInstanceProfile(ctx, s.Role, s.Profile)
 	case plan.UntagRole:
@@ -106,6 +106,16 @@ func (a applying) leaveStep(ctx context.Context, s plan.Step) error {
 		return a.releaseClaims(ctx, s)
 	}
 	return a.imageStep(ctx, s)
+}
+
+// attach attaches a policy. One that somebody deleted while the role was on its
+// way out is no reason to leave the role without its trust.
+func (a applying) attach(ctx context.Context, s plan.Step) error {
+	err := a.Roles.AttachPolicy(ctx, s.Role, s.Policy)
+	if a.undoing && errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // imageStep makes a step about what images are made with.

@@ -419,7 +419,7 @@ func (w *world) snapshot(besides ...string) map[string]any {
 	for _, name := range w.cloud.RoleNames() {
 		o := w.role(name)
 		ids[o.ID] = "id of " + name
-		o.ID = ""
+		o.ID, o.LastUsed = "", time.Time{} // a build uses its role when it runs
 		delete(o.Tags, model.TagCreation)
 		snap["role "+name] = o
 	}

@@ -287,6 +287,7 @@ type run struct {
 	approved map[string]string       // by agent: request that lets it go whatever the brake says
 	archived map[string][]string     // by agent: keys of its archives
 	proven   map[string]time.Time    // by agent: since when nothing is known to use its roles
+	undoing  bool                    // a retirement is being rolled back
 	stepped  map[string]bool         // by agent: it was taken a step further on its way out
 	back     time.Time               // when the config is to be looked at again; zero when nothing asks for it
 	braked   []string                // agents that the brake holds back
@@ -302,19 +303,8 @@ type held struct {
 }
 
 func (r *run) reconcile(ctx context.Context) (Result, error) {
-	if err := r.remember(ctx); err != nil {
-		return Result{}, err
-	}
-	if r.woken.Truncate(time.Second).Equal(r.stored.WakeAt) {
-		r.due = r.stored.WakeAt
-	}
-	var err error
-	r.object, err = r.Store.Get(ctx, r.key)
-	gone := errors.Is(err, fault.ErrNotFound)
-	if err != nil && !gone {
-		return Result{}, err
-	}
-	if err := r.operate(ctx); err != nil {
+	gone, err := r.open(ctx)
+	if err != nil {
 		return Result{}, err
 	}
 	if gone {
@@ -354,6 +344,22 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 	}
 	r.answerApprovals()
 	return r.settle(ctx, want, there, p, problems)
+}
+
+// open reads what is known of the config, and the config itself unless it is gone,
+// and carries out what operators ask for whatever it says.
+func (r *run) open(ctx context.Context) (gone bool, err error) {
+	if err := r.remember(ctx); err != nil {
+		return false, err
+	}
+	if r.woken.Truncate(time.Second).Equal(r.stored.WakeAt) {
+		r.due = r.stored.WakeAt
+	}
+	r.object, err = r.Store.Get(ctx, r.key)
+	if gone = errors.Is(err, fault.ErrNotFound); err != nil && !gone {
+		return false, err
+	}
+	return gone, r.operate(ctx)
 }
 
 // accept judges the config, finds the phases of its agents, takes the claims that

@@ -341,7 +341,7 @@ func (r *run) readArchives(ctx context.Context, l *plan.Leaving, keys []string) 
 // roles back. One that its config has and that runs again is active.
 func (r *run) keep(ctx context.Context, a status.Agent, l plan.Leaving, blockers []plan.Blocker) (status.Agent, error) {
 	if a.Phase == status.PhaseQuarantined {
-		if err := r.apply(ctx, plan.Plan{Steps: l.Rollback()}); err != nil {
+		if err := r.undo(ctx, l); err != nil {
 			return status.Agent{}, err
 		}
 		a = back(a)
@@ -443,6 +443,13 @@ func (r *run) rollBack(ctx context.Context, a status.Agent) error {
 	if name := unarchived(l); name != "" && !r.has(a.Name) { // what a config has, gets the trust that it asks for
 		return fmt.Errorf("put back the trust of role %s: retirement %s has no archive of it", name, l.Retirement)
 	}
+	return r.undo(ctx, l)
+}
+
+// undo has an agent's roles as they were archived.
+func (r *run) undo(ctx context.Context, l plan.Leaving) error {
+	r.undoing = true
+	defer func() { r.undoing = false }()
 	return r.apply(ctx, plan.Plan{Steps: l.Rollback()})
 }
 

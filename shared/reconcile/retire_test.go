@@ -603,3 +603,30 @@ func TestWhatWasHalfMadeGoesToo(t *testing.T) {
 		t.Error("a half-made role was left")
 	}
 }
+
+func TestARoleGetsItsTrustBackWithoutAPolicyThatIsGone(t *testing.T) {
+	const managed = "arn:aws:iam::123456789012:policy/by-hand"
+	w := gone(t)
+	role := runtimeRole("my_agent")
+	w.cloud.AddPolicy(managed, goodPolicy)
+	w.admin().attach(role, managed)
+	was := w.role(role).Trust
+	w.killAfter("DetachRolePolicy", 1, func() {
+		w.force(func() { w.deploy("other_name", role) })
+		w.cloud.Before = func(c awsfake.Call) error {
+			if c.Operation == "AttachRolePolicy" {
+				return awsfake.APIError("NoSuchEntity", "somebody deleted it")
+			}
+			return nil
+		}
+	})
+	if err := w.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	w.elapse(time.Hour)
+	if d, err := policy.Parse(was); err != nil || !d.Same(w.role(role).Trust) {
+		t.Errorf("the trust is %s", w.role(role).Trust)
+	}
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	w.wantNothingLost()
+}

@@ -240,3 +240,8 @@ func (w *world) halfMade(name, nonce string) {
 	}
 	w.upload(naming.RoleClaimKey("my_agent"), string(body))
 }
+
+func (a *administrator) attach(role, policyARN string) {
+	a.t.Helper()
+	a.must(a.AttachRolePolicy(context.Background(), &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: &policyARN}))
+}

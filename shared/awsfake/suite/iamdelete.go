@@ -155,6 +155,16 @@ func deletionCases() []testCase {
 			b.setTrust(t, naming.RoleOf(p.ServiceRole), b.trustOf(p.Name))
 			b.stop(t, b.ordered(t, p.Order(version, false)).ID)
 		}},
+		{"a build uses its role, and a project that builds nothing does not", func(t T, b *Backend) {
+			p, version := b.makeProject(t, goesOn)
+			role := naming.RoleOf(p.ServiceRole)
+			b.wantUsed(t, role, time.Time{})
+			id := b.ordered(t, p.Order(version, false)).ID
+			if used := b.getRole(t, role).RoleLastUsed; used == nil || aws.ToTime(used.LastUsedDate).IsZero() {
+				t.Errorf("used %+v", used)
+			}
+			b.stop(t, id)
+		}},
 		{"iamrole takes a role down and says what was put on it meanwhile", func(t T, b *Backend) {
 			ctx, c, r, profile := t.Context(), iamrole.New(b.IAM), b.desired(t), b.makeProfile(t)
 			must(c.Create(ctx, r, "nonce"))(t)
