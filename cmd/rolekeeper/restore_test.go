@@ -172,6 +172,15 @@ func (w *deployed) retire() {
 	w.ForgetCalls()
 }
 
+// wake brings the wake-up that the answer waits for.
+func (w *deployed) wake() {
+	w.t.Helper()
+	var due time.Time
+	w.age(teamKey, func(s *status.Status) { due = s.WakeAt })
+	w.Advance(due.Sub(w.Now()))
+	w.reconcile(teamKey, event.Hint{Kind: event.WakeHint, Time: due})
+}
+
 // phase gives the phase of an agent as its config's answer has it.
 func (w *deployed) phase(agent string) (phase status.Phase) {
 	w.t.Helper()
@@ -198,8 +207,7 @@ func (w *deployed) wantAs(was model.ObservedRole) {
 func TestARoleThatWasDeletedIsRestoredAsItWas(t *testing.T) {
 	w, a, _ := kept(t, model.ArchivePoliciesRemoved)
 	w.retire()
-	w.Advance(2 * time.Minute)
-	w.reconcile(teamKey, event.Hint{Kind: event.WakeHint, Time: w.Now()})
+	w.wake()
 	if w.there(a.Role.Name) || w.phase("solo") != status.PhaseRetired {
 		t.Fatalf("the agent is %s", w.phase("solo"))
 	}
