@@ -42,8 +42,7 @@ func (p planned) next(a status.Agent, released bool) status.Phase {
 	if p.look.file != nil {
 		e.Version = "that of the upload to come"
 	}
-	had := slices.ContainsFunc(a.Runtimes, func(r status.Runtime) bool { return !r.Foreign })
-	e.Deserted = had && !slices.ContainsFunc(a.Runtimes, func(r status.Runtime) bool { return !r.Gone })
+	e.Deserted = a.Deserted()
 	return a.Age(e).Phase
 }
 

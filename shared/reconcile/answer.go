@@ -235,6 +235,9 @@ func (r *run) refuse(ctx context.Context, problems []fault.Problem) (Result, err
 		if a.Runtimes, err = r.runtimes(ctx, a, false); err != nil {
 			return Result{}, err
 		}
+		if r.released[a.Name] { // it is not held any more; what it is, the config says when it can be read
+			a = a.Age(status.Evidence{Now: r.now, Grace: r.Grace, Released: true})
+		}
 		r.life[a.Name] = a
 	}
 	if err := r.unquarantine(ctx); err != nil {

@@ -75,15 +75,8 @@ func (r *run) everybody() []string {
 func (r *run) evidence(a status.Agent) status.Evidence {
 	return status.Evidence{
 		Now: r.now, Grace: r.Grace, Version: r.object.VersionID, Wanted: r.has(a.Name),
-		Deserted: deserted(a.Runtimes), Released: r.released[a.Name],
+		Deserted: a.Deserted(), Released: r.released[a.Name],
 	}
-}
-
-// deserted reports whether there were runtimes with the agent's role, and none
-// of its name is left.
-func deserted(runtimes []status.Runtime) bool {
-	had := slices.ContainsFunc(runtimes, func(t status.Runtime) bool { return !t.Foreign })
-	return had && !slices.ContainsFunc(runtimes, func(t status.Runtime) bool { return !t.Gone })
 }
 
 // maxRuntimes bounds what is remembered of an agent's runtimes.

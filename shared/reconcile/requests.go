@@ -36,8 +36,11 @@ type pending struct {
 func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bool, err error) {
 	asked := map[string]bool{}
 	err = r.answerRequests(func(q pending) (status.Request, error) {
-		if q.Action == model.BuildImage {
+		switch {
+		case q.Action == model.BuildImage:
 			return r.rebuild(ctx, s, q)
+		case r.letsGo(q):
+			return status.Request{}, nil
 		}
 		agents, answer := r.grant(s, q)
 		for _, a := range agents {
@@ -51,7 +54,7 @@ func (r *run) hear(ctx context.Context, s seen) (requested func(agent string) bo
 // turnAway answers all requests that are left that nothing can be done about them.
 func (r *run) turnAway(why string) error {
 	return r.answerRequests(func(q pending) (status.Request, error) {
-		if !r.back.IsZero() && slices.Contains(slices.Collect(maps.Values(r.approved)), q.id) {
+		if !r.back.IsZero() && r.letsGo(q) {
 			return status.Request{}, nil // what it lets go is not decided yet
 		}
 		return refused(q.id, "%s", why), nil

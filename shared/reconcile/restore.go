@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -193,6 +194,11 @@ func (r *run) approve(ctx context.Context, q pending) error {
 		r.approved[name] = q.id
 	}
 	return nil
+}
+
+// letsGo reports whether a request is one that lets agents go.
+func (r *run) letsGo(q pending) bool {
+	return slices.Contains(slices.Collect(maps.Values(r.approved)), q.id)
 }
 
 // answerApprovals answers the requests that let agents go: when all of them do.

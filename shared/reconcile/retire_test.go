@@ -630,3 +630,53 @@ func TestARoleGetsItsTrustBackWithoutAPolicyThatIsGone(t *testing.T) {
 	w.wantPhase(key, "my_agent", status.PhaseRetiring)
 	w.wantNothingLost()
 }
+
+func TestAnApprovalIsOfWhoLeavesAConfigThatStands(t *testing.T) {
+	for name, leave := range map[string]func(*world){
+		"an agent that was taken out": func(w *world) { w.upload(key, agentsNamed("stays")) },
+		"an agent whose runtime is gone": func(w *world) {
+			id := w.deploy("goes", runtimeRole("goes"))
+			w.elapse(time.Hour)
+			w.undeploy(id)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.operators, w.most = true, 1
+			w.upload(key, agentsNamed("stays", "goes"))
+			w.settle()
+			leave(w)
+			w.elapse(day + time.Hour)
+			w.pass(0)
+			w.wantPhase(key, "goes", status.PhaseRetiring)
+			w.ask(model.Request{Action: model.Approve, Plans: map[string]string{"goes": plan.DeletionHash(w.claim(naming.RoleClaimKey("goes")))}})
+			w.settle()
+			w.wantPhase(key, "goes", status.PhaseRetired)
+			if all := w.status(key).Requests; len(all) != 1 || all[0].Outcome != status.RequestDone {
+				t.Errorf("requests %+v", all)
+			}
+		})
+	}
+}
+
+func TestAReleaseCountsThoughTheConfigIsRefused(t *testing.T) {
+	w := gone(t)
+	w.operators = true
+	w.pass(0)
+	role := runtimeRole("my_agent")
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
+		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())}})
+	w.settle()
+	w.upload(key, "agents: [")
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	w.ask(model.Request{Action: model.Release, Plans: map[string]string{"my_agent": plan.ReleaseHash(w.claim(naming.RoleClaimKey("my_agent")))}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	w.pass(2 * day)
+	w.wantPhase(key, "my_agent", status.PhaseRetiring) // nothing goes while it cannot be told what the config has
+	w.remove(key)
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+}

@@ -1,6 +1,9 @@
 package status
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Evidence is what a look found out about an agent.
 type Evidence struct {
@@ -10,6 +13,13 @@ type Evidence struct {
 	Wanted   bool          // the config has the agent
 	Deserted bool          // it had runtimes, and all are gone
 	Released bool          // an operator ends its hold
+}
+
+// Deserted reports whether there were runtimes with the agent's role, and none of
+// its name is left.
+func (a Agent) Deserted() bool {
+	had := slices.ContainsFunc(a.Runtimes, func(r Runtime) bool { return !r.Foreign })
+	return had && !slices.ContainsFunc(a.Runtimes, func(r Runtime) bool { return !r.Gone })
 }
 
 // Age gives the agent in the phase that the evidence calls for, but for what
