@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
@@ -143,6 +144,13 @@ func uses() []use {
 			role := s.role(naming.RoleOf(arn))
 			s.trust(role, strings.Replace(role.Trust, `"lambda.amazonaws.com"`, `"bedrock-agentcore.amazonaws.com"`, 1))
 		},
+	}, {
+		agent: "lately", kind: "used-lately", fix: "end whatever assumed role",
+		begin: func(s stack, agent string) string {
+			s.Proxy().UseRole(owned(agent), time.Now().Add(time.Hour)) // it lasts longer than this test
+			return roleARN(owned(agent))
+		},
+		end: func(s stack, arn string) { s.Proxy().UseRole(naming.RoleOf(arn), time.Time{}) },
 	}, {
 		agent: "on_a_machine", kind: "instance-profile", fix: "machines",
 		begin: func(s stack, agent string) string {

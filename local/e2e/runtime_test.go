@@ -53,6 +53,7 @@ func (s stack) redeploy(id, role string) {
 // undeploy deletes a runtime, or one version of it.
 func (s stack) undeploy(id, version string) {
 	s.t.Helper()
+	s.settled(id) // what is being made cannot be deleted
 	in := &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: &id}
 	if version != "" {
 		in.AgentRuntimeVersion = &version

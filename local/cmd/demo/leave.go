@@ -70,6 +70,9 @@ func (w *watcher) undeploy(ctx context.Context, p *printer) error {
 	before := len(w.aws.Events())
 	for _, name := range []string{assistant, searcher} {
 		id := w.runtimes[name]
+		if err := w.runs(ctx, id); err != nil {
+			return err
+		}
 		if _, err := w.agentCore.DeleteAgentRuntime(ctx, &bedrockagentcorecontrol.DeleteAgentRuntimeInput{AgentRuntimeId: &id}); err != nil {
 			return fmt.Errorf("delete runtime %s: %w", id, err)
 		}
@@ -90,6 +93,30 @@ func (w *watcher) undeploy(ctx context.Context, p *printer) error {
 		tellNext(p, s)
 	}
 	return nil
+}
+
+// runs waits until a runtime is ready: while it is being made it cannot be deleted.
+func (w *watcher) runs(ctx context.Context, id string) error {
+	return w.until(ctx, "runtime "+id+" is ready", func(ctx context.Context) (bool, error) {
+		out, err := w.agentCore.GetAgentRuntime(ctx, &bedrockagentcorecontrol.GetAgentRuntimeInput{AgentRuntimeId: &id})
+		return err == nil && out.Status == types.AgentRuntimeStatusReady, err
+	})
+}
+
+// until waits for something that nothing is idle for.
+func (*watcher) until(ctx context.Context, what string, holds func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	for {
+		if ok, err := holds(ctx); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain: %s: %w", what, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // pass lets the grace period pass and has the schedule come round: what is in use
@@ -146,25 +173,20 @@ func (w *watcher) graceEnds(ctx context.Context) (over time.Time, err error) {
 // retired waits until an agent's roles are deleted: the quarantine is a message
 // with a delay, for which nothing is idle.
 func (w *watcher) retired(ctx context.Context, key, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
-	defer cancel()
-	for {
+	if err := w.until(ctx, "agent "+name+" is retired", func(ctx context.Context) (bool, error) {
 		s, err := w.status(ctx, key)
 		if err != nil {
-			return err
+			return false, err
 		}
-		switch a, _ := s.Agent(name); {
-		case a.Phase == status.PhaseRetired:
-			return w.wait(ctx)
-		case s.Outcome == status.Failed:
-			return fmt.Errorf("outcome is %s: %v", s.Outcome, s.Problems)
+		if s.Outcome == status.Failed {
+			return false, fmt.Errorf("outcome is %s: %v", s.Outcome, s.Problems)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("agent %s is not retired: %w", name, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
-		}
+		a, _ := s.Agent(name)
+		return a.Phase == status.PhaseRetired, nil
+	}); err != nil {
+		return err
 	}
+	return w.wait(ctx)
 }
 
 // tellKept tells of the agent whose role is in use.
