@@ -108,6 +108,10 @@ func TestRestore(t *testing.T) {
 			restoring(was(func(o *model.ObservedRole) { o.Tags = tagsOf(30, "old") }), is(func(o *model.ObservedRole) { o.Tags = tagsOf(30, "new") })),
 			[]string{archive, "untag-role role-build " + strings.Join(slices.Sorted(maps.Keys(tagsOf(30, "new"))), ",") + " restore", "tag-role role-build restore"},
 		},
+		"where there is just room for tags, old and new": {
+			restoring(was(func(o *model.ObservedRole) { o.Tags = tagsOf(49, "old") }), is(func(o *model.ObservedRole) { o.Tags = tagsOf(1, "new") })),
+			[]string{archive, "tag-role role-build restore", "untag-role role-build new0 restore"},
+		},
 		"where there is no room for policies, old and new": {
 			restoring(was(func(o *model.ObservedRole) { o.Policies = map[string]string{"old": big} }), is(func(o *model.ObservedRole) { o.Policies = map[string]string{"new": big} })),
 			[]string{archive, "delete-policy role-build new restore", "put-policy role-build old restore"},
