@@ -1039,7 +1039,7 @@ func TestReconcileTagsNoRoleWithATeam(t *testing.T) {
 		var denied []string
 		for _, st := range inline(load(t, given(map[string]string{"TeamTag": team})), "ReconcileRole") {
 			if st["Effect"] == "Deny" && slices.Contains(texts(st["Action"]), "iam:TagRole") && st["Resource"] == "*" {
-				denied = append(denied, texts(at(st, "Condition", "ForAnyValue:StringEquals", "aws:TagKeys"))...)
+				denied = append(denied, texts(at(st, "Condition", "ForAnyValue:StringEqualsIgnoreCase", "aws:TagKeys"))...)
 			}
 		}
 		if !slices.Equal(denied, want) {

@@ -235,8 +235,11 @@ func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 			w.put(key, "")
 			w.answer(key, func(s *status.Status) { s.Config.UploadedAt = time.Time{} })
 		}, missed, drift.Report{Configs: 1, Missed: 1}},
-		"a config that is gone":                 {func(w *world) { w.settled(key); w.remove(key) }, missed, drift.Report{Missed: 1}},
-		"a config that is known to be gone":     {func(w *world) { w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, "", drift.Report{}},
+		"a config that is gone": {func(w *world) { w.settled(key); w.remove(key) }, missed, drift.Report{Missed: 1}},
+		"a config that is known to be gone": {func(w *world) {
+			w.answer(key, func(s *status.Status) { s.Config.VersionID, s.Agents[0].Phase = "", status.PhaseHeld })
+		}, "", drift.Report{}},
+		"a config that went when agents stayed": {func(w *world) { w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, drift.Report{Missed: 1}},
 		"a config that was gone and is as ever": {func(w *world) { w.put(key, ""); w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, drift.Report{Configs: 1, Missed: 1}},
 
 		"a damaged status":            {func(w *world) { w.settled(key); w.put(naming.StatusKey(key), `{"v":1,`) }, missed, drift.Report{Configs: 1, Missed: 1}},

@@ -42,6 +42,7 @@ func (l look) judge(c config, body []byte) finding {
 	f := finding{missed: l.stale(c, s.Config) || l.overslept(s.WakeAt)}
 	for _, a := range s.Agents {
 		f.due = f.due || l.due(a)
+		f.missed = f.missed || c.uploaded.IsZero() && a.Phase == status.PhaseActive // it is to go since its config is gone
 		if l.live != nil {
 			f.runtimes = append(f.runtimes, l.unknown(a)...)
 		}

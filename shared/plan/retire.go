@@ -62,6 +62,7 @@ const (
 	StillNeeded BlockerKind = "still-needed"      // ARN is the role: another agent of the config names it
 	InProfile   BlockerKind = "instance-profile"  // ARN is the role: it is in an instance profile of another name
 	Unreadable  BlockerKind = "policy-unreadable" // ARN is the role: it could not be put back as it is
+	NotDeleted  BlockerKind = "not-deleted"       // ARN is the role: AWS refused to delete it, or what goes with it
 	Changed     BlockerKind = "changed"           // ARN is the role: somebody changed it while it was quarantined
 	Braked      BlockerKind = "brake"             // ARN is the role: too many were deleted within the hour
 )
@@ -259,10 +260,14 @@ func (l Leaving) Quarantine() []Step {
 	}
 	var steps []Step
 	if c := roles[0].Claim; c.Deleting != l.Retirement {
-		steps = append(steps, Step{Op: MarkDeleting, Agent: l.Agent, Claim: naming.RoleClaimKey(l.Agent), Reason: Retire, Retirement: l.Retirement})
+		steps = append(steps, l.mark())
 	}
 	steps = append(append(steps, archives...), Step{Op: RecordQuarantine, Agent: l.Agent, Reason: Retire, Retirement: l.Retirement})
 	return append(steps, writes...)
+}
+
+func (l Leaving) mark() Step {
+	return Step{Op: MarkDeleting, Agent: l.Agent, Claim: naming.RoleClaimKey(l.Agent), Reason: Retire, Retirement: l.Retirement}
 }
 
 // about gives a step about one part of a role.
@@ -339,6 +344,9 @@ func same(a, b string) bool {
 // end. It is for agents whose roles are quarantined, or that have none.
 func (l Leaving) Delete() []Step {
 	var steps []Step
+	if len(l.Roles) > 0 && l.Roles[0].Claim.Deleting != l.Retirement { // nobody is to take over what goes
+		steps = append(steps, l.mark())
+	}
 	if l.ownsProject() {
 		steps = append(steps, Step{Op: DeleteProject, Agent: l.Agent, Role: l.Project.Name, Element: string(model.ProjectPart), Reason: Retire})
 	}
@@ -387,7 +395,8 @@ func (l Leaving) Rollback() []Step {
 				steps = append(steps, about(d, AttachPolicy, partAttached, arn, Restore))
 			}
 		}
-		if policy.Quarantined(r.Observed.Trust, service(d.Kind)) {
+		// IAM may not show yet that the trust was taken away.
+		if policy.Quarantined(r.Observed.Trust, service(d.Kind)) || r.Claim.Deleting != "" && d.Trust.Same(r.Observed.Trust) {
 			steps = append(steps, about(d, UpdateTrust, partTrust, "", Restore))
 		}
 	}

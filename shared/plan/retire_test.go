@@ -468,7 +468,20 @@ func TestDelete(t *testing.T) {
 			project, build[:3], []string{"leave-instance-profile role-build role-build retire"}, build[3:], runtime, release)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, written(c.leaving.Delete())); diff != "" {
+			steps := c.leaving.Delete()
+			if claim := c.leaving.Roles[0].Claim; (steps[0].Op == plan.MarkDeleting) != (claim.Deleting != c.leaving.Retirement) {
+				t.Errorf("the claim of %q is marked: %v", claim.Deleting, written(steps))
+			}
+			steps = slices.DeleteFunc(steps, func(s plan.Step) bool { return s.Op == plan.MarkDeleting })
+			marked := c.leaving
+			marked.Roles = slices.Clone(marked.Roles)
+			for i := range marked.Roles {
+				marked.Roles[i].Claim.Deleting = marked.Retirement
+			}
+			if diff := cmp.Diff(written(steps), written(marked.Delete())); diff != "" {
+				t.Errorf("when the claim is marked already (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.want, written(steps)); diff != "" {
 				t.Errorf("deletion (-want +got):\n%s", diff)
 			}
 		})

@@ -20,13 +20,13 @@ import (
 )
 
 // settle answers a config whose plan was applied.
-func (r *run) settle(ctx context.Context, want desired.State, there seen, p plan.Plan, problems []fault.Problem) (Result, error) {
+func (r *run) settle(ctx context.Context, there seen, p plan.Plan, problems []fault.Problem) (Result, error) {
 	r.answerBuilds(there)
 	s := r.answer()
 	s.SettingsHash, s.TemplateVersion = r.SettingsHash, model.TemplateVersion
 	s.Agents = nil
 	for _, a := range r.want.Agents {
-		settled, more, err := r.settled(ctx, want, a, there, p)
+		settled, more, err := r.settled(ctx, a, there, p)
 		if err != nil {
 			return Result{}, err
 		}
@@ -79,13 +79,13 @@ func (r *run) answer() status.Status {
 
 // settled gives what is known of an agent after the plan was applied. Elements
 // of what was refused keep the digests they had.
-func (r *run) settled(ctx context.Context, want desired.State, a desired.Agent, there seen, p plan.Plan) (status.Agent, []fault.Problem, error) {
+func (r *run) settled(ctx context.Context, a desired.Agent, there seen, p plan.Plan) (status.Agent, []fault.Problem, error) {
 	s := r.life[a.Name]
 	if r.away[a.Name] || away(s.Phase) {
 		return s, nil, nil
 	}
 	leaving := s.BlockedBy
-	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(want, a)
+	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(r.want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
 		if p.Stranger(naming.RoleOf(*arn)) || r.unusable[*arn] {
 			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there

@@ -30,12 +30,20 @@ type nonceOf struct{ agent, kind string }
 // nothing: run again, the plan says what is left.
 func (r *run) apply(ctx context.Context, p plan.Plan) error {
 	a := applying{r, map[nonceOf]string{}, map[string]map[model.RoleKind]string{}, map[string]map[model.Part]time.Time{}}
+	var lost []error
 	for i, s := range p.Steps {
-		if err := a.step(ctx, s); err != nil {
-			return fmt.Errorf("step %d of %d (%s %s): %w", i+1, len(p.Steps), s.Op, s.Role, err)
+		err := a.step(ctx, s)
+		if err == nil {
+			continue
 		}
+		err = fmt.Errorf("step %d of %d (%s %s): %w", i+1, len(p.Steps), s.Op, s.Role, err)
+		// A policy that cannot be put back is no reason to leave a role without its trust.
+		if policy := s.Op == plan.PutPolicy || s.Op == plan.AttachPolicy; !r.undoing || !policy || fault.Of(err) == fault.Retry {
+			return err
+		}
+		lost = append(lost, err)
 	}
-	return nil
+	return errors.Join(lost...)
 }
 
 func (a applying) step(ctx context.Context, s plan.Step) error {
@@ -91,13 +99,14 @@ func (a applying) leaveStep(ctx context.Context, s plan.Step) error {
 	case plan.DeleteProject:
 		return a.Projects.Delete(ctx, s.Role)
 	case plan.DeleteRepository:
+		a.emptied = append(a.emptied, s.Agent)
 		return a.Repositories.Delete(ctx, s.Role)
 	case plan.DeleteRole:
 		return a.Roles.Delete(ctx, s.Role)
 	case plan.DetachPolicy:
 		return a.Roles.DetachPolicy(ctx, s.Role, s.Policy)
 	case plan.AttachPolicy:
-		return a.attach(ctx, s)
+		return a.Roles.AttachPolicy(ctx, s.Role, s.Policy)
 	case plan.LeaveInstanceProfile:
 		return a.Roles.LeaveInstanceProfile(ctx, s.Role, s.Profile)
 	case plan.UntagRole:
@@ -106,16 +115,6 @@ func (a applying) leaveStep(ctx context.Context, s plan.Step) error {
 		return a.releaseClaims(ctx, s)
 	}
 	return a.imageStep(ctx, s)
-}
-
-// attach attaches a policy. One that somebody deleted while the role was on its
-// way out is no reason to leave the role without its trust.
-func (a applying) attach(ctx context.Context, s plan.Step) error {
-	err := a.Roles.AttachPolicy(ctx, s.Role, s.Policy)
-	if a.undoing && errors.Is(err, fault.ErrNotFound) {
-		return nil
-	}
-	return err
 }
 
 // imageStep makes a step about what images are made with.

@@ -512,7 +512,7 @@ func (r *run) learn(ctx context.Context, owner, name string) error {
 		return nil
 	}
 	a.Phase, a.PhaseVersion, a.RetireAfter, a.BlockedBy, a.Notes = status.PhaseActive, "", time.Time{}, nil, nil
-	r.stored.Agents = append(slices.Clone(r.stored.Agents), a)
+	r.stored.Agents = append(slices.DeleteFunc(slices.Clone(r.stored.Agents), func(was status.Agent) bool { return was.Name == name }), a)
 	a.Runtimes = slices.DeleteFunc(slices.Clone(a.Runtimes), func(r status.Runtime) bool { return r.Gone })
 	r.life[name] = a
 	return nil

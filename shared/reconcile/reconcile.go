@@ -287,6 +287,7 @@ type run struct {
 	approved map[string]string       // by agent: request that lets it go whatever the brake says
 	archived map[string][]string     // by agent: keys of its archives
 	proven   map[string]time.Time    // by agent: since when nothing is known to use its roles
+	emptied  []string                // agents whose repositories were deleted
 	undoing  bool                    // a retirement is being rolled back
 	stepped  map[string]bool         // by agent: it was taken a step further on its way out
 	back     time.Time               // when the config is to be looked at again; zero when nothing asks for it
@@ -343,7 +344,7 @@ func (r *run) reconcile(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	r.answerApprovals()
-	return r.settle(ctx, want, there, p, problems)
+	return r.settle(ctx, there, p, problems)
 }
 
 // open reads what is known of the config, and the config itself unless it is gone,

@@ -39,7 +39,7 @@ func (r *run) operate(ctx context.Context) error {
 // restore puts a role back as an archive has it. Its agent is held from before
 // the first write: who repeats a run that died knows by that what was granted.
 func (r *run) restore(ctx context.Context, q pending) (status.Request, error) {
-	name, hash := only(q.Plans)
+	name, _ := only(q.Plans)
 	archived, why, err := r.archivedRole(ctx, q, name)
 	if err != nil || why != "" {
 		return refused(q.id, "%s", why), err
@@ -58,18 +58,23 @@ func (r *run) restore(ctx context.Context, q pending) (status.Request, error) {
 			return status.Request{}, err
 		}
 	}
+	return r.putBack(ctx, q, a, archived)
+}
+
+// putBack makes the role as it was archived.
+func (r *run) putBack(ctx context.Context, q pending, a status.Agent, archived model.Archive) (status.Request, error) {
 	observed, err := r.role(ctx, archived.Role.Name)
 	if err != nil {
 		return status.Request{}, err
 	}
 	p := plan.Restoring{
-		Archive: archived, Observed: observed, Claim: r.claims[naming.RoleClaimKey(name)].Claim, Boundary: r.env.PermissionsBoundary, Account: r.env.Account,
+		Archive: archived, Observed: observed, Claim: r.claims[naming.RoleClaimKey(a.Name)].Claim, Boundary: r.env.PermissionsBoundary, Account: r.env.Account,
 	}.Plan()
 	begun := a.Phase == status.PhaseHeld && slices.Contains(a.ArchiveKeys, q.Archive)
 	switch {
 	case len(p.Refusals) > 0:
 		return refused(q.id, "%s", p.Refusals[0].Message), nil
-	case !begun && plan.RestoreHash(p) != hash:
+	case !begun && plan.RestoreHash(p) != q.Plans[a.Name]:
 		return refused(q.id, "what would be done to role %s now is not what the operator was shown; look at it again", archived.Role.Name), nil
 	}
 	if !begun {
@@ -77,10 +82,14 @@ func (r *run) restore(ctx context.Context, q pending) (status.Request, error) {
 			return status.Request{}, err
 		}
 	}
-	if err := r.apply(ctx, p); err != nil {
+	err = r.apply(ctx, p)
+	if err != nil && fault.Of(err) != fault.Retry { // it must not keep the config from being handled
+		return refused(q.id, "role %s could not be put back as it was; what was done so far stays, and agent %s is held: %v", archived.Role.Name, a.Name, err), nil
+	}
+	if err != nil {
 		return status.Request{}, err
 	}
-	return done(q.id, "role %s is as it was at %s; agent %s is held", archived.Role.Name, archived.ArchivedAt.UTC().Format(time.RFC3339), name), nil
+	return done(q.id, "role %s is as it was at %s; agent %s is held", archived.Role.Name, archived.ArchivedAt.UTC().Format(time.RFC3339), a.Name), nil
 }
 
 func only(plans map[string]string) (agent, hash string) {

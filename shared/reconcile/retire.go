@@ -78,10 +78,34 @@ func (r *run) dismiss(ctx context.Context, a status.Agent) (status.Agent, error)
 			return r.quarantine(ctx, a, l)
 		}
 	}
-	if err := r.apply(ctx, plan.Plan{Steps: l.Delete()}); err != nil {
+	err = r.apply(ctx, plan.Plan{Steps: l.Delete()})
+	if err != nil && fault.Of(err) != fault.Retry && a.Phase == status.PhaseQuarantined {
+		return r.recover(ctx, a, l, err)
+	}
+	if err != nil {
 		return status.Agent{}, err
 	}
+	if slices.Contains(r.emptied, a.Name) {
+		a.Repository = ""
+	}
 	return retired(a), nil
+}
+
+// recover puts back what AWS refused to delete, so that neither the roles stay
+// without their trust nor the config without an answer.
+func (r *run) recover(ctx context.Context, a status.Agent, l plan.Leaving, why error) (status.Agent, error) {
+	if err := r.rollBack(ctx, a); err != nil {
+		return status.Agent{}, errors.Join(why, err)
+	}
+	return blocked(back(a), l.Refused(report.Clip(why.Error()))), nil
+}
+
+func blocked(a status.Agent, by []plan.Blocker) status.Agent {
+	a.BlockedBy = nil
+	for _, b := range by {
+		a.BlockedBy = append(a.BlockedBy, status.Blocker{ARN: b.ARN, Kind: string(b.Kind), Fix: report.Clip(b.Fix)})
+	}
+	return a
 }
 
 // endQuarantine has the config looked at when an agent's quarantine is over. Only
@@ -132,7 +156,7 @@ func (r *run) follows(ctx context.Context, n need) error {
 		return err
 	}
 	inherits, err := r.inherits(ctx, n, &c)
-	if err != nil || !inherits {
+	if err != nil || !inherits || c.Free { // a repository that is kept is nobody's to take along
 		return err
 	}
 	if err := r.growIndex(ctx, []string{n.key}); err != nil {
@@ -175,7 +199,7 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 	claim, project := r.claims[naming.RoleClaimKey(a.Name)].Claim, r.claims[naming.ProjectClaimKey(a.Name)].Claim
 	l := plan.Leaving{
 		Agent: a.Name, Account: r.env.Account, Retirement: retirement(r.key, a, claim), ProjectClaim: project,
-		DeleteRepository: r.DeleteRepositories, Needed: r.needs(a.Name), Now: r.now, Grace: r.Grace, Profiles: map[string][]string{},
+		Needed: r.needs(a.Name), Now: r.now, Grace: r.Grace, Profiles: map[string][]string{},
 	}
 	if claim.Deleting != "" {
 		l.Retirement = claim.Deleting
@@ -201,7 +225,7 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 			l.Project = &o
 		}
 	}
-	if r.DeleteRepositories && !project.RepositoryCreated.IsZero() {
+	if l.DeleteRepository = r.DeleteRepositories && !project.RepositoryCreated.IsZero() && !r.needsRepository(a); l.DeleteRepository {
 		var err error
 		if l.Repository, err = r.repository(ctx, model.Repository{Name: naming.Repository(a.Name)}); err != nil {
 			return plan.Leaving{}, err
@@ -241,6 +265,17 @@ func (r *run) needs(name string) map[string]string {
 	return needed
 }
 
+// needsRepository reports whether the images of an agent may still be run or
+// built from: by a runtime of its name, whatever role that has, or by another
+// agent of the config that names its repository.
+func (r *run) needsRepository(a status.Agent) bool {
+	name := naming.Repository(a.Name)
+	return slices.ContainsFunc(a.Runtimes, func(t status.Runtime) bool { return !t.Gone }) ||
+		slices.ContainsFunc(r.cfg.Agents, func(other agent.Agent) bool {
+			return other.Name != a.Name && (other.Repository == name || slices.Contains(other.Permissions.BaseImages, name))
+		})
+}
+
 // prove finds what keeps an agent from going. Without blockers it is proven that
 // nothing used its roles at the time it gives; a zero time says that somebody else
 // takes the inventory, and that the config comes back.
@@ -259,7 +294,11 @@ func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (block
 	if err := r.profiles(ctx, l); err != nil {
 		return nil, time.Time{}, err
 	}
-	if blockers = append(blockers, l.Blockers()...); len(blockers) > 0 {
+	building, err := r.building(ctx, l)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if blockers = slices.Concat(blockers, building, l.Blockers()); len(blockers) > 0 {
 		return blockers, time.Time{}, nil // what is known without asking AgentCore is enough
 	}
 	inventory := Inventory{Store: r.Store, Users: r.Users, Projects: r.Projects, Account: r.env.Account, Region: r.env.Region, Now: r.Now, Random: r.Random}
@@ -273,6 +312,15 @@ func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (block
 	}
 	l.Uses = all.Uses
 	return l.Blockers(), all.TakenAt, nil
+}
+
+// building finds builds of the agent's project that have not ended.
+func (r *run) building(ctx context.Context, l *plan.Leaving) ([]plan.Blocker, error) {
+	if l.Project == nil {
+		return nil, nil
+	}
+	builds, err := r.Projects.Builds(ctx, l.Project.Name)
+	return l.Building(builds), err
 }
 
 // profiles reads the instance profiles that roles are in.
@@ -362,11 +410,7 @@ func (r *run) keep(ctx context.Context, a status.Agent, l plan.Leaving, blockers
 		}
 		return a, nil
 	}
-	a.BlockedBy = nil
-	for _, b := range blockers {
-		a.BlockedBy = append(a.BlockedBy, status.Blocker{ARN: b.ARN, Kind: string(b.Kind), Fix: report.Clip(b.Fix)})
-	}
-	return a, nil
+	return blocked(a, blockers), nil
 }
 
 // quarantine takes an agent's roles from everybody, unless too many went of late.
@@ -525,7 +569,7 @@ func (a applying) releaseClaims(ctx context.Context, s plan.Step) error {
 	gone := []string{role}
 	switch c := a.claims[project]; {
 	case c.Config == "":
-	case !c.RepositoryCreated.IsZero() && !a.DeleteRepositories:
+	case !c.RepositoryCreated.IsZero() && !slices.Contains(a.emptied, s.Agent):
 		kept := c.Claim
 		kept.ProjectCreated, kept.Creating, kept.Free = time.Time{}, nil, true
 		if err := a.writeClaim(ctx, project, kept); err != nil {

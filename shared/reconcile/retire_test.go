@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/awsfake"
@@ -538,7 +539,7 @@ func TestOneDeletionTakesSoManyCalls(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{
 		"s3 read": 18, "s3 write": 13, "sqs write": 3, "events write": 1,
 		"iam read": 20, "iam write": 6,
-		"bedrock-agentcore read": 21, "codebuild read": 6, "codebuild write": 1,
+		"bedrock-agentcore read": 21, "codebuild read": 8, "codebuild write": 1,
 	}, got); diff != "" {
 		t.Errorf("calls (-want +got)\n%s", diff)
 	}
@@ -628,7 +629,9 @@ func TestARoleGetsItsTrustBackWithoutAPolicyThatIsGone(t *testing.T) {
 		t.Errorf("the trust is %s", w.role(role).Trust)
 	}
 	w.wantPhase(key, "my_agent", status.PhaseRetiring)
-	w.wantNothingLost()
+	if dead := w.cloud.Messages(w.workDead); len(dead) > 0 {
+		t.Errorf("dead letters %v", dead)
+	}
 }
 
 func TestAnApprovalIsOfWhoLeavesAConfigThatStands(t *testing.T) {
@@ -679,4 +682,134 @@ func TestAReleaseCountsThoughTheConfigIsRefused(t *testing.T) {
 	w.remove(key)
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseRetired)
+}
+
+// AWS refuses to delete what nothing uses: the roles are put back, and it is told.
+func TestWhatAWSRefusesToDeleteIsPutBack(t *testing.T) {
+	for _, operation := range []string{"DeleteProject", "DeleteRole", "DeleteRolePolicy"} {
+		t.Run(operation, func(t *testing.T) {
+			w := gone(t)
+			was := w.role(runtimeRole("my_agent"))
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == "reconcile" && c.Operation == operation {
+					return awsfake.APIError("AccessDenied", "a service control policy says so")
+				}
+				return nil
+			}
+			w.pass(0)
+			w.wantPhase(key, "my_agent", status.PhaseRetiring)
+			if b := w.status(key).Agents[0].BlockedBy; len(b) != 2 || b[0].Kind != string(plan.NotDeleted) || !strings.Contains(b[0].Fix, "service control policy") {
+				t.Errorf("blocked by %+v", b)
+			}
+			now := w.role(runtimeRole("my_agent"))
+			if d, err := policy.Parse(was.Trust); err != nil || !d.Same(now.Trust) || !cmp.Equal(was.Policies, now.Policies) {
+				t.Errorf("the role is %+v", now)
+			}
+			w.wantNothingLost()
+			w.cloud.Before = nil
+			w.pass(time.Hour)
+			w.wantPhase(key, "my_agent", status.PhaseRetired)
+		})
+	}
+}
+
+func TestARepositoryThatMayBeRunStays(t *testing.T) {
+	for name, run := range map[string]func(*world){
+		"by a runtime of the agent's name with another role": func(w *world) {
+			w.admin().createRole("foreign", agentCoreTrust)
+			w.deploy("goes", "foreign")
+			w.elapse(time.Hour)
+		},
+		"by another agent of the config": func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.empties = true
+			w.upload(key, agentsNamed("stays", "goes"))
+			w.settle()
+			run(w)
+			w.upload(key, strings.Replace(agentsNamed("stays"), "aws: {}", "aws:\n      ecr_repository: bedrock-agentcore-goes", 1))
+			w.elapse(day + time.Hour)
+			w.pass(0)
+			w.wantPhase(key, "goes", status.PhaseRetired)
+			if !slices.Contains(w.cloud.RepositoryNames(), naming.Repository("goes")) {
+				t.Error("the repository is gone")
+			}
+			if c := w.claim(naming.ProjectClaimKey("goes")); !c.Free || c.RepositoryCreated.IsZero() {
+				t.Errorf("claim %+v", c)
+			}
+		})
+	}
+}
+
+func TestABuildUnderWayKeepsItsRole(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.RunBuilds(func(types.Build) awsfake.Outcome { return awsfake.Outcome{After: 50 * time.Minute} })
+	w.upload(key, container)
+	w.settle()
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	w.undeploy(id)
+	w.elapse(day - 10*time.Minute)
+	w.source("my_agent", zip)
+	w.elapse(15 * time.Minute)
+	w.cloud.UseRole(buildRole("my_agent"), w.cloud.Now().Add(-2*day)) // IAM tells of it hours later
+	if err := w.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	w.elapse(time.Minute)
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	if b := w.status(key).Agents[0].BlockedBy; len(b) != 1 || b[0].Kind != string(plan.InUse) || !strings.Contains(b[0].ARN, ":project/") {
+		t.Errorf("blocked by %+v", b)
+	}
+}
+
+// A status that says so wrongly does not make roles forgotten.
+func TestAStatusThatSaysRetiredWronglyIsPutRight(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	w.remove(key)
+	w.settle()
+	s := w.status(key)
+	s.Agents[0] = status.Agent{Name: "my_agent", Phase: status.PhaseRetired}
+	body, err := s.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.upload(naming.StatusKey(key), string(body))
+	w.again(key)
+	w.pass(day + time.Hour)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	if w.hasRole(runtimeRole("my_agent")) || w.hasRole(buildRole("my_agent")) {
+		t.Errorf("left: %v", w.cloud.RoleNames())
+	}
+}
+
+// What IAM refuses of a restore is told, and does not keep the config from being
+// handled.
+func TestARestoreThatIAMRefusesIsAnswered(t *testing.T) {
+	w := gone(t)
+	w.operators = true
+	w.pass(0)
+	role := runtimeRole("my_agent")
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Caller == "reconcile" && c.Operation == "TagRole" {
+			return awsfake.APIError("AccessDenied", "no such tag")
+		}
+		return nil
+	}
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
+		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	if all := w.status(key).Requests; len(all) != 1 || all[0].Outcome != status.RequestRefused || !strings.Contains(all[0].Message, "no such tag") {
+		t.Errorf("requests %+v", all)
+	}
+	w.cloud.Before = nil
+	w.upload(key, container+"# again\n")
+	w.settle()
+	wantOutcome(t, w, key, status.Ready)
+	w.wantNothingLost()
 }

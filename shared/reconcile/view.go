@@ -191,7 +191,7 @@ func (v *view) remember(ctx context.Context) error {
 	}
 	known := map[string]bool{}
 	for _, a := range v.stored.Agents {
-		known[naming.RoleClaimKey(a.Name)] = true
+		known[naming.RoleClaimKey(a.Name)] = owns(a)
 	}
 	for _, key := range v.index.Claims {
 		if known[key] || !strings.HasPrefix(key, naming.RoleClaimPrefix) {

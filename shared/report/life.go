@@ -39,6 +39,8 @@ func why(kind plan.BlockerKind, n int) string {
 		return "they could not be put back as they are"
 	case plan.Changed:
 		return "somebody changed them on their way out"
+	case plan.NotDeleted:
+		return "AWS refused to delete them"
 	case plan.Braked:
 		return "too many were deleted within the hour"
 	}
