@@ -125,6 +125,9 @@ func (i Inventory) open(ctx context.Context) (*taking, model.Inventory, error) {
 		if whole, err := model.ParseInventory(object.Body); err == nil && t.unpack(whole) == nil {
 			stored = whole
 		}
+		if !within(object.LastModified.Add(fresh).Sub(stored.TakenAt), fresh+takeLease) {
+			stored.TakenAt = time.Time{} // whoever wrote it has a clock that S3 does not share
+		}
 	}
 	t.since = i.Now().UTC()
 	return t, stored, nil

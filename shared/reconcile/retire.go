@@ -247,7 +247,7 @@ func (r *run) needs(name string) map[string]string {
 	needed := map[string]string{}
 	runtime, build := naming.RuntimeRole(r.env.Region, name), naming.BuildRole(r.env.Region, name)
 	for _, a := range r.want.Agents {
-		if a.Name == name || r.away[a.Name] {
+		if p := r.life[a.Name].Phase; a.Name == name || p == status.PhaseQuarantined || p == status.PhaseRetired {
 			continue
 		}
 		if a.SharedRuntimeRole == name {

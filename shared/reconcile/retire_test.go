@@ -813,3 +813,18 @@ func TestARestoreThatIAMRefusesIsAnswered(t *testing.T) {
 	wantOutcome(t, w, key, status.Ready)
 	w.wantNothingLost()
 }
+
+// A function whose clock is an hour ahead has taken an inventory; an hour later
+// it looks as if it had been taken just now.
+func TestAnInventoryOfAClockThatIsAheadProvesNothing(t *testing.T) {
+	w := gone(t)
+	forged := fmt.Sprintf(`{"v":1,"takenAt":%q}`, w.cloud.Now().Add(time.Hour).Format(time.RFC3339))
+	w.upload(naming.InventoryKey, forged)
+	w.deploy("other_name", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
+	if b := w.status(key).Agents[0].BlockedBy; len(b) != 1 || b[0].Kind != string(plan.InUse) {
+		t.Errorf("blocked by %+v", b)
+	}
+}
