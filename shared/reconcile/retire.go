@@ -225,8 +225,12 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 			l.Project = &o
 		}
 	}
-	if l.DeleteRepository = r.DeleteRepositories && !project.RepositoryCreated.IsZero() && !r.needsRepository(a); l.DeleteRepository {
-		var err error
+	if r.DeleteRepositories && !project.RepositoryCreated.IsZero() {
+		needed, err := r.needsRepository(ctx, a)
+		if err != nil {
+			return plan.Leaving{}, err
+		}
+		l.DeleteRepository = !needed
 		if l.Repository, err = r.repository(ctx, model.Repository{Name: naming.Repository(a.Name)}); err != nil {
 			return plan.Leaving{}, err
 		}
@@ -268,12 +272,19 @@ func (r *run) needs(name string) map[string]string {
 // needsRepository reports whether the images of an agent may still be run or
 // built from: by a runtime of its name, whatever role that has, or by another
 // agent of the config that names its repository.
-func (r *run) needsRepository(a status.Agent) bool {
+func (r *run) needsRepository(ctx context.Context, a status.Agent) (bool, error) {
+	for _, t := range a.Runtimes {
+		if t.Gone {
+			continue
+		}
+		if _, there, err := r.runtime(ctx, a, t.ID); err != nil || there {
+			return there, err
+		}
+	}
 	name := naming.Repository(a.Name)
-	return slices.ContainsFunc(a.Runtimes, func(t status.Runtime) bool { return !t.Gone }) ||
-		slices.ContainsFunc(r.cfg.Agents, func(other agent.Agent) bool {
-			return other.Name != a.Name && (other.Repository == name || slices.Contains(other.Permissions.BaseImages, name))
-		})
+	return slices.ContainsFunc(r.cfg.Agents, func(other agent.Agent) bool {
+		return other.Name != a.Name && (other.Repository == name || slices.Contains(other.Permissions.BaseImages, name))
+	}), nil
 }
 
 // prove finds what keeps an agent from going. Without blockers it is proven that
