@@ -37,6 +37,9 @@ func main() {
 // handler is the function's handler. What the schedule sends says nothing.
 type handler func(ctx context.Context) error
 
+// listsPerSecond is what reconcile leaves of what AgentCore allows the account.
+const listsPerSecond = agentcore.ListsPerSecond / 5
+
 // wire builds the function from its environment.
 func wire(environ map[string]string, log *slog.Logger, now func() time.Time) (handler, error) {
 	s, err := settings.LoadDrift(environ)
@@ -47,7 +50,7 @@ func wire(environ map[string]string, log *slog.Logger, now func() time.Time) (ha
 	pass := drift.Pass{
 		Objects: configstore.NewReader(s3.NewFromConfig(ac, configstore.Quiet), s.ConfigBucket, s.Account),
 		Runtimes: agentcore.New(bedrockagentcorecontrol.NewFromConfig(ac),
-			rate.NewLimiter(agentcore.ListsPerSecond, 1), rate.NewLimiter(agentcore.ListMemoriesPerSecond, 1)),
+			rate.NewLimiter(listsPerSecond, 1), nil),
 		Work: workqueue.New(sqs.NewFromConfig(ac), s.WorkURL),
 		Now:  now,
 	}

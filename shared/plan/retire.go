@@ -99,10 +99,6 @@ func (l Leaving) archived(r Role) (model.Archive, bool) {
 	return a, kept && a.Role.ID == r.Observed.ID
 }
 
-// Gone reports whether nothing of the agent is there that is ours, but perhaps
-// its repository: there is nothing to quarantine.
-func (l Leaving) Gone() bool { return len(l.ours()) == 0 && !l.ownsProject() }
-
 // Blockers gives what keeps the agent's roles in use, or may: first what holds
 // them, then what is to be said of each role. While there is one, nothing is
 // quarantined or deleted, and what is quarantined is put back.

@@ -488,26 +488,6 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestGone(t *testing.T) {
-	noProject := func(l *plan.Leaving) { l.Project = nil }
-	for name, c := range map[string]struct {
-		leaving plan.Leaving
-		want    bool
-	}{
-		"all is there":                  {leaving(), false},
-		"a role is":                     {leaving(of(model.RuntimeRole, absent), noProject), false},
-		"the project is":                {leaving(both(absent)), false},
-		"nothing is but the repository": {leaving(both(absent), noProject), true},
-		"nothing of ours is":            {leaving(both(theirs), func(l *plan.Leaving) { l.Project.Created = noon }), true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := c.leaving.Gone(); got != c.want {
-				t.Errorf("got %t, want %t", got, c.want)
-			}
-		})
-	}
-}
-
 func TestRollback(t *testing.T) {
 	clear := []string{"clear-deleting " + claim + " restore"}
 	trusts := []string{"update-trust role-build restore", "update-trust role-runtime restore"}

@@ -74,7 +74,7 @@ func (f Viewer) view(key string) *view {
 type Preview struct {
 	Key       string
 	VersionID string // of the uploaded config; empty when it is gone, or the config is a file
-	Gone      bool   // there is no config: its roles are kept
+	Gone      bool   // there is no config: its agents go
 	Problems  []fault.Problem
 	Desired   desired.State // what the account should hold; empty when a problem blocks
 	Plan      plan.Plan     // likewise

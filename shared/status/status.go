@@ -34,7 +34,7 @@ const (
 	Waiting  Outcome = "waiting"  // AWS has to catch up, or a build cannot be started yet; looked at again at WakeAt
 	Building Outcome = "building" // an image is being built
 	Rejected Outcome = "rejected" // the config is at fault; nothing was changed
-	Orphaned Outcome = "orphaned" // the config, or an agent of it, is gone; its roles are kept
+	Orphaned Outcome = "orphaned" // the config is gone, and no agent of it is on its way out
 	Retiring Outcome = "retiring" // roles are to be deleted when the grace period is over
 	Retired  Outcome = "retired"  // roles were deleted
 	Blocked  Outcome = "blocked"  // something that is not ours is in the way
