@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +58,6 @@ type history struct {
 	listing  listing                  // the last one
 	look     look                     // the last one
 	closed   map[string]time.Time     // by unique id: since when a role is quarantined
-	slow     map[string]time.Duration // by unique id: how long the look had taken that quarantined a role
 	kept     map[string]model.Archive // by unique id: roles as they were when they were quarantined
 	whole    map[string]int           // by unique id: passes that were over when it was quarantined; of roles that nobody changed since
 	gone     map[string]bool          // by name: roles that reconcile deleted
@@ -102,23 +102,28 @@ type listing struct {
 // look is what was so when reconcile began to look at a config.
 type look struct {
 	key    string
-	at     time.Time
 	needed map[string]string // by role: agent of the config that is to run with it
 	held   map[string]bool   // by agent
 	asked  map[string]bool   // by agent: the config has it
 }
 
-// end is a role that was taken from everybody, or deleted.
+// end is a role that was taken from everybody.
 type end struct {
 	id       string
 	at       time.Time
-	deleted  bool
 	approved bool
 }
 
 // wrong says what must not be.
 func (h *history) wrong(format string, args ...any) {
 	h.t.Helper()
+	if os.Getenv("CALLS") != "" {
+		for _, c := range h.cloud.Calls() {
+			if c.Caller == "reconcile" || c.Caller == "drift" {
+				h.log = append(h.log, c.String())
+			}
+		}
+	}
 	h.t.Errorf("%s\nafter\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"))
 }
 
@@ -176,7 +181,7 @@ func (h *history) with(s reconcile.Settings) reconcile.Settings {
 
 // before says what is so before reconcile looks at a config.
 func (h *history) before(key string) look {
-	l := look{key: key, at: h.cloud.Now(), needed: map[string]string{}, held: map[string]bool{}, asked: map[string]bool{}}
+	l := look{key: key, needed: map[string]string{}, held: map[string]bool{}, asked: map[string]bool{}}
 	s, err := status.Parse(h.cloud.Objects(bucket, naming.StatusKey(key))[naming.StatusKey(key)])
 	if err != nil {
 		s = status.Status{}
@@ -191,11 +196,22 @@ func (h *history) before(key string) look {
 	for name, e := range c.entries {
 		l.asked[name] = true
 		a, _ := s.Agent(name)
-		if e.shares != "" && slices.Contains([]status.Phase{"", status.PhaseActive, status.PhaseRetiring}, a.Phase) {
+		if e.shares != "" && !h.restoring(name) && slices.Contains([]status.Phase{"", status.PhaseActive, status.PhaseRetiring}, a.Phase) {
 			l.needed[runtimeRole(e.shares)] = name
 		}
 	}
 	return l
+}
+
+// restoring reports whether an operator wants a role of an agent restored: then
+// it is held, and runs with what it has.
+func (h *history) restoring(agent string) bool {
+	for _, archive := range h.restored {
+		if strings.HasPrefix(archive, naming.ArchivedRole(runtimeRole(agent))) || strings.HasPrefix(archive, naming.ArchivedRole(buildRole(agent))) {
+			return true
+		}
+	}
+	return false
 }
 
 // hooks are around every call.
@@ -274,7 +290,7 @@ type watchedStore struct {
 }
 
 func (s watchedStore) Create(ctx context.Context, key string, body []byte) (string, error) {
-	s.h.meddle()
+	s.h.meddle(true)
 	if strings.HasPrefix(key, naming.ArchivePrefix) {
 		s.h.archives(key, body)
 	}
@@ -282,11 +298,25 @@ func (s watchedStore) Create(ctx context.Context, key string, body []byte) (stri
 }
 
 func (s watchedStore) Replace(ctx context.Context, key string, body []byte, etag string) (string, error) {
-	s.h.meddle()
+	s.h.meddle(true)
 	if strings.HasPrefix(key, naming.RoleClaimPrefix) {
 		s.h.claims(key, body)
 	}
 	return s.Store.Replace(ctx, key, body, etag)
+}
+
+func (s watchedStore) Delete(ctx context.Context, key, etag string) error {
+	for _, name := range agents {
+		if key == naming.RoleClaimKey(name) {
+			s.h.goes(name)
+		}
+	}
+	return s.Store.Delete(ctx, key, etag)
+}
+
+// goes notes that an agent runs with nothing any more.
+func (h *history) goes(name string) {
+	maps.DeleteFunc(h.look.needed, func(_, by string) bool { return by == name })
 }
 
 // archives judges an archive: it must have the role as it is.
@@ -340,7 +370,7 @@ type watchedProjects struct {
 }
 
 func (p watchedProjects) Uses(ctx context.Context) ([]model.Use, error) {
-	p.h.meddle()
+	p.h.meddle(true)
 	return p.Projects.Uses(ctx)
 }
 
@@ -363,12 +393,12 @@ func (c watchedCore) ListAgentRuntimes(ctx context.Context, in *core.ListAgentRu
 	if in.NextToken == nil {
 		c.h.listing = listing{c.h.cloud.Now(), c.h.living()}
 	}
-	defer c.h.meddle()
+	defer c.h.meddle(true)
 	return c.Client.ListAgentRuntimes(ctx, in, o...)
 }
 
 func (c watchedCore) ListGateways(ctx context.Context, in *core.ListGatewaysInput, o ...func(*core.Options)) (*core.ListGatewaysOutput, error) {
-	c.h.meddle()
+	c.h.meddle(true)
 	return c.Client.ListGateways(ctx, in, o...)
 }
 
@@ -379,7 +409,7 @@ type watchedIAM struct {
 }
 
 func (i watchedIAM) UpdateAssumeRolePolicy(ctx context.Context, in *iam.UpdateAssumeRolePolicyInput, o ...func(*iam.Options)) (*iam.UpdateAssumeRolePolicyOutput, error) {
-	i.h.meddle()
+	i.h.meddle(false)
 	name := *in.RoleName
 	if i.h.quarantined(name, *in.PolicyDocument) && i.h.hasRole(name) {
 		i.h.close(name)
@@ -389,16 +419,17 @@ func (i watchedIAM) UpdateAssumeRolePolicy(ctx context.Context, in *iam.UpdateAs
 }
 
 func (i watchedIAM) DeleteRolePolicy(ctx context.Context, in *iam.DeleteRolePolicyInput, o ...func(*iam.Options)) (*iam.DeleteRolePolicyOutput, error) {
-	i.h.meddle()
+	i.h.meddle(true)
 	return i.IAM.DeleteRolePolicy(ctx, in, o...)
 }
 
 func (i watchedIAM) DeleteRole(ctx context.Context, in *iam.DeleteRoleInput, o ...func(*iam.Options)) (*iam.DeleteRoleOutput, error) {
+	i.h.meddle(false)
 	name := *in.RoleName
 	if i.h.hasRole(name) {
 		id := i.h.role(name).ID
 		i.h.delete(name, id)
-		defer i.h.deleted(name, id)
+		defer i.h.deleted(name)
 	}
 	return i.IAM.DeleteRole(ctx, in, o...)
 }
@@ -437,8 +468,9 @@ func (h *history) close(name string) {
 	if a, kept := h.kept[o.ID]; !kept || a.Role.Trust != o.Trust {
 		h.wrong("quarantine %s, and no archive has it as it is", name)
 	}
+	h.goes(agent)
 	h.whole[o.ID] = h.passes
-	h.ended = append(h.ended, end{o.ID, h.cloud.Now(), false, h.approved[agent]})
+	h.ended = append(h.ended, end{o.ID, h.cloud.Now(), h.approved[agent]})
 }
 
 // tolerance is by how much the functions may misjudge times.
@@ -453,11 +485,10 @@ func (h *history) tolerance() time.Duration {
 // role that did when runtimes were last listed, which was just now.
 func (h *history) mayGo(role, what string) {
 	h.note("%s", what)
-	limit := time.Minute
-	if strings.HasPrefix(what, "quarantine") {
-		limit += h.cloud.Now().Sub(h.look.at) // known: F3
-	}
-	if age := h.cloud.Now().Sub(h.listing.at); age > limit {
+	// Who is an hour behind may take an old inventory for a new one, before a
+	// quarantine: before a deletion there is a newer one, or none.
+	behind := h.skews && strings.HasPrefix(what, "quarantine")
+	if age := h.cloud.Now().Sub(h.listing.at); age > time.Minute && !behind {
 		h.wrong("%s: runtimes were listed %s ago", what, age)
 	}
 	for _, u := range h.listing.held {
@@ -482,7 +513,7 @@ func (h *history) mayGo(role, what string) {
 func (h *history) delete(name, id string) {
 	h.mayGo(name, "delete "+name)
 	since, closed := h.closed[id]
-	if age := h.cloud.Now().Sub(since); !closed || age < time.Minute-h.tolerance()-h.slow[id] { // known: F2
+	if age := h.cloud.Now().Sub(since); !closed || age < time.Minute {
 		h.wrong("delete %s, which was quarantined %s ago (%t)", name, age, closed)
 	}
 	kept, ok := h.kept[id]
@@ -493,13 +524,12 @@ func (h *history) delete(name, id string) {
 }
 
 // deleted notes that a role is gone, if it is.
-func (h *history) deleted(name, id string) {
+func (h *history) deleted(name string) {
 	if h.hasRole(name) {
 		return
 	}
 	h.saw["a deletion"]++
 	h.gone[name] = true
-	h.ended = append(h.ended, end{id, h.cloud.Now(), true, h.approved[h.agentOf(name)]})
 	h.bereave(name)
 }
 
@@ -519,7 +549,7 @@ func (h *history) trusts(name string) {
 	_, was := h.closed[o.ID]
 	switch is := h.quarantined(name, o.Trust); {
 	case is && !was:
-		h.closed[o.ID], h.slow[o.ID] = h.cloud.Now(), h.cloud.Now().Sub(h.look.at)
+		h.closed[o.ID] = h.cloud.Now()
 	case !is && was:
 		delete(h.closed, o.ID)
 		h.saw["a rollback"]++
@@ -553,8 +583,8 @@ func (h *history) living() []*holder {
 	return slices.DeleteFunc(slices.Clone(h.holders), func(u *holder) bool { return !h.alive(u) })
 }
 
-// meddle has others act in the middle of a look.
-func (h *history) meddle() {
+// meddle has others act in the middle of a look, where it may be slow or not.
+func (h *history) meddle(slow bool) {
 	if !h.meddling || h.rand.IntN(5) > 0 {
 		return
 	}
@@ -564,6 +594,9 @@ func (h *history) meddle() {
 	case 3:
 		h.endUse()
 	case 4:
+		if !slow {
+			return
+		}
 		h.cloud.Advance(time.Duration(1+h.rand.IntN(70)) * time.Second)
 		h.note("  meanwhile time passes")
 	}
@@ -648,6 +681,9 @@ func (h *history) restores(key string) {
 		h.saw["a restore"]++
 		want, err := model.ParseArchive(h.cloud.Objects(bucket, archive)[archive])
 		h.must(want, err)
+		if a, _ := s.Agent(want.Agent); a.Phase != status.PhaseHeld {
+			continue // an upload came with it
+		}
 		if !h.hasRole(want.Role.Name) {
 			h.wrong("request %s is done, and there is no role %s", q.ID, want.Role.Name)
 			continue
@@ -727,13 +763,17 @@ func (h *history) rest() {
 			continue
 		}
 		o := h.role(u.role)
-		if h.quarantined(u.role, o.Trust) {
+		slow := h.skews && h.cloud.Now().Sub(h.closed[o.ID]) < 3*time.Hour // to a clock that is behind it has just begun
+		if h.quarantined(u.role, o.Trust) && !slow {
 			h.wrong("%s uses role %s, which is quarantined", u.what, u.role)
 		}
 	}
 	for _, name := range h.ourRoles() {
 		o := h.role(name)
 		passes, was := h.whole[o.ID]
+		if h.active(h.agentOf(name)) {
+			continue // it is as its config asks
+		}
 		if _, closed := h.closed[o.ID]; closed || !was || h.passes-passes < 2 {
 			continue
 		}
@@ -752,6 +792,18 @@ func (h *history) rest() {
 			h.wrong("%s came back from its quarantine with another trust", name)
 		}
 	}
+}
+
+// active reports whether a config has the agent and keeps it up.
+func (h *history) active(agent string) bool {
+	for _, key := range keys {
+		if s, ok := h.parsed(key); ok {
+			if a, _ := s.Agent(agent); a.Phase == status.PhaseActive {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // parsed gives the status of a config, and whether there is one.
