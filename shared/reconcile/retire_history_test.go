@@ -33,6 +33,15 @@ var (
 	firstHistory = flag.Uint64("history", 0, "seed of the first of them")
 )
 
+// Each guard was taken out of the pipeline once, to see the histories fail. Within
+// the first 250 they do without: the second proof, the archive, the roles that
+// other agents of the config need, the look at the trust, the uses, the brake, the
+// wake-up that ends a quarantine, the comparison of unique ids, that of teams, the
+// hold. Within 2,500 more they do without: the age of the proof, what changed in
+// quarantine, the time of the last use, the rollback, old versions of runtimes.
+// When the second inventory was begun (notBefore) they do not see, since a
+// quarantine is as long as an inventory is fresh; TestAUseInQuarantineGivesTheRoleBack
+// and the tests of the inventory do.
 func TestNothingThatIsInUseIsEverTakenAway(t *testing.T) {
 	saw, mu := map[string]int{}, sync.Mutex{}
 	t.Run("history", func(t *testing.T) {
