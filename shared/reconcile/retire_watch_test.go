@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +60,8 @@ type history struct {
 	kept     map[string]model.Archive // by unique id: roles as they were when they were quarantined
 	whole    map[string]int           // by unique id: passes that were over when it was quarantined; of roles that nobody changed since
 	gone     map[string]bool          // by name: roles that reconcile deleted
-	running  map[string]string        // by agent: config that was seen with it and its runtime, with nothing done to either since
+	glimpsed map[string]string        // by agent: config that had it at the last pass, when it had a runtime; nothing was done to either since
+	running  map[string]string        // the same of two passes: the first may have found that the status was lost
 	restored map[string]string        // by request: key of the archive
 	ended    []end
 	forged   map[string]bool // by config: its status was written by somebody else
@@ -117,13 +117,6 @@ type end struct {
 // wrong says what must not be.
 func (h *history) wrong(format string, args ...any) {
 	h.t.Helper()
-	if os.Getenv("CALLS") != "" {
-		for _, c := range h.cloud.Calls() {
-			if c.Caller == "reconcile" || c.Caller == "drift" {
-				h.log = append(h.log, c.String())
-			}
-		}
-	}
 	h.t.Errorf("%s\nafter\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"))
 }
 
@@ -662,7 +655,10 @@ func (h *history) runs() {
 			for _, id := range h.runtimes {
 				out := h.ask("GET", "/runtimes/"+id+"/", "", "")
 				if agent, _ := naming.RuntimeAgent(id); agent == name && out["status"] == "READY" && out["roleArn"] == h.arn(runtimeRole(name)) {
-					h.running[name] = key
+					if h.glimpsed[name] == key {
+						h.running[name] = key
+					}
+					h.glimpsed[name] = key
 				}
 			}
 		}
@@ -717,6 +713,7 @@ func meaning(o model.ObservedRole) model.ObservedRole {
 func (h *history) changes(names ...string) {
 	for _, name := range names {
 		delete(h.running, name)
+		delete(h.glimpsed, name)
 		for _, role := range []string{runtimeRole(name), buildRole(name)} {
 			if h.hasRole(role) {
 				delete(h.whole, h.role(role).ID)
