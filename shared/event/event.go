@@ -24,7 +24,7 @@ type Here struct {
 
 // Hint is evidence that came with an event: to be recorded, never to be obeyed.
 type Hint struct {
-	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, source-uploaded, build-ended, runtime-changed, request-written, wake, pass
+	Kind  string    `json:"kind"`            // config-uploaded, config-deleted, source-uploaded, build-ended, runtime-changed, request-written, role-changed, wake, pass
 	ID    string    `json:"id,omitempty"`    // version of the object; of a request its key; of a build or runtime its own
 	Time  time.Time `json:"time,omitzero"`   // of the event
 	Actor string    `json:"actor,omitempty"` // who did it, as the event says
@@ -42,6 +42,7 @@ type Look struct {
 	Team    string // folder that the source is in; empty when it is in none
 	Project string
 	Runtime string // id of an AgentCore runtime, whose name is the agent's
+	Role    string // name of a role that IAM says was changed
 	Hint    Hint
 }
 
@@ -65,6 +66,10 @@ const Source = "rolekeeper"
 // RuntimeHint is the kind of hint of a runtime that was made, changed or deleted,
 // or that the scheduled pass found; its id is the runtime's.
 const RuntimeHint = "runtime-changed"
+
+// RoleHint is the kind of hint of a role that somebody changed; its id is the
+// role's name, a slash and the call that changed it, such as PutRolePolicy.
+const RoleHint = "role-changed"
 
 // PassHint is the kind of hint of a config that the scheduled pass found to be
 // due, or to differ; its id is the pass's.

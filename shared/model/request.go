@@ -26,6 +26,9 @@ const (
 	Restore RequestAction = "restore"
 	// Release ends the hold of an agent that was restored.
 	Release RequestAction = "release"
+	// Retire takes over roles that no config asks for, to have them go as those of an
+	// agent that was removed do.
+	Retire RequestAction = "retire"
 )
 
 // Request is what an operator asks Rolekeeper to do for one config: an object of
@@ -37,7 +40,8 @@ type Request struct {
 	Config string        `json:"config"` // S3 key of the config
 	// Plans are what the operator was shown, by agent: to adopt and to approve
 	// plan.AdoptionHash, to approve a deletion plan.DeletionHash, to build
-	// BuildOrder.Identity, to restore and to release plan.RestoreHash.
+	// BuildOrder.Identity, to restore and to release plan.RestoreHash, to retire
+	// plan.RetireHash.
 	Plans   map[string]string `json:"plans"`
 	Archive string            `json:"archive,omitempty"` // to restore: S3 key of the archive
 	Expires time.Time         `json:"expires"`
@@ -60,7 +64,7 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errVersion
 	case !isRequestID(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
-	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release}, r.Action):
+	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release, Retire}, r.Action):
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
 	case len(r.Plans) == 0:
 		wrong = errors.New("it names no plan")

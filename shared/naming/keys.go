@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -21,7 +22,16 @@ const (
 	// DeletionsKey is the object that counts the roles deleted of late.
 	DeletionsKey = "counters/deletions.json"
 
-	RoleClaimPrefix = ClaimPrefix + "roles/"
+	RoleClaimPrefix  = ClaimPrefix + "roles/"
+	ClaimIndexPrefix = ClaimPrefix + "configs/"
+
+	// DriftReportPrefix is where each scheduled pass leaves what it found.
+	DriftReportPrefix = "reports/drift/"
+	// LatestReportKey is the page that people read; LatestPassKey has the same as data.
+	LatestReportKey = "reports/latest.html"
+	LatestPassKey   = "reports/latest.json"
+	// FleetRequestPrefix is where operators' requests are that are for no single config.
+	FleetRequestPrefix = RequestPrefix + "fleet/"
 )
 
 // MaxConfigKey is the longest config key in bytes. It leaves room for the
@@ -125,7 +135,7 @@ func RepositoryClaimKey(repository string) (key string, ok bool) {
 
 // ClaimIndexKey gives the key of the list of claims that a config may hold.
 func ClaimIndexKey(configKey string) string {
-	return ClaimPrefix + "configs/" + ConfigID(configKey) + ".json"
+	return ClaimIndexPrefix + ConfigID(configKey) + ".json"
 }
 
 // requestPrefix is where requests for single configs are.
@@ -150,6 +160,14 @@ func SplitRequestKey(key string) (config, id string, ok bool) {
 	}
 	id, ok = strings.CutSuffix(id, ".json")
 	return config, id, ok && id != ""
+}
+
+// FleetRequestKey gives the key of an operator's request for the whole fleet.
+func FleetRequestKey(id string) string { return FleetRequestPrefix + id + ".json" }
+
+// DriftReportKey gives the key of what the pass found that began at a time.
+func DriftReportKey(at time.Time) string {
+	return DriftReportPrefix + at.UTC().Format("20060102T150405.000Z") + ".json"
 }
 
 // ArchivedRole gives the prefix of the archives of a role.

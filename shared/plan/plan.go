@@ -197,6 +197,25 @@ type Role struct {
 	Managed map[string]string
 }
 
+// DriftMode says what becomes of what others changed.
+type DriftMode string
+
+// The modes. With neither, drift is repaired.
+const (
+	RepairDrift DriftMode = "repair"
+	ReportDrift DriftMode = "report" // it is told and not written
+)
+
+// Unmanaged says what becomes of policies that others put on roles of ours.
+type Unmanaged string
+
+// The ways with such policies. With none of them they are kept and told.
+const (
+	ReportUnmanaged Unmanaged = "report" // kept and told
+	KeepUnmanaged   Unmanaged = "keep"   // kept
+	RemoveUnmanaged Unmanaged = "remove" // archived, then removed
+)
+
 // Existing says what becomes of roles that somebody else made under our names.
 type Existing string
 

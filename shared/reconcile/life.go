@@ -84,8 +84,13 @@ const maxRuntimes = 20
 
 // runtimes brings what is known of an agent's runtimes up to date: when something
 // happened to one, or when a new version of the config calls the agent back, for
-// which what is gone is forgotten. Only what AgentCore itself shows is recorded.
+// which what is gone is forgotten. Only what AgentCore itself shows is recorded, and
+// only while this config holds the name: those of another config's agent say
+// nothing of the roles that this one is to get.
 func (r *run) runtimes(ctx context.Context, a status.Agent, wanted bool) ([]status.Runtime, error) {
+	if !slices.Contains(r.index.Claims, naming.RoleClaimKey(a.Name)) {
+		return nil, nil
+	}
 	all := slices.Clone(a.Runtimes)
 	renewed := wanted && r.object.VersionID != r.stored.Config.VersionID
 	ids := r.hinted[a.Name]

@@ -77,7 +77,7 @@ func (r *run) putBack(ctx context.Context, q pending, a status.Agent, archived m
 	case !begun && plan.RestoreHash(p) != q.Plans[a.Name]:
 		return refused(q.id, "what would be done to role %s now is not what the operator was shown; look at it again", archived.Role.Name), nil
 	}
-	if !begun {
+	if !begun || a.PhaseVersion != r.object.VersionID { // a new version would end the hold
 		if err := r.recordHold(ctx, a, q.Archive, archived.Kind); err != nil {
 			return status.Request{}, err
 		}
@@ -152,7 +152,9 @@ func (r *run) recordHold(ctx context.Context, a status.Agent, archive string, ki
 		a.ArchiveKeys = nil
 	}
 	a.Phase, a.PhaseVersion, a.RetireAfter, a.DeleteAfter, a.RetirementID = status.PhaseHeld, r.object.VersionID, time.Time{}, time.Time{}, ""
-	a.ArchiveKeys = append(slices.Clone(a.ArchiveKeys), archive)
+	if !slices.Contains(a.ArchiveKeys, archive) {
+		a.ArchiveKeys = append(slices.Clone(a.ArchiveKeys), archive)
+	}
 	a.BlockedBy, a.Notes, a.Drift, a.Applied = nil, nil, nil, nil
 	if kind == model.BuildRole {
 		a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, a.Name))

@@ -430,6 +430,36 @@ func TestARestoredRoleOfAStandingConfigIsLeftAsItIsUntilANewUpload(t *testing.T)
 	w.wantNothingLost()
 }
 
+func TestARestoreThatMeetsANewUploadIsAnsweredTruly(t *testing.T) {
+	w := gone(t)
+	w.operators = true
+	w.pass(0)
+	role := runtimeRole("my_agent")
+	r := plan.Restoring{
+		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
+	}
+	q := model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(r.Plan())}}
+	w.ask(q)
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	was, now := w.role(role), w.status(key)
+	w.upload(key, container+"# again\n")
+	w.ask(q)
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	answer := w.status(key).Requests[0]
+	if answer.Outcome != status.RequestDone || !strings.HasSuffix(answer.Message, "is held") {
+		t.Errorf("answer %+v", answer)
+	}
+	if diff := cmp.Diff(was, w.role(role)); diff != "" {
+		t.Errorf("the role (-was +is):\n%s", diff)
+	}
+	if diff := cmp.Diff(now.Agents[0].ArchiveKeys, w.status(key).Agents[0].ArchiveKeys); diff != "" {
+		t.Errorf("archives (-was +is):\n%s", diff)
+	}
+	w.wantNothingLost()
+}
+
 func TestAnAgentMovesWithItsRoles(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, container)
@@ -457,6 +487,39 @@ func TestAnAgentMovesWithItsRoles(t *testing.T) {
 	}
 	w.pass(2 * day)
 	wantOutcome(t, w, other, status.Ready)
+	w.wantNothingLost()
+}
+
+func TestRuntimesCountForTheConfigThatHoldsTheName(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	w.upload(other, container)
+	w.settle()
+	w.upload(key, container+"# again\n")
+	w.settle()
+	wantOutcome(t, w, key, status.Rejected)
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.pass(time.Hour)
+	if a, known := w.status(key).Agent("my_agent"); !known || len(a.Runtimes) > 0 {
+		t.Errorf("the config that waits tells of it as %+v", a)
+	}
+	w.undeploy(id)
+	w.pass(time.Hour)
+	w.wantPhase(other, "my_agent", status.PhaseRetiring)
+	w.pass(2 * day)
+	w.wantPhase(other, "my_agent", status.PhaseRetired)
+	w.wantPhase(key, "my_agent", status.PhaseActive)
+	w.pass(time.Hour)
+	w.pass(2 * day)
+	w.wantPhase(key, "my_agent", status.PhaseActive)
+	if !w.hasRole(runtimeRole("my_agent")) {
+		t.Error("the role of a config that stands is gone")
+	}
 	w.wantNothingLost()
 }
 
