@@ -137,8 +137,33 @@ func leaving(s status.Status) []string {
 	}
 	tell("the roles of %s were deleted, and are in the archive", func(a status.Agent) bool { return a.Phase == status.PhaseRetired && len(a.ArchiveKeys) > 0 })
 	tell("nothing is left of %s that was made for it", func(a status.Agent) bool { return a.Phase == status.PhaseRetired && len(a.ArchiveKeys) == 0 })
-	tell("the roles of %s were restored by hand, and stay as they are", in(status.PhaseHeld))
+	if some := pick(s.Agents, in(status.PhaseHeld)); len(some) > 0 {
+		clauses = append(clauses, restored(some))
+	}
 	return clauses
+}
+
+// restored says what was restored of agents that are held for it.
+func restored(some []status.Agent) string {
+	roles, were, of := map[string]bool{}, "were", "them"
+	for _, a := range some {
+		for _, key := range a.ArchiveKeys {
+			roles[roleOf(key)] = true
+		}
+	}
+	if len(roles) == 1 {
+		were = "was"
+	}
+	if len(some) == 1 {
+		of = "the agent"
+	}
+	return fmt.Sprintf("%s of %s %s restored by hand, and nothing of %s is changed", count(len(roles), "role"), agents(some), were, of)
+}
+
+// roleOf gives the name of the role that an archive is of.
+func roleOf(archive string) string {
+	role, _, _ := strings.Cut(strings.TrimPrefix(archive, naming.ArchivePrefix), "/")
+	return role
 }
 
 func in(phase status.Phase) func(status.Agent) bool {
@@ -205,7 +230,7 @@ func lifeSteps(s status.Status) []string {
 		case status.PhaseRetired:
 			tell("to have its roles made anew, %s", again)
 			for _, key := range a.ArchiveKeys {
-				role, _, _ := strings.Cut(strings.TrimPrefix(key, naming.ArchivePrefix), "/")
+				role := roleOf(key)
 				tell("to have role %s back as it was, have an operator run `rolekeeper restore %s`; it is archived as %s", role, role, key)
 			}
 		case status.PhaseHeld:

@@ -43,7 +43,9 @@ func retired(a *status.Agent) {
 	a.Phase, a.PhaseVersion, a.RetirementID, a.ArchiveKeys = status.PhaseRetired, "v1", "r1", []string{archive}
 }
 
-func held(a *status.Agent) { a.Phase, a.PhaseVersion = status.PhaseHeld, "v1" }
+func held(a *status.Agent) {
+	a.Phase, a.PhaseVersion, a.ArchiveKeys = status.PhaseHeld, "v1", []string{archive}
+}
 
 func removed(a *status.Agent) { a.Notes = append(a.Notes, report.RemovedAgentNote) }
 
@@ -103,6 +105,8 @@ func leavingStatuses() map[string]status.Status {
 		"retired, both roles":                    agents(status.Ready, one, with("two", retired, removed, func(a *status.Agent) { a.ArchiveKeys = []string{another, archive} })),
 		"retired without a role":                 gone(agents(status.Retired, with("two", retired, removed, unarchived))),
 		"held":                                   agents(status.Ready, one, with("two", held)),
+		"held, both roles":                       agents(status.Ready, one, with("two", held, func(a *status.Agent) { a.ArchiveKeys = []string{archive, another, archive} })),
+		"held, two agents":                       agents(status.Ready, with("one", held), with("two", held, func(a *status.Agent) { a.ArchiveKeys = []string{another} })),
 		"held, config gone":                      gone(agents(status.Orphaned, with("two", held, removed))),
 		"rejected meanwhile":                     refusal(agents(status.Rejected, one, with("two", retiring), with("three", retired))),
 		"rejected, and in use":                   refusal(agents(status.Rejected, with("two", retiring, by("role-not-ours", "arn:r", "in-use", "arn:1")))),
@@ -177,11 +181,19 @@ func TestWordsSayWhatBecomesOfAgentsThatLeave(t *testing.T) {
 		},
 		"retired without a role": {"The config is gone; nothing is left of agent two that was made for it.", []string{anew("two", again)}},
 		"held": {
-			"The roles of agent one are ready; the roles of agent two were restored by hand, and stay as they are.",
+			"The roles of agent one are ready; 1 role of agent two was restored by hand, and nothing of the agent is changed.",
 			[]string{deploy, "two: to have its roles kept up again, " + again + release},
 		},
+		"held, both roles": {
+			"The roles of agent one are ready; 2 roles of agent two were restored by hand, and nothing of the agent is changed.",
+			[]string{deploy, "two: to have its roles kept up again, " + again + release},
+		},
+		"held, two agents": {
+			"2 roles of 2 agents were restored by hand, and nothing of them is changed.",
+			[]string{"one: to have its roles kept up again, " + again + strings.Replace(release, "two", "one", 1), "two: to have its roles kept up again, " + again + release},
+		},
 		"held, config gone": {
-			"The config is gone; the roles of agent two were restored by hand, and stay as they are.",
+			"The config is gone; 1 role of agent two was restored by hand, and nothing of the agent is changed.",
 			[]string{"two: to have its roles kept up again, " + again + release},
 		},
 		"rejected meanwhile": {

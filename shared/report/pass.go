@@ -131,8 +131,8 @@ const (
 type Leaving struct {
 	Config string    `json:"config"`
 	Agent  string    `json:"agent"`
-	Phase  string    `json:"phase"`           // status.Phase
-	Until  time.Time `json:"until,omitzero"`  // when its time comes
+	Phase  string    `json:"phase"`            // status.Phase
+	Until  time.Time `json:"until,omitzero"`   // when its time comes
 	Blocks []string  `json:"blocks,omitempty"` // what keeps it, and what to do; at most ten
 }
 
