@@ -107,21 +107,27 @@ func (r *run) runtimes(ctx context.Context, a status.Agent, wanted bool) ([]stat
 		if err != nil {
 			return nil, err
 		}
-		i := slices.IndexFunc(all, func(known status.Runtime) bool { return known.ID == id })
-		switch {
-		case there && i < 0:
-			all = append(all, t)
-		case there:
-			all[i] = t
-		case i >= 0:
-			all[i].Gone = true
-		}
+		all = seenNow(all, id, t, there)
 	}
 	if renewed {
 		all = slices.DeleteFunc(all, func(t status.Runtime) bool { return t.Gone })
 	}
 	slices.SortStableFunc(all, func(a, b status.Runtime) int { return a.LastSeen.Compare(b.LastSeen) })
 	return all[max(len(all)-maxRuntimes, 0):], nil
+}
+
+// seenNow gives the runtimes with one as it was just seen, or as gone.
+func seenNow(all []status.Runtime, id string, t status.Runtime, there bool) []status.Runtime {
+	i := slices.IndexFunc(all, func(known status.Runtime) bool { return known.ID == id })
+	switch {
+	case there && i < 0:
+		return append(all, t)
+	case there:
+		all[i] = t
+	case i >= 0:
+		all[i].Gone = true
+	}
+	return all
 }
 
 // runtime looks at a runtime, and reports whether it is there: one that is being
