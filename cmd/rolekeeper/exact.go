@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/policy"
@@ -59,7 +58,7 @@ func (a account) exactly(was model.ObservedRole, is *model.ObservedRole) ([]stri
 	c := commands{account: a, role: was.Name}
 	trust := c.document("trust policy", was.Trust)
 	tags := maps.Clone(was.Tags)
-	maps.DeleteFunc(tags, func(k, _ string) bool { return strings.HasPrefix(k, "aws:") }) // AWS alone writes them
+	maps.DeleteFunc(tags, func(k, _ string) bool { return model.SystemTag(k) })
 	settings := []string{"--max-session-duration", strconv.Itoa(int(was.MaxSessionDuration)), "--cli-input-json", c.json(map[string]string{"Description": was.Description})}
 	if is == nil {
 		create := append([]string{"--path", cmp.Or(was.Path, "/"), "--assume-role-policy-document", trust}, settings...)
@@ -79,7 +78,7 @@ func (a account) exactly(was model.ObservedRole, is *model.ObservedRole) ([]stri
 	default:
 		c.add("put-role-permissions-boundary", "--permissions-boundary", was.PermissionsBoundary)
 	}
-	if !same(was.Trust, is.Trust) {
+	if !policy.Same(was.Trust, is.Trust) {
 		c.add("update-assume-role-policy", "--policy-document", trust)
 	}
 	c.inline(was, *is)
@@ -89,12 +88,6 @@ func (a account) exactly(was model.ObservedRole, is *model.ObservedRole) ([]stri
 		c.add("update-role", settings...)
 	}
 	return c.lines, c.err
-}
-
-// same reports whether two policy documents mean the same.
-func same(a, b string) bool {
-	d, err := policy.Parse(a)
-	return a == b || err == nil && d.Same(b)
 }
 
 // commands gathers commands of the AWS CLI about one role. It keeps the first error.
@@ -118,7 +111,7 @@ func (c *commands) inline(was, is model.ObservedRole) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(was.Policies)) {
-		if !same(was.Policies[name], is.Policies[name]) {
+		if !policy.Same(was.Policies[name], is.Policies[name]) {
 			c.add("put-role-policy", "--policy-name="+name, "--policy-document", c.document("policy "+name, was.Policies[name]))
 		}
 	}
@@ -140,7 +133,7 @@ func (c *commands) attached(was, is model.ObservedRole) {
 func (c *commands) retag(tags, is map[string]string) {
 	var surplus []string
 	for _, k := range slices.Sorted(maps.Keys(is)) {
-		if _, wanted := tags[k]; !wanted && !strings.HasPrefix(k, "aws:") {
+		if _, wanted := tags[k]; !wanted && !model.SystemTag(k) {
 			surplus = append(surplus, k)
 		}
 	}

@@ -130,7 +130,7 @@ func (p program) ask(ctx context.Context, f requestFlags, s stack, r model.Reque
 		return err
 	}
 	at := p.now().UTC()
-	r.V, r.ID, r.Expires, r.By = 1, at.Format("20060102T150405Z")+"-"+p.random(), at.Add(f.expiresIn), s.account.caller
+	r.V, r.ID, r.Expires, r.By = 1, at.Format(model.IDTime)+"-"+p.random(), at.Add(f.expiresIn), s.account.caller
 	if err := s.write(ctx, r); err != nil {
 		return err
 	}

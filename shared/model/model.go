@@ -4,6 +4,7 @@
 package model
 
 import (
+	"strings"
 	"time"
 
 	"rolekeeper/shared/policy"
@@ -25,6 +26,14 @@ const (
 	TagTemplate = "rolekeeper:template" // TemplateVersion the policies were made with
 	TagCreation = "rolekeeper:creation" // nonce whose hash is in the claim while a role is half-made; kept afterwards, without meaning
 )
+
+// SystemTag reports whether a tag with the key is one of AWS itself, which nobody
+// else can write (IAM User Guide, "Rules for tagging in IAM and AWS STS").
+func SystemTag(key string) bool { return strings.HasPrefix(key, "aws:") }
+
+// IDTime is how ids and keys of objects begin that are to sort by time: a layout
+// of package time, for times in UTC.
+const IDTime = "20060102T150405Z"
 
 // TemplateVersion counts the versions of the policy templates in package desired.
 const TemplateVersion = 2

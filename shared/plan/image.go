@@ -362,7 +362,7 @@ const maxTags = 50
 func withOurs(ours, observed map[string]string) (all map[string]string, room bool) {
 	theirs := map[string]string{}
 	for k, v := range observed {
-		if !strings.HasPrefix(k, "aws:") {
+		if !model.SystemTag(k) {
 			theirs[k] = v
 		}
 	}

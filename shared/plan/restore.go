@@ -55,7 +55,7 @@ func fromArchive(a model.Archive) (d model.Role, unreadable []string) {
 func writable(tags map[string]string) map[string]string {
 	all := map[string]string{}
 	for k, v := range tags {
-		if !strings.HasPrefix(k, "aws:") {
+		if !model.SystemTag(k) {
 			all[k] = v
 		}
 	}
@@ -246,7 +246,7 @@ func (r Restoring) Notes() []string {
 	}
 	var system []string
 	for _, k := range slices.Sorted(maps.Keys(was.Tags)) {
-		if _, ok := writable(was.Tags)[k]; !ok {
+		if model.SystemTag(k) {
 			system = append(system, k)
 		}
 	}

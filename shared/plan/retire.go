@@ -67,6 +67,16 @@ const (
 	Braked      BlockerKind = "brake"             // ARN is the role: too many were deleted within the hour
 )
 
+// Known reports whether it is a kind of blocker: others of a status' blockers
+// are refusals.
+func (k BlockerKind) Known() bool {
+	switch k {
+	case InUse, Trusted, UsedLately, UseUnknown, StillNeeded, InProfile, Unreadable, Changed, NotDeleted, Braked:
+		return true
+	}
+	return false
+}
+
 // service gives the principal that assumes roles of a kind. Package desired has
 // it in the trust of each.
 func service(kind model.RoleKind) string {
@@ -76,12 +86,19 @@ func service(kind model.RoleKind) string {
 	return "bedrock-agentcore.amazonaws.com"
 }
 
-// ours gives the roles that are there and ours.
-func (l Leaving) ours() []Role {
+// Ours gives the roles that are there and ours: what is quarantined, archived and
+// counted.
+func (l Leaving) Ours() []Role {
 	return slices.DeleteFunc(slices.Clone(l.Roles), func(r Role) bool {
 		s := stand(r)
 		return s != ours && s != adopted
 	})
+}
+
+// Quarantined reports whether the trust of a role that is there is what a
+// quarantine makes of it.
+func (r Role) Quarantined() bool {
+	return r.Observed != nil && policy.Quarantined(r.Observed.Trust, service(r.Desired.Kind))
 }
 
 // owns reports whether a part that is there is ours.
@@ -104,8 +121,45 @@ func (l Leaving) archived(r Role) (model.Archive, bool) {
 // quarantined or deleted, and what is quarantined is put back.
 func (l Leaving) Blockers() []Blocker {
 	all := l.users()
-	for _, r := range l.ours() {
+	for _, r := range l.Ours() {
 		all = append(all, l.blockers(r)...)
+	}
+	return all
+}
+
+// Building gives the blockers of an agent whose project builds: that the role is
+// used IAM may tell hours later.
+func (l Leaving) Building(builds []model.Build) []Blocker {
+	var all []Blocker
+	for _, b := range builds {
+		if !b.State.Ended() && l.ownsProject() {
+			all = append(all, Blocker{ARN: l.Project.ARN, Kind: InUse, Fix: fmt.Sprintf("wait for build %s to end, or stop it", b.ID)})
+		}
+	}
+	return all
+}
+
+// Braked gives the blockers of an agent that cannot go because most roles went
+// within the hour.
+func (l Leaving) Braked(most int) []Blocker {
+	fix := "wait: at most %d roles are deleted in an hour, and this one goes when there is room; or have an operator approve it, when so many are meant to go"
+	if len(l.Ours()) > most {
+		fix = "have an operator approve it: at most %d roles are deleted in an hour, and the agent has more"
+	}
+	var all []Blocker
+	for _, r := range l.Ours() {
+		all = append(all, Blocker{ARN: r.Observed.ARN, Kind: Braked, Fix: fmt.Sprintf(fix, most)})
+	}
+	return all
+}
+
+// Refused gives the blockers of an agent whose roles AWS refused to delete.
+func (l Leaving) Refused(why string) []Blocker {
+	var all []Blocker
+	for _, r := range l.Roles {
+		if id := r.Claim.RoleID(r.Desired.Kind); id != "" {
+			all = append(all, Blocker{ARN: r.Desired.ARN, Kind: NotDeleted, Fix: "have the platform team find out why; the next pass tries again: " + why})
+		}
 	}
 	return all
 }
@@ -144,7 +198,7 @@ func (l Leaving) holds(u model.Use) bool {
 	if parts := strings.Split(u.Role, ":"); len(parts) > 4 && parts[4] != "" && parts[4] != l.Account {
 		return false
 	}
-	return slices.ContainsFunc(l.ours(), func(r Role) bool { return strings.EqualFold(naming.RoleOf(u.Role), r.Desired.Name) })
+	return slices.ContainsFunc(l.Ours(), func(r Role) bool { return strings.EqualFold(naming.RoleOf(u.Role), r.Desired.Name) })
 }
 
 // letGo says what to do about the uses that one holder makes of the roles: by
@@ -221,7 +275,7 @@ func (l Leaving) blockers(r Role) []Blocker {
 			break
 		}
 	}
-	if _, kept := l.archived(r); !kept && policy.Quarantined(o.Trust, service(d.Kind)) {
+	if _, kept := l.archived(r); !kept && r.Quarantined() {
 		tell(Changed, "upload the config again, which puts role %s right: its trust is that of a quarantine, and no archive has the one before", d.Name)
 	}
 	return all
@@ -236,9 +290,9 @@ func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // a while after their trust was.
 func (l Leaving) Quarantine() []Step {
 	var archives, writes []Step
-	roles := l.ours()
+	roles := l.Ours()
 	for _, r := range roles {
-		if policy.Quarantined(r.Observed.Trust, service(r.Desired.Kind)) {
+		if r.Quarantined() {
 			continue // archived before, or else blocked
 		}
 		if _, kept := l.archived(r); !kept {
@@ -284,7 +338,7 @@ func bound(r Role, reason Reason) []Step {
 // them down.
 func (l Leaving) Changed() []Blocker {
 	var all []Blocker
-	for _, r := range l.ours() {
+	for _, r := range l.Ours() {
 		if what := l.changed(r); len(what) > 0 {
 			all = append(all, Blocker{ARN: r.Observed.ARN, Kind: Changed, Fix: fmt.Sprintf(
 				"find out who needs role %s (CloudTrail): it was quarantined, and is not as it was left: %s", r.Desired.Name, strings.Join(what, "; "))})
@@ -297,7 +351,7 @@ func (l Leaving) Changed() []Blocker {
 func (l Leaving) changed(r Role) []string {
 	o := r.Observed
 	var what []string
-	if !policy.Quarantined(o.Trust, service(r.Desired.Kind)) {
+	if !r.Quarantined() {
 		what = append(what, "the trust policy is another")
 	}
 	a, kept := l.archived(r)
@@ -308,7 +362,7 @@ func (l Leaving) changed(r Role) []string {
 	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
 		if before, there := was.Policies[name]; !there {
 			what = append(what, fmt.Sprintf("policy %s is new", name))
-		} else if !same(before, o.Policies[name]) {
+		} else if !policy.Same(before, o.Policies[name]) {
 			what = append(what, fmt.Sprintf("policy %s is another", name))
 		}
 	}
@@ -329,12 +383,6 @@ func (l Leaving) changed(r Role) []string {
 	return what
 }
 
-// same reports whether two policies, as IAM holds them, mean the same.
-func same(a, b string) bool {
-	d, err := policy.Parse(a)
-	return err == nil && d.Same(b)
-}
-
 // Delete plans to take everything away that is ours: the project, since it builds
 // with the build role, then that, then the runtime role, and the claims at the
 // end. It is for agents whose roles are quarantined, or that have none.
@@ -346,7 +394,7 @@ func (l Leaving) Delete() []Step {
 	if l.ownsProject() {
 		steps = append(steps, Step{Op: DeleteProject, Agent: l.Agent, Role: l.Project.Name, Element: string(model.ProjectPart), Reason: Retire})
 	}
-	for _, r := range l.ours() {
+	for _, r := range l.Ours() {
 		d := r.Desired
 		for _, name := range slices.Sorted(maps.Keys(r.Observed.Policies)) {
 			steps = append(steps, about(d, DeletePolicy, partPolicy, name, Retire))
@@ -372,7 +420,7 @@ func (l Leaving) Delete() []Step {
 // is done.
 func (l Leaving) Rollback() []Step {
 	var steps []Step
-	for _, r := range l.ours() {
+	for _, r := range l.Ours() {
 		a, kept := l.archived(r)
 		if !kept {
 			continue
@@ -392,7 +440,7 @@ func (l Leaving) Rollback() []Step {
 			}
 		}
 		// IAM may not show yet that the trust was taken away.
-		if policy.Quarantined(r.Observed.Trust, service(d.Kind)) || r.Claim.Deleting != "" && d.Trust.Same(r.Observed.Trust) {
+		if r.Quarantined() || r.Claim.Deleting != "" && d.Trust.Same(r.Observed.Trust) {
 			steps = append(steps, about(d, UpdateTrust, partTrust, "", Restore))
 		}
 	}

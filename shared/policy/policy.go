@@ -154,6 +154,13 @@ func (d Document) Same(raw string) bool {
 	return err == nil && d.Equal(other)
 }
 
+// Same reports whether two documents, as IAM holds them, mean the same. What
+// cannot be parsed is the same as itself alone.
+func Same(a, b string) bool {
+	d, err := Parse(a)
+	return a == b || err == nil && d.Same(b)
+}
+
 // Digest gives the hex SHA-256 of the document's meaning: Equal documents have
 // equal digests, others do not.
 func (d Document) Digest() string {

@@ -86,7 +86,7 @@ func TestDocumentsThatMeanTheSameAreEqual(t *testing.T) {
 			if a.Digest() != b.Digest() {
 				t.Error("the digests differ")
 			}
-			if !a.Same(c[1]) || !b.Same(c[0]) {
+			if !a.Same(c[1]) || !b.Same(c[0]) || !policy.Same(c[0], c[1]) || !policy.Same(c[1], c[0]) {
 				t.Error("Same denies it")
 			}
 		})
@@ -136,7 +136,7 @@ func TestDocumentsThatMeanSomethingElseDiffer(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			a, b := parse(t, c[0]), parse(t, c[1])
-			if a.Equal(b) || b.Equal(a) || a.Same(c[1]) {
+			if a.Equal(b) || b.Equal(a) || a.Same(c[1]) || policy.Same(c[0], c[1]) {
 				t.Errorf("equal:\n%s\n%s", a.JSON(), b.JSON())
 			}
 			if a.Digest() == b.Digest() {
@@ -187,8 +187,11 @@ func TestWhatIsNoPolicyDocumentIsRefused(t *testing.T) {
 			if d, err := policy.Parse(raw); err == nil {
 				t.Errorf("accepted as %s", d.JSON())
 			}
-			if policy.New().Same(raw) {
-				t.Error("the same as a document without statements")
+			if policy.New().Same(raw) || policy.Same(raw, base) || policy.Same(base, raw) {
+				t.Error("the same as a document that can be read")
+			}
+			if !policy.Same(raw, raw) {
+				t.Error("not the same as itself")
 			}
 		})
 	}

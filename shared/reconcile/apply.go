@@ -247,14 +247,14 @@ func (a applying) archive(ctx context.Context, s plan.Step) error {
 		V: 1, Reason: model.ArchivePoliciesRemoved, Config: a.key, Agent: s.Agent, Kind: s.Desired.Kind, Retirement: s.Retirement,
 		ArchivedAt: a.now, Role: *s.Observed,
 	}
-	at, cause := a.object.LastModified.UTC().Format("20060102T150405Z"), []any{s.Observed}
+	at, cause := a.object.LastModified.UTC().Format(model.IDTime), []any{s.Observed}
 	switch s.Reason {
 	case plan.Adopt:
 		archived.Reason = model.ArchiveAdopted
 	case plan.Retire:
 		archived.Reason, at = model.ArchiveRetired, s.Retirement
 	case plan.Restore:
-		archived.Reason, at = model.ArchiveRestored, a.now.Format("20060102T150405Z")
+		archived.Reason, at = model.ArchiveRestored, a.now.Format(model.IDTime)
 	case plan.Create, plan.Change, plan.Drift:
 		cause = []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
 	}

@@ -43,18 +43,12 @@ type RoleReader interface {
 	Managed(ctx context.Context, policyARN string) (document string, err error)
 }
 
-// InstanceProfiles is what is read of EC2's instance profiles: the names of
-// those that a role is in.
-type InstanceProfiles interface {
-	InstanceProfiles(ctx context.Context, role string) ([]string, error)
-}
-
 // Roles is what is needed of IAM's roles. Create answers fault.ErrExists for a
 // taken name, Delete fault.ErrConflict for a role that something is left on. What
 // is to be taken away and is not there is no error.
 type Roles interface {
 	RoleReader
-	InstanceProfiles
+	InstanceProfiles(ctx context.Context, role string) (names []string, err error) // of EC2, that the role is in
 	Create(ctx context.Context, r model.Role, nonce string) (id string, err error)
 	PutBoundary(ctx context.Context, r model.Role) error
 	Tag(ctx context.Context, r model.Role) error

@@ -242,7 +242,7 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 // have a part in it.
 func retirement(config string, a status.Agent, c model.Claim) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{config, a.Name, c.RuntimeRoleID, c.BuildRoleID}, "\x00")))
-	return a.RetireAfter.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(sum[:])[:12]
+	return a.RetireAfter.UTC().Format(model.IDTime) + "-" + hex.EncodeToString(sum[:])[:12]
 }
 
 // needs gives the roles of an agent that others of the config are to run or
@@ -512,7 +512,7 @@ func (r *run) undo(ctx context.Context, l plan.Leaving) error {
 // empty when there is none.
 func unarchived(l plan.Leaving) string {
 	for _, role := range l.Ours() {
-		if _, kept := l.Archives[role.Desired.Name]; !kept && l.Quarantined(role) {
+		if _, kept := l.Archives[role.Desired.Name]; !kept && role.Quarantined() {
 			return role.Desired.Name
 		}
 	}
