@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +15,7 @@ import (
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
 	"rolekeeper/shared/status"
 )
 
@@ -145,6 +147,9 @@ func (w *watcher) pass(ctx context.Context, p *printer) error {
 		return fmt.Errorf("the scheduled pass: %s, %w", result.Failure, err)
 	}
 	p.line("pass     the schedule came round")
+	if err := w.quarantined(ctx, p, assistantKey, assistant); err != nil {
+		return err
+	}
 	if err := w.retired(ctx, assistantKey, assistant); err != nil {
 		return err
 	}
@@ -168,6 +173,26 @@ func (w *watcher) graceEnds(ctx context.Context) (over time.Time, err error) {
 		}
 	}
 	return over, nil
+}
+
+// quarantined waits until nobody can assume an agent's runtime role.
+func (w *watcher) quarantined(ctx context.Context, p *printer, key, name string) error {
+	role := naming.RuntimeRole(region, name)
+	if err := w.until(ctx, "role "+role+" is quarantined", func(ctx context.Context) (bool, error) {
+		o, err := w.roles.Head(ctx, role)
+		return err == nil && policy.Quarantined(o.Trust, "bedrock-agentcore.amazonaws.com"), err
+	}); err != nil {
+		return err
+	}
+	s, err := w.answer(ctx, p, key)
+	if err != nil {
+		return err
+	}
+	if a, _ := s.Agent(name); a.Phase != status.PhaseQuarantined {
+		return fmt.Errorf("agent %s is %s, want %s", name, a.Phase, status.PhaseQuarantined)
+	}
+	p.line("phase    quarantined: the trust policy of %s denies everybody", role)
+	return nil
 }
 
 // retired waits until an agent's roles are deleted: the quarantine is a message
@@ -245,7 +270,17 @@ func (w *watcher) tellDeleted(ctx context.Context, p *printer) error {
 	for _, key := range a.ArchiveKeys {
 		p.line("archive  s3://%s/%s", w.bucket, key)
 	}
+	tellNext(p, s)
 	return nil
+}
+
+// tellPlan tells all that a command told but for the documents.
+func tellPlan(p *printer, text string) {
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		if start := strings.TrimSpace(line); start != "" && !strings.HasPrefix(start, "@@") && !strings.HasPrefix(start, "+") {
+			p.line("  %s", line)
+		}
+	}
 }
 
 // restoring has the operator put the assistant's runtime role back.
@@ -256,7 +291,7 @@ func (w *watcher) restoring(ctx context.Context, p *printer) error {
 	if err != nil {
 		return err
 	}
-	tellEnd(p, told)
+	tellPlan(p, told)
 	if err := w.wait(ctx); err != nil {
 		return err
 	}

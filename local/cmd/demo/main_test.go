@@ -31,11 +31,13 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"DeleteAgentRuntime claims_assistant-", "Agent Retiring: configs/support/claims.yaml claims_assistant", "answer   RETIRING",
 		"Role Deletion Blocked: configs/travel/team.yaml flight_search", "in use   by arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/canary-",
 		"kept     role " + naming.RuntimeRole(region, "flight_search") + ", unchanged",
+		"phase    quarantined: the trust policy of " + naming.RuntimeRole(region, "claims_assistant"),
+		"next     claims_assistant: to have role " + naming.RuntimeRole(region, "claims_assistant") + " back as it was",
 		"Agent Roles Deleted: configs/support/claims.yaml claims_assistant", "answer   RETIRED",
 		"gone     role " + naming.BuildRole(region, "claims_assistant"), "gone     project bedrock-agentcore-claims_assistant-builder",
 		"kept     bedrock-agentcore-claims_assistant with its images: latest is sha256:",
 		"archive  s3://bedrock-agentcore-configs-123456789012-us-east-1/archive/" + naming.RuntimeRole(region, "claims_assistant"),
-		"agent claims_assistant is held", "is as it was, but for its unique id",
+		"restore: policy BedrockAgentCoreRuntimeExecutionPolicy-claims_assistant", "agent claims_assistant is held", "is as it was, but for its unique id",
 		"3 roles made, 2 adopted, 2 deleted, 1 kept in use, 1 restored, 1 image built, 1 build failed, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {
