@@ -14,6 +14,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/settings"
 )
@@ -76,15 +77,18 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
 			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, Allowed: agent.DefaultAllowed(),
 			GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
+			DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
 		}},
 		"everything": {map[string]string{
 			"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours", "SourceBucketName": "sources-of-ours",
 			"EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365", "GracePeriod": "90m", "MaxDeletesPerHour": "1000", "DeleteRepositories": "true", "TeamTag": "company:team", "OperatorPrincipalArns": operators,
+			"DriftMode": "report", "UnmanagedPolicies": "remove", "MaxChangesPerSweep": "50",
 			"AllowedModels": "anthropic.*, us.anthropic.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-AbCdEf1234",
 			"AllowedCredentialProviders": "crm,erp", "AllowedAudiences": "https://example.com/*",
 		}, settings.Parameters{
 			PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/ours", SourceBucketName: "sources-of-ours",
 			ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
+			DriftMode: plan.ReportDrift, UnmanagedPolicies: plan.RemoveUnmanaged, MaxChangesPerSweep: model.Portion{Count: 50},
 			Allowed: agent.Allowed{
 				Models: []string{"anthropic.*", "us.anthropic.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-AbCdEf1234"},
 				CredentialProviders: []string{"crm", "erp"}, Audiences: []string{"https://example.com/*"},
@@ -93,6 +97,7 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 		"lists of nothing": {map[string]string{"AllowedModels": "", "AllowedRepositories": " , "}, settings.Parameters{
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
 			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
+			DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
 		}},
 	}
 	for name, test := range tests {
@@ -121,7 +126,7 @@ func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.resources["SettingsParameter"].properties["Value"].(string)), &value); err != nil {
 		t.Fatal(err)
 	}
-	own := []string{"MaximumConcurrency", "DriftSchedule"} // the stack's
+	own := []string{"MaximumConcurrency", "DriftSchedule", "DriftAlarmThreshold", "NotificationEmail"} // the stack's
 	for name := range s.parameters {
 		if _, there := value[name]; there == slices.Contains(own, name) {
 			t.Errorf("%s is in the settings: %v", name, there)
@@ -130,9 +135,38 @@ func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
 	if got, want := len(value), len(s.parameters)-len(own); got != want {
 		t.Errorf("%d settings, want %d", got, want)
 	}
-	variables := at(s.resources["ReconcileFunction"].properties, "Environment", "Variables")
-	if got := at(variables, "SETTINGS_PARAMETER"); got != "/rolekeeper/rolekeeper/settings" || got != at(s.outputs, "SettingsParameter", "Value") {
-		t.Errorf("reconcile reads %v, the output is %v", got, at(s.outputs, "SettingsParameter", "Value"))
+	for _, id := range []string{"ReconcileFunction", "DriftFunction"} {
+		variables := at(s.resources[id].properties, "Environment", "Variables")
+		if got := at(variables, "SETTINGS_PARAMETER"); got != "/rolekeeper/rolekeeper/settings" || got != at(s.outputs, "SettingsParameter", "Value") {
+			t.Errorf("%s reads %v, the output is %v", id, got, at(s.outputs, "SettingsParameter", "Value"))
+		}
+	}
+}
+
+func TestTheTemplateAndTheCodeTakeTheSamePortions(t *testing.T) {
+	p := load(t, home()).parameters["MaxChangesPerSweep"]
+	pattern := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(p, "AllowedPattern")) + `)\z`)
+	for text, want := range map[string]bool{
+		"10%": true, "1%": true, "100%": true, "1": true, "50": true, "99999": true,
+		"": false, "0": false, "0%": false, "101%": false, "100000": false, "-1": false, "010%": false, "2.5%": false, "%": false, "10 %": false, "10%%": false, "10%\n": false, "all": false,
+	} {
+		if _, err := model.ParsePortion(text); pattern.MatchString(text) != want || want != (err == nil) {
+			t.Errorf("%q: the template takes it: %v, the code says %v; want %v", text, pattern.MatchString(text), err, want)
+		}
+	}
+	if got := at(p, "Default"); got != fmt.Sprint(settings.DefaultMaxChangesPercent, "%") {
+		t.Errorf("the default is %v", got)
+	}
+}
+
+func TestAnAddressIsOneOrNone(t *testing.T) {
+	pattern := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(load(t, home()).parameters["NotificationEmail"], "AllowedPattern")) + `)\z`)
+	for text, want := range map[string]bool{
+		"": true, "platform@example.com": true, "a+b@c": true, "platform": false, "a@b@c": false, "a@b, c@d": false, "Ann <ann@example.com>": false, "a@b\n": false, "@": false,
+	} {
+		if got := pattern.MatchString(text); got != want {
+			t.Errorf("%q: the template takes it: %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 )
 
@@ -34,6 +35,9 @@ type Parameters struct {
 	GracePeriod              time.Duration
 	MaxDeletesPerHour        int // roles, over all configs
 	DeleteRepositories       bool
+	DriftMode                plan.DriftMode
+	UnmanagedPolicies        plan.Unmanaged
+	MaxChangesPerSweep       model.Portion // of the roles of agents
 	TeamTag                  string
 	Allowed                  agent.Allowed
 	OperatorPrincipalArns    []string // of IAM users and roles; * stands for any characters
@@ -82,12 +86,15 @@ func parseParameters(data []byte, place agent.Place, strict bool) (Parameters, e
 		GracePeriod:              r.grace("GracePeriod"),
 		MaxDeletesPerHour:        number(&r, "MaxDeletesPerHour", DefaultMaxDeletesPerHour, MaxDeletesPerHour),
 		DeleteRepositories:       r.text("DeleteRepositories", flag) == "true",
+		DriftMode:                plan.DriftMode(cmp.Or(r.text("DriftMode", asText(DriftMode)), string(plan.RepairDrift))),
+		UnmanagedPolicies:        plan.Unmanaged(cmp.Or(r.text("UnmanagedPolicies", asText(Unmanaged)), string(plan.ReportUnmanaged))),
+		MaxChangesPerSweep:       r.portion("MaxChangesPerSweep"),
 		TeamTag:                  r.text("TeamTag", TeamTag),
 		Allowed:                  r.allowed(place),
 		OperatorPrincipalArns:    r.operators(place),
 		given:                    r.given,
 	}
-	for _, name := range []string{"MaximumConcurrency", "DriftSchedule"} { // the stack's own
+	for _, name := range []string{"MaximumConcurrency", "DriftSchedule", "DriftAlarmThreshold", "NotificationEmail"} { // the stack's own
 		r.text(name, func(string) error { return nil })
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.nodes)) {
@@ -201,6 +208,18 @@ func (r *parameterReader) grace(name string) time.Duration {
 		return err
 	})
 	return period
+}
+
+// portion gives how much of a whole is allowed.
+func (r *parameterReader) portion(name string) model.Portion {
+	portion := model.Portion{Percent: DefaultMaxChangesPercent}
+	r.text(name, func(s string) (err error) {
+		if s != "" {
+			portion, err = model.ParsePortion(s)
+		}
+		return err
+	})
+	return portion
 }
 
 // list gives the entries of a list with their lines. What is no text is

@@ -14,6 +14,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 )
 
@@ -23,7 +24,7 @@ var place = agent.Place{Partition: "aws", Region: "eu-west-1", Account: "1234567
 // when it is deployed with its defaults.
 const stackValue = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1",` +
 	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","BuildImage":"aws/codebuild/amazonlinux-aarch64-standard:4.0","LogRetentionDays":"30",` +
-	`"GracePeriod":"24h","MaxDeletesPerHour":"20","DeleteRepositories":"false","TeamTag":"",` +
+	`"GracePeriod":"24h","MaxDeletesPerHour":"20","DeleteRepositories":"false","DriftMode":"repair","UnmanagedPolicies":"report","MaxChangesPerSweep":"10%","TeamTag":"",` +
 	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
 
 func defaults() Parameters {
@@ -31,6 +32,7 @@ func defaults() Parameters {
 		PermissionProfile: desired.Scoped, EnsureServiceLinkedRoles: true, ExistingRoles: plan.ReportExisting,
 		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
 		GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
+		DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
 		Allowed: agent.Allowed{Models: []string{"*"}, Repositories: []string{"bedrock-agentcore-*"}},
 	}
 }
@@ -45,6 +47,7 @@ func TestParametersAreRead(t *testing.T) {
 		PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/B", SourceBucketName: "sources",
 		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, TeamTag: "team",
 		GracePeriod: 7 * time.Minute, MaxDeletesPerHour: 1, DeleteRepositories: true,
+		DriftMode: plan.ReportDrift, UnmanagedPolicies: plan.RemoveUnmanaged, MaxChangesPerSweep: model.Portion{Count: 50},
 		Allowed: agent.Allowed{
 			Models: []string{"anthropic.*", "foundation-model/amazon.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-*"},
 			CredentialProviders: []string{"crm", "oauth2credentialprovider/x"}, Audiences: []string{"https://a.example.com", "b"},
@@ -62,8 +65,8 @@ func TestParametersAreRead(t *testing.T) {
 		"comments":           {"# nothing\n", defaults(), nil},
 		"an empty map":       {"{}", defaults(), nil},
 		"what the stack has": {stackValue, byStack, []string{"AllowedModels", "AllowedAudiences", "TeamTag"}},
-		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\nGracePeriod:\nMaxDeletesPerHour: ~\nDeleteRepositories:\nDriftSchedule:\n", defaults(), nil},
-		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\nGracePeriod: ''\nMaxDeletesPerHour: ''\nDeleteRepositories: ''\n", defaults(), []string{"TeamTag"}},
+		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\nGracePeriod:\nMaxDeletesPerHour: ~\nDeleteRepositories:\nDriftMode:\nUnmanagedPolicies: ~\nMaxChangesPerSweep:\nDriftSchedule:\nDriftAlarmThreshold:\nNotificationEmail:\n", defaults(), nil},
+		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\nGracePeriod: ''\nMaxDeletesPerHour: ''\nDeleteRepositories: ''\nDriftMode: ''\nUnmanagedPolicies: ''\nMaxChangesPerSweep: ''\nNotificationEmail: ''\n", defaults(), []string{"TeamTag"}},
 		"empty lists":        {"AllowedModels: ''\nAllowedRepositories: []\n", nothingAllowed, []string{"AllowedModels", "AllowedRepositories"}},
 		"everything, in lists": {`
 PermissionProfile: toolkit
@@ -79,6 +82,11 @@ LogRetentionDays: 365
 GracePeriod: 7m
 MaxDeletesPerHour: 1
 DeleteRepositories: true
+DriftMode: report
+UnmanagedPolicies: remove
+MaxChangesPerSweep: 50
+DriftAlarmThreshold: 3
+NotificationEmail: team@example.com
 AllowedModels: [anthropic.*, "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"]
 AllowedRepositories:
   - team/*
@@ -95,6 +103,7 @@ OperatorPrincipalArns:
  "EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "team",
  "BuildImage": "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "LogRetentionDays": "365",
  "GracePeriod": "420s", "MaxDeletesPerHour": "1", "DeleteRepositories": "true",
+ "DriftMode": "report", "UnmanagedPolicies": "remove", "MaxChangesPerSweep": "50",
  "AllowedModels": "anthropic.*,foundation-model/amazon.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-*",
  "AllowedCredentialProviders": "crm, oauth2credentialprovider/x", "AllowedAudiences": " https://a.example.com , b,",
  "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op"}`, everything, nil},
@@ -143,6 +152,11 @@ GracePeriod: 1d
 MaxDeletesPerHour: 1001
 DeleteRepositories: all
 DriftSchedule: [1]
+DriftMode: ignore
+UnmanagedPolicies: delete
+MaxChangesPerSweep: 10 %
+DriftAlarmThreshold: {}
+NotificationEmail: [a]
 `), place)
 	if err == nil {
 		t.Fatal("they were taken")
@@ -170,6 +184,11 @@ DriftSchedule: [1]
 		`line 21: MaxDeletesPerHour: 1001 is not`,
 		`line 22: DeleteRepositories: "all" is`,
 		`line 23: DriftSchedule: not a single value`,
+		`line 24: DriftMode: "ignore" is`,
+		`line 25: UnmanagedPolicies: "delete" is`,
+		`line 26: MaxChangesPerSweep: "10 %" is`,
+		`line 27: DriftAlarmThreshold: not a single value`,
+		`line 28: NotificationEmail: not a single value`,
 	}
 	for i := range max(len(want), len(told)) {
 		if i >= len(told) || i >= len(want) || !strings.HasPrefix(told[i], want[i]) {
@@ -252,6 +271,14 @@ func oneUnit(d time.Duration) string {
 	return fmt.Sprint(int64(d/time.Second), "s")
 }
 
+// portion writes a portion as the parameter has it.
+func portion(p model.Portion) string {
+	if p.Percent == 0 {
+		return fmt.Sprint(p.Count)
+	}
+	return fmt.Sprint(p.Percent, "%")
+}
+
 // asStack writes parameters as the stack writes them.
 func asStack(p Parameters) string {
 	list := func(entries []string) []string {
@@ -265,6 +292,7 @@ func asStack(p Parameters) string {
 		"EnsureServiceLinkedRoles": fmt.Sprint(p.EnsureServiceLinkedRoles), "ExistingRoles": p.ExistingRoles, "TeamTag": p.TeamTag,
 		"BuildImage": p.BuildImage, "LogRetentionDays": fmt.Sprint(p.LogRetentionDays),
 		"GracePeriod": oneUnit(p.GracePeriod), "MaxDeletesPerHour": fmt.Sprint(p.MaxDeletesPerHour), "DeleteRepositories": fmt.Sprint(p.DeleteRepositories),
+		"DriftMode": p.DriftMode, "UnmanagedPolicies": p.UnmanagedPolicies, "MaxChangesPerSweep": portion(p.MaxChangesPerSweep),
 		"AllowedModels": list(p.Allowed.Models), "AllowedRepositories": list(p.Allowed.Repositories), "AllowedMemories": list(p.Allowed.Memories),
 		"AllowedCredentialProviders": list(p.Allowed.CredentialProviders), "AllowedAudiences": list(p.Allowed.Audiences),
 		"OperatorPrincipalArns": list(p.OperatorPrincipalArns),
@@ -285,6 +313,7 @@ func FuzzParameters(f *testing.F) {
 		"? [a]\n: b", "AllowedAudiences: [!!binary a, 1, 2020-01-01, \"\\u00e9\"]", "PermissionProfile: |\n  scoped", "a: b\n---\nc", "EnsureServiceLinkedRoles: true",
 		"BuildImage: aws/codebuild/amazonlinux-aarch64-standard:4.0-1\nLogRetentionDays: 0x1e", "LogRetentionDays: 30.0", "LogRetentionDays: 4294967326",
 		"GracePeriod: 999999h\nMaxDeletesPerHour: 1000\nDeleteRepositories: 'true'", "GracePeriod: 1h1m", "GracePeriod: 86399s\nMaxDeletesPerHour: 1e2",
+		"DriftMode: report\nUnmanagedPolicies: keep\nMaxChangesPerSweep: 100%", "MaxChangesPerSweep: 99999", "MaxChangesPerSweep: 0.5",
 	} {
 		f.Add([]byte(text))
 	}
@@ -301,8 +330,9 @@ func FuzzParameters(f *testing.F) {
 			t.Errorf("%v (-first +again)\n%s", err, diff)
 		}
 		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag),
-			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays), GracePeriod(oneUnit(p.GracePeriod)), MaxDeletesPerHour(p.MaxDeletesPerHour))
-		if p.BuildImage == "" || p.PermissionProfile == "" || p.ExistingRoles == "" || err != nil {
+			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays), GracePeriod(oneUnit(p.GracePeriod)), MaxDeletesPerHour(p.MaxDeletesPerHour),
+			DriftMode(p.DriftMode), Unmanaged(p.UnmanagedPolicies))
+		if p.BuildImage == "" || p.PermissionProfile == "" || p.ExistingRoles == "" || p.DriftMode == "" || p.UnmanagedPolicies == "" || p.MaxChangesPerSweep.Of(1000) < 1 || err != nil {
 			t.Errorf("%+v: %v", p, err)
 		}
 		for _, entry := range slices.Concat(p.Allowed.Models, p.Allowed.Repositories, p.Allowed.Memories, p.Allowed.CredentialProviders, p.Allowed.Audiences, p.OperatorPrincipalArns) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 )
 
@@ -30,35 +32,44 @@ type Intake struct {
 	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
 }
 
-// Reconcile is what functions/reconcile needs.
-type Reconcile struct {
+// Shape is what decides beside a config what is made of its agents. Reconcile and
+// the scheduled pass go by the same, or the pass would find what reconcile never
+// mends.
+type Shape struct {
 	Account                  string          `env:"ACCOUNT_ID,required,notEmpty"`
 	Partition                string          `env:"PARTITION,required,notEmpty"`
 	Region                   string          `env:"AWS_REGION,required,notEmpty"`
-	ConfigBucket             string          `env:"CONFIG_BUCKET,required,notEmpty"`
 	SourceBucket             string          `env:"SOURCE_BUCKET,required,notEmpty"`
-	InboxURL                 string          `env:"INBOX_QUEUE_URL,required,notEmpty"`
-	WorkURL                  string          `env:"WORK_QUEUE_URL,required,notEmpty"`
-	WorkDeadURL              string          `env:"WORK_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
 	Profile                  desired.Profile `env:"PERMISSION_PROFILE,required,notEmpty"`
 	PermissionsBoundary      string          `env:"PERMISSIONS_BOUNDARY_ARN,required,notEmpty"`
 	EnsureServiceLinkedRoles bool            `env:"ENSURE_SERVICE_LINKED_ROLES,required,notEmpty"`
 	ExistingRoles            plan.Existing   `env:"EXISTING_ROLES,required,notEmpty"`
+	DriftMode                plan.DriftMode  `env:"DRIFT_MODE,required,notEmpty"`
+	UnmanagedPolicies        plan.Unmanaged  `env:"UNMANAGED_POLICIES,required,notEmpty"`
 	BuildImage               string          `env:"BUILD_IMAGE,required,notEmpty"`
 	LogRetentionDays         int32           `env:"LOG_RETENTION_DAYS,required,notEmpty"` // of the logs of builds
-	GracePeriod              time.Duration   `env:"GRACE_PERIOD,required,notEmpty"`
-	MaxDeletesPerHour        int             `env:"MAX_DELETES_PER_HOUR,required,notEmpty"` // roles, over all configs
-	DeleteRepositories       bool            `env:"DELETE_REPOSITORIES,required,notEmpty"`
 	TeamTag                  string          `env:"TEAM_TAG"`                             // empty: there are no teams
 	SettingsParameter        string          `env:"SETTINGS_PARAMETER,required,notEmpty"` // name of the parameter of Systems Manager that ParseParameters reads
 }
 
+// Reconcile is what functions/reconcile needs.
+type Reconcile struct {
+	Shape
+	ConfigBucket       string        `env:"CONFIG_BUCKET,required,notEmpty"`
+	InboxURL           string        `env:"INBOX_QUEUE_URL,required,notEmpty"`
+	WorkURL            string        `env:"WORK_QUEUE_URL,required,notEmpty"`
+	WorkDeadURL        string        `env:"WORK_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	GracePeriod        time.Duration `env:"GRACE_PERIOD,required,notEmpty"`
+	MaxDeletesPerHour  int           `env:"MAX_DELETES_PER_HOUR,required,notEmpty"` // roles, over all configs
+	DeleteRepositories bool          `env:"DELETE_REPOSITORIES,required,notEmpty"`
+}
+
 // Drift is what functions/drift needs.
 type Drift struct {
-	Account      string `env:"ACCOUNT_ID,required,notEmpty"`
-	Region       string `env:"AWS_REGION,required,notEmpty"`
-	ConfigBucket string `env:"CONFIG_BUCKET,required,notEmpty"`
-	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
+	Shape
+	ConfigBucket string        `env:"CONFIG_BUCKET,required,notEmpty"`
+	WorkURL      string        `env:"WORK_QUEUE_URL,required,notEmpty"`
+	MaxChanges   model.Portion `env:"MAX_CHANGES_PER_SWEEP,required,notEmpty"` // how much of the agents' roles a pass may have repaired
 }
 
 // LoadIntake reads the settings of functions/intake from the environment given.
@@ -75,10 +86,7 @@ func LoadIntake(environ map[string]string) (Intake, error) {
 // LoadReconcile reads the settings of functions/reconcile from the environment given.
 func LoadReconcile(environ map[string]string) (Reconcile, error) {
 	s, err := env.ParseAsWithOptions[Reconcile](env.Options{Environment: environ})
-	err = errors.Join(err, account(s.Account), named("PERMISSION_PROFILE", Profile(s.Profile)),
-		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("SOURCE_BUCKET", Bucket(s.SourceBucket)),
-		named("EXISTING_ROLES", Existing(s.ExistingRoles)), named("TEAM_TAG", TeamTag(s.TeamTag)),
-		named("BUILD_IMAGE", BuildImage(s.BuildImage)), named("LOG_RETENTION_DAYS", RetentionDays(s.LogRetentionDays)),
+	err = errors.Join(err, s.check(),
 		named("GRACE_PERIOD", GracePeriod(environ["GRACE_PERIOD"])), named("MAX_DELETES_PER_HOUR", MaxDeletesPerHour(s.MaxDeletesPerHour)),
 		queueURL("INBOX_QUEUE_URL", s.InboxURL), queueURL("WORK_QUEUE_URL", s.WorkURL), queueURL("WORK_DEAD_LETTER_QUEUE_URL", s.WorkDeadURL))
 	if err != nil {
@@ -89,15 +97,25 @@ func LoadReconcile(environ map[string]string) (Reconcile, error) {
 
 // LoadDrift reads the settings of functions/drift from the environment given.
 func LoadDrift(environ map[string]string) (Drift, error) {
-	s, err := env.ParseAsWithOptions[Drift](env.Options{Environment: environ})
-	if err := errors.Join(err, account(s.Account), queueURL("WORK_QUEUE_URL", s.WorkURL)); err != nil {
+	s, err := env.ParseAsWithOptions[Drift](env.Options{Environment: environ, FuncMap: map[reflect.Type]env.ParserFunc{
+		reflect.TypeFor[model.Portion](): func(text string) (any, error) { return model.ParsePortion(text) },
+	}})
+	if err := errors.Join(err, s.check(), queueURL("WORK_QUEUE_URL", s.WorkURL)); err != nil {
 		return Drift{}, fmt.Errorf("settings: %w", err)
 	}
 	return s, nil
 }
 
+// check says all that is wrong with values that are there.
+func (s Shape) check() error {
+	return errors.Join(account(s.Account), named("SOURCE_BUCKET", Bucket(s.SourceBucket)), named("PERMISSION_PROFILE", Profile(s.Profile)),
+		named("PERMISSIONS_BOUNDARY_ARN", Boundary(s.PermissionsBoundary)), named("EXISTING_ROLES", Existing(s.ExistingRoles)),
+		named("DRIFT_MODE", DriftMode(s.DriftMode)), named("UNMANAGED_POLICIES", Unmanaged(s.UnmanagedPolicies)),
+		named("BUILD_IMAGE", BuildImage(s.BuildImage)), named("LOG_RETENTION_DAYS", RetentionDays(s.LogRetentionDays)), named("TEAM_TAG", TeamTag(s.TeamTag)))
+}
+
 // Env gives what shapes roles, repositories and projects beside a config.
-func (s Reconcile) Env() desired.Env {
+func (s Shape) Env() desired.Env {
 	return desired.Env{
 		Place:               agent.Place{Partition: s.Partition, Region: s.Region, Account: s.Account},
 		Profile:             s.Profile,
@@ -112,7 +130,7 @@ func (s Reconcile) Env() desired.Env {
 // Hash gives a digest of the settings that shape roles, repositories and
 // projects: when it differs from a status' own, they were made under other
 // settings.
-func (s Reconcile) Hash() (string, error) {
+func (s Shape) Hash() (string, error) {
 	shape, err := json.Marshal(struct {
 		Env      desired.Env
 		Services bool
@@ -203,6 +221,8 @@ const (
 
 	DefaultGracePeriod       = 24 * time.Hour
 	DefaultMaxDeletesPerHour = 20
+
+	DefaultMaxChangesPercent = 10 // of the roles of agents
 )
 
 // RetentionDays says what is wrong with a number of days that logs are kept
@@ -241,6 +261,25 @@ func Existing(e plan.Existing) error {
 		return nil
 	}
 	return fmt.Errorf("%q is none of %q, %q and %q", e, plan.ReportExisting, plan.AdoptExisting, plan.RefuseExisting)
+}
+
+// DriftMode says what is wrong with what becomes of drift; empty is not wrong.
+func DriftMode(m plan.DriftMode) error {
+	switch m {
+	case "", plan.RepairDrift, plan.ReportDrift:
+		return nil
+	}
+	return fmt.Errorf("%q is neither %q nor %q", m, plan.RepairDrift, plan.ReportDrift)
+}
+
+// Unmanaged says what is wrong with what becomes of policies that others put on
+// roles; empty is not wrong.
+func Unmanaged(u plan.Unmanaged) error {
+	switch u {
+	case "", plan.ReportUnmanaged, plan.KeepUnmanaged, plan.RemoveUnmanaged:
+		return nil
+	}
+	return fmt.Errorf("%q is none of %q, %q and %q", u, plan.ReportUnmanaged, plan.KeepUnmanaged, plan.RemoveUnmanaged)
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/plan"
 )
 
@@ -28,38 +29,41 @@ func intakeEnv() map[string]string {
 	}
 }
 
-func reconcileEnv() map[string]string {
+// shapeEnv is what both that look at configs have.
+func shapeEnv() map[string]string {
 	return map[string]string{
 		"ACCOUNT_ID":                  "123456789012",
 		"PARTITION":                   "aws",
 		"AWS_REGION":                  "eu-west-1",
 		"CONFIG_BUCKET":               "configs",
 		"SOURCE_BUCKET":               "sources",
-		"INBOX_QUEUE_URL":             queues + "inbox",
 		"WORK_QUEUE_URL":              queues + "work.fifo",
-		"WORK_DEAD_LETTER_QUEUE_URL":  queues + "work-dead.fifo",
 		"PERMISSION_PROFILE":          "scoped",
 		"PERMISSIONS_BOUNDARY_ARN":    "arn:aws:iam::123456789012:policy/Boundary",
 		"ENSURE_SERVICE_LINKED_ROLES": "true",
 		"EXISTING_ROLES":              "adopt",
+		"DRIFT_MODE":                  "report",
+		"UNMANAGED_POLICIES":          "remove",
 		"BUILD_IMAGE":                 "aws/codebuild/amazonlinux-aarch64-standard:3.0",
 		"LOG_RETENTION_DAYS":          "14",
-		"GRACE_PERIOD":                "90m",
-		"MAX_DELETES_PER_HOUR":        "1000",
-		"DELETE_REPOSITORIES":         "true",
 		"TEAM_TAG":                    "team",
 		"SETTINGS_PARAMETER":          "/rolekeeper/stack/settings",
 	}
 }
 
-func driftEnv() map[string]string {
-	return map[string]string{
-		"ACCOUNT_ID":     "123456789012",
-		"AWS_REGION":     "eu-west-1",
-		"CONFIG_BUCKET":  "configs",
-		"WORK_QUEUE_URL": queues + "work.fifo",
-	}
+func reconcileEnv() map[string]string {
+	environ := shapeEnv()
+	maps.Copy(environ, map[string]string{
+		"INBOX_QUEUE_URL":            queues + "inbox",
+		"WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
+		"GRACE_PERIOD":               "90m",
+		"MAX_DELETES_PER_HOUR":       "1000",
+		"DELETE_REPOSITORIES":        "true",
+	})
+	return environ
 }
+
+func driftEnv() map[string]string { return with(shapeEnv(), "MAX_CHANGES_PER_SWEEP", "25%") }
 
 func with(environ map[string]string, name, value string) map[string]string {
 	environ = maps.Clone(environ)
@@ -97,13 +101,17 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Reconcile{
-		Account: "123456789012", Partition: "aws", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
-		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
+	shape := Shape{
+		Account: "123456789012", Partition: "aws", Region: "eu-west-1", SourceBucket: "sources",
 		Profile: desired.Scoped, PermissionsBoundary: "arn:aws:iam::123456789012:policy/Boundary", EnsureServiceLinkedRoles: true,
-		ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
-		GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true,
+		ExistingRoles: plan.AdoptExisting, DriftMode: plan.ReportDrift, UnmanagedPolicies: plan.RemoveUnmanaged,
+		BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:3.0", LogRetentionDays: 14,
 		TeamTag: "team", SettingsParameter: "/rolekeeper/stack/settings",
+	}
+	if diff := cmp.Diff(Reconcile{
+		Shape: shape, ConfigBucket: "configs",
+		InboxURL: queues + "inbox", WorkURL: queues + "work.fifo", WorkDeadURL: queues + "work-dead.fifo",
+		GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true,
 	}, reconcile); diff != "" {
 		t.Errorf("reconcile (-want +got)\n%s", diff)
 	}
@@ -118,7 +126,7 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Drift{Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs", WorkURL: queues + "work.fifo"}, drift); diff != "" {
+	if diff := cmp.Diff(Drift{Shape: shape, ConfigBucket: "configs", WorkURL: queues + "work.fifo", MaxChanges: model.Portion{Percent: 25}}, drift); diff != "" {
 		t.Errorf("drift (-want +got)\n%s", diff)
 	}
 }
@@ -160,6 +168,9 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"SOURCE_BUCKET":               "sources*",
 		"ENSURE_SERVICE_LINKED_ROLES": "perhaps",
 		"EXISTING_ROLES":              "ignore",
+		"DRIFT_MODE":                  "ignore",
+		"UNMANAGED_POLICIES":          "delete",
+		"MAX_CHANGES_PER_SWEEP":       "0%",
 		"BUILD_IMAGE":                 "123456789012.dkr.ecr.eu-west-1.amazonaws.com/builder:1",
 		"LOG_RETENTION_DAYS":          "31",
 		"GRACE_PERIOD":                "1h30m",
@@ -188,8 +199,9 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 				t.Fatal("nothing but bad values was taken")
 			}
 			for variable := range bad {
-				// A flag that is no truth value is named by its field.
-				word := strings.NewReplacer("ENSURE_SERVICE_LINKED_ROLES", "EnsureServiceLinkedRoles", "DELETE_REPOSITORIES", "DeleteRepositories").Replace(variable)
+				// What the environment's parser refuses is named by its field.
+				word := strings.NewReplacer("ENSURE_SERVICE_LINKED_ROLES", "EnsureServiceLinkedRoles", "DELETE_REPOSITORIES", "DeleteRepositories",
+					"MAX_CHANGES_PER_SWEEP", "MaxChanges").Replace(variable)
 				if _, needed := l.good[variable]; needed && !strings.Contains(err.Error(), word) {
 					t.Errorf("%s is not named in: %v", word, err)
 				}
@@ -269,6 +281,18 @@ func TestSingleValues(t *testing.T) {
 			t.Errorf("MaxDeletesPerHour(%d) = %v", deletes, err)
 		}
 	}
+	for mode, good := range map[plan.DriftMode]bool{"": true, plan.RepairDrift: true, plan.ReportDrift: true, "Repair": false, "repair ": false, "keep": false} {
+		if err := DriftMode(mode); (err == nil) != good {
+			t.Errorf("DriftMode(%q) = %v", mode, err)
+		}
+	}
+	for unmanaged, good := range map[plan.Unmanaged]bool{
+		"": true, plan.ReportUnmanaged: true, plan.KeepUnmanaged: true, plan.RemoveUnmanaged: true, "Remove": false, "repair": false,
+	} {
+		if err := Unmanaged(unmanaged); (err == nil) != good {
+			t.Errorf("Unmanaged(%q) = %v", unmanaged, err)
+		}
+	}
 	for profile, good := range map[desired.Profile]bool{
 		"": true, desired.Scoped: true, desired.Toolkit: true, "Scoped": false, "scoped ": false,
 	} {
@@ -317,13 +341,23 @@ func TestTheLocalAWSIsAnAllowedQueue(t *testing.T) {
 func TestTheHashChangesWithWhatShapesTheAccountAndOnlyWithThat(t *testing.T) {
 	hash := func(environ map[string]string) string {
 		t.Helper()
-		s, err := LoadReconcile(environ)
+		reconcile, err := LoadReconcile(environ)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := s.Hash()
+		h, err := reconcile.Hash()
 		if err != nil {
 			t.Fatal(err)
+		}
+		drift, err := LoadDrift(with(environ, "MAX_CHANGES_PER_SWEEP", "7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, err := drift.Hash(); other != h || err != nil {
+			t.Errorf("the pass has %q, reconcile %q, %v", other, h, err)
+		}
+		if diff := cmp.Diff(reconcile.Env(), drift.Env()); diff != "" {
+			t.Errorf("what shapes them (-reconcile +pass)\n%s", diff)
 		}
 		return h
 	}
@@ -349,6 +383,8 @@ func TestTheHashChangesWithWhatShapesTheAccountAndOnlyWithThat(t *testing.T) {
 		"MAX_DELETES_PER_HOUR":        {"20", false},
 		"DELETE_REPOSITORIES":         {"false", false},
 		"EXISTING_ROLES":              {"refuse", false},
+		"DRIFT_MODE":                  {"repair", false},
+		"UNMANAGED_POLICIES":          {"keep", false},
 		"SETTINGS_PARAMETER":          {"/rolekeeper/other/settings", false},
 		"CONFIG_BUCKET":               {"other-configs", false},
 		"INBOX_QUEUE_URL":             {queues + "other", false},
