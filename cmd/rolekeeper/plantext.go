@@ -11,6 +11,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
 )
 
@@ -448,9 +449,18 @@ func tagsText(t *terminal, is, desired map[string]string) {
 }
 
 func diffText(t *terminal, before, after string) {
-	for _, line := range documentDiff(before, after) {
+	for _, line := range report.DocumentDiff(before, after) {
 		t.line("      %s", line)
 	}
+}
+
+// settingsDiff gives the lines of a unified diff of how a project builds,
+// buildspec last.
+func settingsDiff(before, after model.ProjectSettings) []string {
+	text := func(s model.ProjectSettings) string {
+		return strings.Join(settingLines(s), "\n") + "\n\n" + s.Buildspec
+	}
+	return report.TextDiff(text(before), text(after))
 }
 
 func orNone(s string) string {

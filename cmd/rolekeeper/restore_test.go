@@ -518,7 +518,7 @@ func meaning(o *model.ObservedRole) {
 		if err != nil {
 			return raw
 		}
-		return spelled(d).JSON()
+		return d.JSON()
 	}
 	o.Trust, o.Policies = spell(o.Trust), maps.Clone(o.Policies)
 	for name, raw := range o.Policies {

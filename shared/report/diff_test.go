@@ -1,4 +1,4 @@
-package main
+package report_test
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/policy"
+	"rolekeeper/shared/report"
 )
 
 func TestWhatMeansTheSameHasNoDifference(t *testing.T) {
@@ -20,7 +21,7 @@ func TestWhatMeansTheSameHasNoDifference(t *testing.T) {
 			"Version":"2012-10-17"}`,
 		"a statement twice": strings.Replace(is, `"Statement":[`, `"Statement":[{"Effect":"Deny","Principal":{"AWS":"123456789012"},"NotAction":"sts:*"},`, 1),
 	} {
-		if lines := documentDiff(was, is); len(lines) > 0 {
+		if lines := report.DocumentDiff(was, is); len(lines) > 0 {
 			t.Errorf("%s:\n%s", name, strings.Join(lines, "\n"))
 		}
 	}
@@ -49,7 +50,7 @@ func TestDifferencesOfDocuments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, line := range documentDiff(c.was, is) {
+			for _, line := range report.DocumentDiff(c.was, is) {
 				if line[0] == '+' || line[0] == '-' {
 					got = append(got, line)
 				}
@@ -63,7 +64,7 @@ func TestDifferencesOfDocuments(t *testing.T) {
 
 func TestADocumentThatIsNoPolicyIsShownAsItIs(t *testing.T) {
 	for raw, want := range map[string]string{"{\nno JSON": "-no JSON", `{"a":1}`: `-  "a": 1`} {
-		lines := documentDiff(raw, `{"Version":"2012-10-17","Statement":[]}`)
+		lines := report.DocumentDiff(raw, `{"Version":"2012-10-17","Statement":[]}`)
 		if !strings.Contains(strings.Join(lines, "\n")+"\n", want+"\n") {
 			t.Errorf("%q: %q", raw, lines)
 		}
@@ -82,7 +83,7 @@ func FuzzDocumentDiff(f *testing.F) {
 			return // is what we make ourselves
 		}
 		same := errBefore == nil && before.Equal(after)
-		if lines := documentDiff(was, is); (len(lines) == 0) != same {
+		if lines := report.DocumentDiff(was, is); (len(lines) == 0) != same {
 			t.Errorf("same %v\n%q\n%q\n%s", same, was, is, strings.Join(lines, "\n"))
 		}
 	})

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -10,14 +10,14 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
-	"rolekeeper/shared/model"
 	"rolekeeper/shared/policy"
 )
 
-// documentDiff gives the lines of a unified diff of two policy documents, the
+// DocumentDiff gives the lines of a unified diff of two policy documents, the
 // first as IAM holds it; empty texts stand for no document. Both are spelled
-// alike, so that what means the same gives no lines of difference.
-func documentDiff(before, after string) []string {
+// alike, so that what means the same gives no lines of difference. What is no
+// policy is compared as TextDiff does, JSON with a line for every value.
+func DocumentDiff(before, after string) []string {
 	was, errWas := policy.Parse(before)
 	is, errIs := policy.Parse(after)
 	if errWas == nil {
@@ -29,25 +29,17 @@ func documentDiff(before, after string) []string {
 	if errWas == nil && errIs == nil {
 		was.Statements = aligned(was.Statements, is.Statements)
 	}
-	return unified(legible(before, was, errWas == nil), legible(after, is, errIs == nil))
+	return TextDiff(legible(before, was, errWas == nil), legible(after, is, errIs == nil))
 }
 
-// unified gives the lines of a unified diff of two texts.
-func unified(before, after string) []string {
+// TextDiff gives the lines of a unified diff of two texts, without their ends;
+// none when the texts are equal.
+func TextDiff(before, after string) []string {
 	var lines []string
 	for line := range strings.Lines(udiff.Unified("", "", before, after)) {
 		lines = append(lines, strings.TrimSuffix(line, "\n"))
 	}
 	return lines[min(len(lines), 2):] // without the names of the files
-}
-
-// settingsDiff gives the lines of a unified diff of how a project builds,
-// buildspec last.
-func settingsDiff(before, after model.ProjectSettings) []string {
-	text := func(s model.ProjectSettings) string {
-		return strings.Join(settingLines(s), "\n") + "\n\n" + s.Buildspec
-	}
-	return unified(text(before), text(after))
 }
 
 // legible gives a document with a line for every value. One that IAM holds and

@@ -1,0 +1,150 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"rolekeeper/shared/report"
+)
+
+// metrics reads a line as CloudWatch does: the metrics that it declares, with
+// their values and units.
+func metrics(t *testing.T, line []byte, at time.Time) (values map[string]float64, units map[string]string) {
+	t.Helper()
+	if bytes.Count(line, []byte("\n")) != 1 || !bytes.HasSuffix(line, []byte("\n")) {
+		t.Fatalf("not one line: %q", line)
+	}
+	text, err := os.ReadFile("testdata/emf.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddResource("emf.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.MustCompile("emf.schema.json").Validate(instance); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	var root map[string]json.RawMessage
+	var meta struct {
+		Timestamp         int64
+		CloudWatchMetrics []struct {
+			Namespace  string
+			Dimensions [][]string
+			Metrics    []struct{ Name, Unit string }
+		}
+	}
+	if err := json.Unmarshal(line, &root); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(root["_aws"], &meta); err != nil {
+		t.Fatal(err)
+	}
+	if len(meta.CloudWatchMetrics) != 1 || meta.CloudWatchMetrics[0].Namespace != "Rolekeeper" || meta.Timestamp != at.UnixMilli() {
+		t.Errorf("%+v", meta)
+	}
+	if diff := cmp.Diff([][]string{{}}, meta.CloudWatchMetrics[0].Dimensions); diff != "" {
+		t.Errorf("dimensions (-want +got)\n%s", diff)
+	}
+	values, units = map[string]float64{}, map[string]string{}
+	for _, m := range meta.CloudWatchMetrics[0].Metrics {
+		var v float64
+		if err := json.Unmarshal(root[m.Name], &v); err != nil {
+			t.Errorf("%s: %v", m.Name, err)
+		}
+		values[m.Name], units[m.Name] = v, m.Unit
+	}
+	if len(values)+1 != len(root) {
+		t.Errorf("members that are no metrics: %v", slices.Collect(maps.Keys(root)))
+	}
+	return values, units
+}
+
+func TestMetricsOfAPassAreWhatIsKnown(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)
+	totals := report.Totals{
+		Configs: 1, Agents: 2, Roles: 3, Drifted: 4, Outdated: 5, Refused: 6, Orphans: 7, Retiring: 8, Blocked: 9,
+		AccountRoles: 850, RolesQuota: 1000, IAMCalls: 11,
+	}
+	whole := map[string]float64{
+		"Passes": 1, "PassStopped": 0, "Configs": 1, "Agents": 2, "Roles": 3, "Drifted": 4, "Outdated": 5, "Refused": 6, "Orphans": 7,
+		"Retiring": 8, "Blocked": 9, "Duration": 1.5, "IAMCalls": 11, "RolesOfQuota": 85, "AccountRoles": 850,
+	}
+	with := func(change func(map[string]float64)) map[string]float64 {
+		m := maps.Clone(whole)
+		change(m)
+		return m
+	}
+	for name, c := range map[string]struct {
+		change func(*report.Pass)
+		want   map[string]float64
+	}{
+		"a whole one":   {func(*report.Pass) {}, whole},
+		"a stopped one": {func(p *report.Pass) { p.Stopped = &report.Stop{} }, with(func(m map[string]float64) { m["PassStopped"] = 1 })},
+		"without a quota": {
+			func(p *report.Pass) { p.Totals.RolesQuota = 0 }, with(func(m map[string]float64) { delete(m, "RolesOfQuota") }),
+		},
+		"a failed one": {func(p *report.Pass) { p.Failed = "throttled" }, map[string]float64{"Duration": 1.5, "IAMCalls": 11}},
+		"one that failed after it was stopped": {
+			func(p *report.Pass) { p.Failed, p.Stopped = "throttled", &report.Stop{} },
+			map[string]float64{"Duration": 1.5, "IAMCalls": 11, "PassStopped": 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := report.Pass{Seconds: 1.5, Totals: totals}
+			c.change(&p)
+			line, err := report.Metrics(p, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, units := metrics(t, line, now)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			for metric, unit := range units {
+				want := map[string]string{"Duration": "Seconds", "RolesOfQuota": "Percent"}[metric]
+				if want == "" {
+					want = "Count"
+				}
+				if unit != want {
+					t.Errorf("%s in %s", metric, unit)
+				}
+			}
+		})
+	}
+}
+
+func TestRepairsAreCounted(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	line, err := report.Repaired(3, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, units := metrics(t, line, now)
+	if diff := cmp.Diff(map[string]float64{"Repaired": 3}, values); diff != "" || units["Repaired"] != "Count" {
+		t.Errorf("%v (-want +got)\n%s", units, diff)
+	}
+}
+
+func TestWhatIsNoNumberIsNoMetric(t *testing.T) {
+	if line, err := report.Metrics(report.Pass{Seconds: math.NaN()}, time.Now()); err == nil {
+		t.Errorf("%s", line)
+	}
+}
