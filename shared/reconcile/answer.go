@@ -40,7 +40,7 @@ func (r *run) settle(ctx context.Context, there seen, p plan.Plan, problems []fa
 	s.Problems = problems
 	delay, waiting, unfinished := r.buildWait(s.Agents)
 	switch {
-	case slices.ContainsFunc(s.Agents, func(a status.Agent) bool { return len(a.BlockedBy) > 0 }):
+	case stopped(s.Agents):
 		s.Outcome = status.Blocked
 	case waiting:
 		s.Outcome = status.Waiting
@@ -61,6 +61,11 @@ func (r *run) settle(ctx context.Context, there seen, p plan.Plan, problems []fa
 		}
 	}
 	return r.write(ctx, s, p)
+}
+
+// stopped reports whether anything blocks one of the agents.
+func stopped(agents []status.Agent) bool {
+	return slices.ContainsFunc(agents, func(a status.Agent) bool { return len(a.BlockedBy) > 0 })
 }
 
 // answer begins a new answer: what was known, looked at again.
@@ -277,7 +282,7 @@ func (r *run) orphan(ctx context.Context) (Result, error) {
 	s := r.answer()
 	s.Agents = r.departing()
 	s.Outcome = outcome(s.Agents, status.Orphaned)
-	if slices.ContainsFunc(s.Agents, func(a status.Agent) bool { return len(a.BlockedBy) > 0 }) {
+	if stopped(s.Agents) {
 		s.Outcome = status.Blocked
 	}
 	if delay, ok := r.leaveWait(s.Agents); ok {
@@ -356,12 +361,7 @@ func (r *run) store(ctx context.Context, s status.Status) error {
 	if err != nil {
 		return err
 	}
-	key := naming.StatusKey(r.key)
-	if r.storedETag == "" {
-		r.storedETag, err = r.Store.Create(ctx, key, body)
-	} else {
-		r.storedETag, err = r.Store.Replace(ctx, key, body, r.storedETag)
-	}
+	r.storedETag, err = put(ctx, r.Store, naming.StatusKey(r.key), body, r.storedETag)
 	r.stored = s
 	return err
 }

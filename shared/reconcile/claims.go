@@ -111,16 +111,11 @@ func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
 		c, err := r.readClaim(ctx, n.key)
 		switch {
 		case errors.Is(err, fault.ErrNotFound):
-			c.Claim = model.Claim{V: 1, Config: r.key, Agent: n.agent.Name}
-			c.etag, err = r.create(ctx, n.key, c.Claim)
+			c, err := r.establish(ctx, n.key, n.agent.Name)
 			if errors.Is(err, fault.ErrConflict) {
 				continue
 			}
-			if err != nil {
-				return model.Claim{}, err
-			}
-			r.claims[n.key] = c
-			return c.Claim, nil
+			return c, err
 		case err != nil:
 			return model.Claim{}, err
 		case c.Config == r.key && !c.Free:
@@ -143,11 +138,22 @@ func (r *run) take(ctx context.Context, n need) (model.Claim, error) {
 			return c.Claim, nil
 		}
 		// Read again after queueing up: the name may have been freed just before.
-		if _, err := r.replace(ctx, n.key, waiting, c.etag); err != nil && !errors.Is(err, fault.ErrConflict) {
+		if _, err := r.put(ctx, n.key, waiting, c.etag); err != nil && !errors.Is(err, fault.ErrConflict) {
 			return model.Claim{}, err
 		}
 	}
 	return model.Claim{}, fault.Errorf(fault.Retry, "claim %s keeps changing", n.key)
+}
+
+// establish makes a claim where there is none.
+func (r *run) establish(ctx context.Context, key, agent string) (model.Claim, error) {
+	c := model.Claim{V: 1, Config: r.key, Agent: agent}
+	etag, err := r.put(ctx, key, c, "")
+	if err != nil {
+		return model.Claim{}, err
+	}
+	r.claims[key] = held{c, etag}
+	return c, nil
 }
 
 // owner gives a claim without taking it; the zero claim when nobody has it.
@@ -176,7 +182,7 @@ func (v *view) peek(ctx context.Context, n need) (model.Claim, error) {
 
 // writeClaim changes a claim that this config holds.
 func (r *run) writeClaim(ctx context.Context, key string, c model.Claim) error {
-	etag, err := r.replace(ctx, key, c, r.claims[key].etag)
+	etag, err := r.put(ctx, key, c, r.claims[key].etag)
 	if err != nil {
 		return err
 	}
@@ -262,9 +268,8 @@ func (r *run) finish(ctx context.Context, key string, c *held) error {
 	if len(c.Creating) == 0 {
 		return nil
 	}
-	bare, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: c.Agent, Deployment: agent.Container}}}, r.env)
 	next := c.Claim
-	for _, d := range bare.Agents[0].Roles() {
+	for _, d := range r.bare(c.Agent) {
 		observed, err := r.role(ctx, d.Name)
 		if err != nil {
 			return err
@@ -274,13 +279,19 @@ func (r *run) finish(ctx context.Context, key string, c *held) error {
 		}
 	}
 	next.Creating = nil
-	etag, err := r.replace(ctx, key, next, c.etag)
+	etag, err := r.put(ctx, key, next, c.etag)
 	if err != nil {
 		return err
 	}
 	*c = held{next, etag}
 	r.know(next)
 	return nil
+}
+
+// bare gives the roles of an agent of which nothing but the name is known.
+func (v *view) bare(name string) []model.Role {
+	want, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: name, Deployment: agent.Container}}}, v.env)
+	return want.Agents[0].Roles()
 }
 
 // finishParts does the same for a claim on a repository and a project.
@@ -296,15 +307,15 @@ func (r *run) finishParts(ctx context.Context, key string, c *held) error {
 	if repository != nil && c.MadePart(model.RepositoryPart, repository.Tags[model.TagCreation]) {
 		next = next.WithCreated(model.RepositoryPart, repository.Created)
 	}
-	projects, err := r.from.Projects.Read(ctx, []string{naming.Project(c.Agent)})
+	project, err := r.project(ctx, naming.Project(c.Agent))
 	if err != nil {
 		return err
 	}
-	if project, there := projects[naming.Project(c.Agent)]; there && c.MadePart(model.ProjectPart, project.Tags[model.TagCreation]) {
+	if project != nil && c.MadePart(model.ProjectPart, project.Tags[model.TagCreation]) {
 		next = next.WithCreated(model.ProjectPart, project.Created)
 	}
 	next.Creating = nil
-	etag, err := r.replace(ctx, key, next, c.etag)
+	etag, err := r.put(ctx, key, next, c.etag)
 	if err != nil {
 		return err
 	}
@@ -423,14 +434,10 @@ func (r *run) writeIndex(ctx context.Context, claims []string) error {
 	x := model.ClaimIndex{V: 1, Config: r.key, Claims: claims}
 	key := naming.ClaimIndexKey(r.key)
 	var err error
-	switch {
-	case r.indexETag == "":
-		r.indexETag, err = r.create(ctx, key, x)
-	case len(claims) == 0:
-		err = r.Store.Delete(ctx, key, r.indexETag)
-		r.indexETag = ""
-	default:
-		r.indexETag, err = r.replace(ctx, key, x, r.indexETag)
+	if len(claims) == 0 && r.indexETag != "" {
+		err, r.indexETag = r.Store.Delete(ctx, key, r.indexETag), ""
+	} else {
+		r.indexETag, err = r.put(ctx, key, x, r.indexETag)
 	}
 	if err != nil {
 		return err
@@ -439,20 +446,21 @@ func (r *run) writeIndex(ctx context.Context, claims []string) error {
 	return nil
 }
 
-func (r *run) create(ctx context.Context, key string, v any) (string, error) {
+// put writes what is JSON over the object of an ETag, as put does.
+func (r *run) put(ctx context.Context, key string, v any, etag string) (newETag string, err error) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", key, err)
 	}
-	return r.Store.Create(ctx, key, body)
+	return put(ctx, r.Store, key, body, etag)
 }
 
-func (r *run) replace(ctx context.Context, key string, v any, etag string) (string, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("encode %s: %w", key, err)
+// put writes an object over the one of an ETag; without one there must be none.
+func put(ctx context.Context, s Store, key string, body []byte, etag string) (newETag string, err error) {
+	if etag == "" {
+		return s.Create(ctx, key, body)
 	}
-	return r.Store.Replace(ctx, key, body, etag)
+	return s.Replace(ctx, key, body, etag)
 }
 
 // inherits reports whether this config may take over the claim of another, with
@@ -490,7 +498,7 @@ func (r *run) inherit(ctx context.Context, n need, c held) (model.Claim, error) 
 			return model.Claim{}, err
 		}
 	}
-	etag, err := r.replace(ctx, n.key, next, c.etag)
+	etag, err := r.put(ctx, n.key, next, c.etag)
 	if err != nil {
 		return model.Claim{}, err
 	}

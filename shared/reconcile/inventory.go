@@ -317,12 +317,7 @@ func (t *taking) write(ctx context.Context, v model.Inventory) error {
 		return fmt.Errorf("%s would have %d bytes of at most %d, with %d runtimes and %d uses: delete runtimes, and endpoints of old versions, that are not needed",
 			naming.InventoryKey, len(body), maxInventory, len(v.Runtimes), len(v.Uses))
 	}
-	etag := ""
-	if t.etag == "" {
-		etag, err = t.Store.Create(ctx, naming.InventoryKey, body)
-	} else {
-		etag, err = t.Store.Replace(ctx, naming.InventoryKey, body, t.etag)
-	}
+	etag, err := put(ctx, t.Store, naming.InventoryKey, body, t.etag)
 	if err != nil {
 		return err
 	}

@@ -134,8 +134,7 @@ func (r *run) own(ctx context.Context, name string) (model.Claim, error) {
 		if err := r.growIndex(ctx, []string{key}); err != nil {
 			return model.Claim{}, err
 		}
-		c.Claim = model.Claim{V: 1, Config: r.key, Agent: name}
-		c.etag, err = r.create(ctx, key, c.Claim)
+		return r.establish(ctx, key, name)
 	}
 	if err != nil {
 		return model.Claim{}, err

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -198,14 +199,10 @@ func (r *run) offer(ctx context.Context, a status.Agent) error {
 func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error) {
 	claim, project := r.claims[naming.RoleClaimKey(a.Name)].Claim, r.claims[naming.ProjectClaimKey(a.Name)].Claim
 	l := plan.Leaving{
-		Agent: a.Name, Account: r.env.Account, Retirement: retirement(r.key, a, claim), ProjectClaim: project,
+		Agent: a.Name, Account: r.env.Account, Retirement: cmp.Or(claim.Deleting, retirement(a, claim)), ProjectClaim: project,
 		Needed: r.needs(a.Name), Now: r.now, Grace: r.Grace, Profiles: map[string][]string{},
 	}
-	if claim.Deleting != "" {
-		l.Retirement = claim.Deleting
-	}
-	bare, _ := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: a.Name, Deployment: agent.Container}}}, r.env)
-	for _, d := range slices.Backward(bare.Agents[0].Roles()) {
+	for _, d := range slices.Backward(r.bare(a.Name)) {
 		role := plan.Role{Desired: d, Claim: claim}
 		if claim.RoleID(d.Kind) != "" {
 			var err error
@@ -216,13 +213,9 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 		l.Roles = append(l.Roles, role)
 	}
 	if !project.ProjectCreated.IsZero() {
-		name := naming.Project(a.Name)
-		there, err := r.Projects.Read(ctx, []string{name})
-		if err != nil {
+		var err error
+		if l.Project, err = r.project(ctx, naming.Project(a.Name)); err != nil {
 			return plan.Leaving{}, err
-		}
-		if o, ok := there[name]; ok {
-			l.Project = &o
 		}
 	}
 	if r.DeleteRepositories && !project.RepositoryCreated.IsZero() {
@@ -240,8 +233,8 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 
 // retirement gives the id of an agent's retirement: the same for all runs that
 // have a part in it.
-func retirement(config string, a status.Agent, c model.Claim) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{config, a.Name, c.RuntimeRoleID, c.BuildRoleID}, "\x00")))
+func retirement(a status.Agent, c model.Claim) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Config, a.Name, c.RuntimeRoleID, c.BuildRoleID}, "\x00")))
 	return a.RetireAfter.UTC().Format(model.IDTime) + "-" + hex.EncodeToString(sum[:])[:12]
 }
 
@@ -473,12 +466,7 @@ func (r *run) let(ctx context.Context, l plan.Leaving, approved bool) (bool, err
 		if !ok {
 			return false, nil
 		}
-		if object.ETag == "" {
-			_, err = r.create(ctx, naming.DeletionsKey, next)
-		} else {
-			_, err = r.replace(ctx, naming.DeletionsKey, next, object.ETag)
-		}
-		if !errors.Is(err, fault.ErrConflict) {
+		if _, err = r.put(ctx, naming.DeletionsKey, next, object.ETag); !errors.Is(err, fault.ErrConflict) {
 			return err == nil, err
 		}
 	}

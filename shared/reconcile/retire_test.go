@@ -369,9 +369,7 @@ func TestARoleIsRestoredAsItWasAndHeld(t *testing.T) {
 		}
 	}
 	archived := w.archivesOf(role)[model.ArchiveRetired][0]
-	hash := plan.RestoreHash(plan.Restoring{
-		Archive: archived, Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
-	}.Plan())
+	hash := w.restoreHash(archived)
 	w.ask(model.Request{Action: model.Restore, Archive: archive, Plans: map[string]string{"my_agent": strings.Repeat("0", 64)}})
 	w.settle()
 	if w.hasRole(role) || w.status(key).Requests[0].Outcome != status.RequestRefused {
@@ -410,9 +408,7 @@ func TestARestoredRoleOfAStandingConfigIsLeftAsItIsUntilANewUpload(t *testing.T)
 	w.pass(0)
 	w.wantPhase(key, "my_agent", status.PhaseRetired)
 	role := runtimeRole("my_agent")
-	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
-		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
-	}.Plan())}})
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": w.restoreHash(w.archivesOf(role)[model.ArchiveRetired][0])}})
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseHeld)
 	w.admin().putPolicy(role, naming.RuntimePolicy("my_agent"), goodPolicy)
@@ -435,10 +431,7 @@ func TestARestoreThatMeetsANewUploadIsAnsweredTruly(t *testing.T) {
 	w.operators = true
 	w.pass(0)
 	role := runtimeRole("my_agent")
-	r := plan.Restoring{
-		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
-	}
-	q := model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(r.Plan())}}
+	q := model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": w.restoreHash(w.archivesOf(role)[model.ArchiveRetired][0])}}
 	w.ask(q)
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseHeld)
@@ -730,9 +723,7 @@ func TestAReleaseCountsThoughTheConfigIsRefused(t *testing.T) {
 	w.operators = true
 	w.pass(0)
 	role := runtimeRole("my_agent")
-	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
-		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
-	}.Plan())}})
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": w.restoreHash(w.archivesOf(role)[model.ArchiveRetired][0])}})
 	w.settle()
 	w.upload(key, "agents: [")
 	w.settle()
@@ -862,9 +853,7 @@ func TestARestoreThatIAMRefusesIsAnswered(t *testing.T) {
 		}
 		return nil
 	}
-	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
-		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Claim: model.Claim{V: 1, Config: key, Agent: "my_agent"}, Boundary: boundary, Account: w.cloud.Account,
-	}.Plan())}})
+	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": w.restoreHash(w.archivesOf(role)[model.ArchiveRetired][0])}})
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseHeld)
 	if all := w.status(key).Requests; len(all) != 1 || all[0].Outcome != status.RequestRefused || !strings.Contains(all[0].Message, "no such tag") {

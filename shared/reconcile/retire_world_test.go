@@ -21,6 +21,7 @@ import (
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/status"
 )
 
@@ -207,6 +208,14 @@ func (w *world) ask(r model.Request) {
 	w.t.Helper()
 	r.V, r.ID, r.Config, r.Expires, r.By = 1, fmt.Sprintf("request-%06d", w.nonces.Add(1)), key, w.cloud.Now().Add(time.Hour), "operator"
 	w.write(naming.RequestKey(key, r.ID), r)
+}
+
+// restoreHash gives what a request has to say that puts a role back which is gone,
+// and its claim, too.
+func (w *world) restoreHash(a model.Archive) string {
+	return plan.RestoreHash(plan.Restoring{
+		Archive: a, Claim: model.Claim{V: 1, Config: a.Config, Agent: a.Agent}, Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())
 }
 
 // dropRepository has an administrator delete a repository.
