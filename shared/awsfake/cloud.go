@@ -31,7 +31,7 @@ type Cloud struct {
 	serial   int
 	calls    []Call
 	roles    map[string]*role   // by lower-case name
-	policies map[string]string  // managed policies: documents by ARN
+	policies map[string]managed // managed policies by ARN
 	profiles map[string]profile // instance profiles by lower-case name
 	buckets  map[string]*bucket
 	queues   map[string]*queue
@@ -40,6 +40,9 @@ type Cloud struct {
 	registry *registry
 	logs     *logGroups
 	core     *agentCore
+
+	rolesQuota int32
+	mostRoles  int // that the lists of all roles give at once; 0: as many as are asked for
 }
 
 // Call is one call of a service.
@@ -62,7 +65,7 @@ func New() *Cloud {
 		Account: "123456789012", Partition: "aws", Region: "us-east-1",
 		now:      time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC),
 		roles:    map[string]*role{},
-		policies: map[string]string{},
+		policies: map[string]managed{},
 		profiles: map[string]profile{},
 		buckets:  map[string]*bucket{},
 		queues:   map[string]*queue{},
@@ -70,6 +73,8 @@ func New() *Cloud {
 		registry: newRegistry(),
 		logs:     newLogGroups(),
 		core:     newAgentCore(),
+
+		rolesQuota: defaultRolesQuota,
 	}
 }
 
@@ -82,6 +87,7 @@ func (c *Cloud) Clone() *Cloud {
 		calls: slices.Clone(c.calls), events: slices.Clone(c.events), policies: maps.Clone(c.policies), profiles: maps.Clone(c.profiles),
 		roles: map[string]*role{}, buckets: map[string]*bucket{}, queues: map[string]*queue{},
 		builds: c.builds.clone(), registry: c.registry.clone(), logs: c.logs.clone(), core: c.core.clone(),
+		rolesQuota: c.rolesQuota, mostRoles: c.mostRoles,
 	}
 	for name, r := range c.roles {
 		r := *r

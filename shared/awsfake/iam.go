@@ -39,11 +39,22 @@ type IAM struct {
 // IAM gives the client of a caller.
 func (c *Cloud) IAM(caller string) *IAM { return &IAM{c, caller} }
 
-// AddPolicy makes a managed policy exist.
+// managed is a managed policy; its newest version is its default.
+type managed struct {
+	versions []string // documents; version v1 is the first
+	updated  time.Time
+}
+
+func (m managed) version() string { return fmt.Sprintf("v%d", len(m.versions)) }
+
+// AddPolicy makes a managed policy exist; another document for one that exists
+// is a new version.
 func (c *Cloud) AddPolicy(arn, document string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies[arn] = document
+	if m := c.policies[arn]; !slices.Contains(m.versions[max(0, len(m.versions)-1):], document) {
+		c.policies[arn] = managed{append(slices.Clip(m.versions), document), c.now}
+	}
 }
 
 // HideRole lets the next reads not see a role, as IAM's eventual consistency does.
@@ -136,10 +147,7 @@ func (i *IAM) GetRole(_ context.Context, in *iam.GetRoleInput, _ ...func(*iam.Op
 			return noSuchEntity("The role with name %s cannot be found.", *in.RoleName)
 		}
 		out.Role = i.cloud.describe(r)
-		out.Role.RoleLastUsed = &types.RoleLastUsed{}
-		if !r.used.IsZero() {
-			out.Role.RoleLastUsed = &types.RoleLastUsed{LastUsedDate: aws.Time(r.used.Truncate(time.Second)), Region: aws.String(i.cloud.Region)}
-		}
+		out.Role.RoleLastUsed = i.cloud.lastUse(r)
 		return nil
 	})
 }
@@ -182,37 +190,44 @@ func (i *IAM) ListAttachedRolePolicies(_ context.Context, in *iam.ListAttachedRo
 		if err != nil {
 			return err
 		}
-		for _, arn := range r.attached {
-			out.AttachedPolicies = append(out.AttachedPolicies, types.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndexByte(arn, '/')+1:])})
-		}
+		out.AttachedPolicies = attachedTo(r)
 		return nil
 	})
 }
 
-// GetPolicy is iam:GetPolicy. The only version of a policy is v1.
+func attachedTo(r *role) []types.AttachedPolicy {
+	var all []types.AttachedPolicy
+	for _, arn := range r.attached {
+		all = append(all, types.AttachedPolicy{PolicyArn: aws.String(arn), PolicyName: aws.String(arn[strings.LastIndexByte(arn, '/')+1:])})
+	}
+	return all
+}
+
+// GetPolicy is iam:GetPolicy.
 func (i *IAM) GetPolicy(_ context.Context, in *iam.GetPolicyInput, _ ...func(*iam.Options)) (*iam.GetPolicyOutput, error) {
 	var out iam.GetPolicyOutput
 	return &out, i.call("GetPolicy", *in.PolicyArn, func() error {
-		if _, ok := i.cloud.policies[*in.PolicyArn]; !ok {
+		m, ok := i.cloud.policies[*in.PolicyArn]
+		if !ok {
 			return noSuchEntity("Policy %s was not found.", *in.PolicyArn)
 		}
-		out.Policy = &types.Policy{Arn: in.PolicyArn, DefaultVersionId: aws.String(onlyVersion)}
+		out.Policy = &types.Policy{Arn: in.PolicyArn, DefaultVersionId: aws.String(m.version()), UpdateDate: aws.Time(m.updated)}
 		return nil
 	})
 }
-
-const onlyVersion = "v1"
 
 // GetPolicyVersion is iam:GetPolicyVersion.
 func (i *IAM) GetPolicyVersion(_ context.Context, in *iam.GetPolicyVersionInput, _ ...func(*iam.Options)) (*iam.GetPolicyVersionOutput, error) {
 	var out iam.GetPolicyVersionOutput
 	return &out, i.call("GetPolicyVersion", *in.PolicyArn, func() error {
-		document, ok := i.cloud.policies[*in.PolicyArn]
-		if !ok || *in.VersionId != onlyVersion {
-			return noSuchEntity("Policy %s version %s does not exist or is not attachable.", *in.PolicyArn, *in.VersionId)
+		m := i.cloud.policies[*in.PolicyArn]
+		for n, document := range m.versions {
+			if version := fmt.Sprintf("v%d", n+1); version == *in.VersionId {
+				out.PolicyVersion = &types.PolicyVersion{VersionId: in.VersionId, IsDefaultVersion: version == m.version(), Document: aws.String(encode(document))}
+				return nil
+			}
 		}
-		out.PolicyVersion = &types.PolicyVersion{VersionId: in.VersionId, IsDefaultVersion: true, Document: aws.String(encode(document))}
-		return nil
+		return noSuchEntity("Policy %s version %s does not exist or is not attachable.", *in.PolicyArn, *in.VersionId)
 	})
 }
 
@@ -230,6 +245,9 @@ func (i *IAM) CreateRole(_ context.Context, in *iam.CreateRoleInput, _ ...func(*
 		}
 		if _, taken := c.roles[strings.ToLower(name)]; taken {
 			return &types.EntityAlreadyExistsException{Message: aws.String("Role with name " + name + " already exists.")}
+		}
+		if len(c.roles) >= int(c.rolesQuota) {
+			return &types.LimitExceededException{Message: aws.String(fmt.Sprintf("Cannot exceed quota for RolesPerAccount: %d", c.rolesQuota))}
 		}
 		r := &role{
 			name: name, path: "/", id: fmt.Sprintf("AROA%017d", c.next()), description: aws.ToString(in.Description),
@@ -530,7 +548,9 @@ func (i *IAM) modify(operation, name string, change func(*role) error) error {
 	})
 }
 
-// CreateServiceLinkedRole is iam:CreateServiceLinkedRole, for AgentCore's services.
+// CreateServiceLinkedRole is iam:CreateServiceLinkedRole, for AgentCore's
+// services. Such roles count towards the quota of roles, and alone may exceed it
+// (IAM user guide, "Create a service-linked role").
 func (i *IAM) CreateServiceLinkedRole(_ context.Context, in *iam.CreateServiceLinkedRoleInput, _ ...func(*iam.Options)) (*iam.CreateServiceLinkedRoleOutput, error) {
 	var out iam.CreateServiceLinkedRoleOutput
 	return &out, i.call("CreateServiceLinkedRole", *in.AWSServiceName, func() error {

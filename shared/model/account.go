@@ -13,8 +13,8 @@ type Account struct {
 	// Roles are all roles by name. They are whole, but for LastUsed, which IAM may
 	// leave out.
 	Roles map[string]ObservedRole
-	// Unsettled are names of roles that came or went while the account was read, or
-	// that one listing has and another has not: nothing is known of them.
+	// Unsettled are names of roles that came, went or changed while the account was
+	// read, or of which a document could not be read: nothing is known of them.
 	Unsettled map[string]bool
 	Quota     int // roles that the account may have
 	Calls     int // calls of IAM that it took
