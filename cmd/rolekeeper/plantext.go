@@ -403,14 +403,14 @@ func (p planned) imageStepText(t *terminal, s plan.Step, line func(format string
 		tagsText(t, p.look.seen.repositories.seen(s.Role).Tags, s.Repository.Tags)
 	case plan.CreateProject:
 		line("the project is made")
-		for _, setting := range settingLines(s.Project.ProjectSettings) {
+		for _, setting := range report.SettingLines(s.Project.ProjectSettings) {
 			t.line("      %s", setting)
 		}
 		tagsText(t, nil, s.Project.Tags)
 	case plan.UpdateProject:
 		line("%s", elementText(s.Element))
 		o, _ := p.look.seen.projects.seen(s.Role)
-		for _, differs := range settingsDiff(o.ProjectSettings, s.Project.ProjectSettings) {
+		for _, differs := range report.TextDiff(report.SettingsText(o.ProjectSettings), report.SettingsText(s.Project.ProjectSettings)) {
 			t.line("      %s", differs)
 		}
 		tagsText(t, o.Tags, s.Project.Tags)
@@ -452,15 +452,6 @@ func diffText(t *terminal, before, after string) {
 	for _, line := range report.DocumentDiff(before, after) {
 		t.line("      %s", line)
 	}
-}
-
-// settingsDiff gives the lines of a unified diff of how a project builds,
-// buildspec last.
-func settingsDiff(before, after model.ProjectSettings) []string {
-	text := func(s model.ProjectSettings) string {
-		return strings.Join(settingLines(s), "\n") + "\n\n" + s.Buildspec
-	}
-	return report.TextDiff(text(before), text(after))
 }
 
 func orNone(s string) string {

@@ -20,6 +20,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/policy"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/settings"
 )
 
@@ -250,7 +251,7 @@ func TestTheTextOfAProjectLeavesOutOnlyTheBuildspec(t *testing.T) {
 
 func TestEverySettingOfAProjectShowsInItsDifferences(t *testing.T) {
 	var zero model.ProjectSettings
-	if lines := settingsDiff(zero, zero); len(lines) > 0 {
+	if lines := report.TextDiff(report.SettingsText(zero), report.SettingsText(zero)); len(lines) > 0 {
 		t.Errorf("no difference is shown as %q", lines)
 	}
 	for i := range reflect.TypeFor[model.ProjectSettings]().NumField() {
@@ -269,7 +270,7 @@ func TestEverySettingOfAProjectShowsInItsDifferences(t *testing.T) {
 		default:
 			t.Fatalf("%s is a %s", name, field.Kind())
 		}
-		if lines := settingsDiff(zero, s); len(lines) == 0 {
+		if lines := report.TextDiff(report.SettingsText(zero), report.SettingsText(s)); len(lines) == 0 {
 			t.Errorf("%s does not show", name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/policy"
+	"rolekeeper/shared/report"
 )
 
 // text writes what the agents get, then the problems as compilers write theirs.
@@ -94,36 +95,11 @@ func projectText(t *terminal, p *model.Project) {
 		return
 	}
 	t.line("  project %s", p.ARN)
-	for _, line := range settingLines(p.ProjectSettings) {
+	for _, line := range report.SettingLines(p.ProjectSettings) {
 		t.line("    %s", line)
 	}
 	t.line("    logs kept for %s", many(int(p.LogRetentionDays), "day"))
 	t.line("    tags %s", assignments(p.Tags))
-}
-
-// settingLines gives all of how a project builds but its buildspec, a line each.
-func settingLines(s model.ProjectSettings) []string {
-	source := s.SourceType + " " + s.Source
-	if s.SourceType == "S3" {
-		source = "s3://" + s.Source
-	}
-	privileged := ""
-	if s.Privileged {
-		privileged = ", privileged"
-	}
-	lines := []string{
-		"role " + s.ServiceRole,
-		"source " + source,
-		fmt.Sprintf("image %s on %s, %s%s", s.Image, s.EnvironmentType, s.ComputeType, privileged),
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
-		lines = append(lines, fmt.Sprintf("variable %s=%s", name, s.Environment[name]))
-	}
-	return append(lines,
-		"artifacts "+s.Artifacts,
-		"logs in "+s.LogGroup,
-		fmt.Sprintf("builds of at most %d minutes, after at most %d in the queue", s.TimeoutMinutes, s.QueuedTimeoutMinutes),
-		fmt.Sprintf("description %q", s.Description))
 }
 
 func statementsText(t *terminal, d policy.Document) {

@@ -25,6 +25,9 @@ const (
 	RoleClaimPrefix  = ClaimPrefix + "roles/"
 	ClaimIndexPrefix = ClaimPrefix + "configs/"
 
+	// ProjectClaimPrefix is where the claims on projects are, by the sanitised names of agents.
+	ProjectClaimPrefix = ClaimPrefix + "projects/"
+
 	// DriftReportPrefix is where each scheduled pass leaves what it found.
 	DriftReportPrefix = "reports/drift/"
 	// LatestReportKey is the page that people read; LatestPassKey has the same as data.
@@ -109,7 +112,7 @@ func RoleClaimKeyOf(hash string) string { return RoleClaimPrefix + hash + ".json
 // ProjectClaimKey gives the key of the claim on a container agent's CodeBuild project.
 func ProjectClaimKey(agent string) string { return projectClaimKey(Sanitise(agent)) }
 
-func projectClaimKey(sanitised string) string { return ClaimPrefix + "projects/" + sanitised + ".json" }
+func projectClaimKey(sanitised string) string { return ProjectClaimPrefix + sanitised + ".json" }
 
 // ProjectClaimKeyOf gives the key of the claim on a CodeBuild project, and
 // whether its name is one that agents' projects have.

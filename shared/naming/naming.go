@@ -94,7 +94,10 @@ func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <=
 func Repository(agent string) string { return repositoryPrefix + Sanitise(agent) }
 
 // Project gives the name of the agent's CodeBuild project.
-func Project(agent string) string { return repositoryPrefix + Sanitise(agent) + projectSuffix }
+func Project(agent string) string { return ProjectOf(Sanitise(agent)) }
+
+// ProjectOf gives the same by the sanitised name of the agent.
+func ProjectOf(sanitised string) string { return repositoryPrefix + sanitised + projectSuffix }
 
 const projectSuffix = "-builder"
 

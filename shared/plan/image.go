@@ -184,7 +184,7 @@ func (c *parts) repository(made bool) bool {
 	d, o := &c.Repository, c.ObservedRepository
 	step := Step{Agent: d.Agent, Role: d.Name, Repository: d}
 	switch {
-	case d.Named && (o != nil || made):
+	case c.RepositoryUnread || d.Named && (o != nil || made):
 		return true
 	case d.Named:
 		c.Refusals = append(c.Refusals, missingRepository(*d))

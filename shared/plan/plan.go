@@ -230,6 +230,7 @@ const (
 type Image struct {
 	Repository         model.Repository
 	ObservedRepository *model.ObservedRepository // nil: positively absent
+	RepositoryUnread   bool                      // nothing is known of the repository, and nothing is said of it
 	Project            *model.Project            // nil: the agent has none
 	ObservedProject    *model.ObservedProject
 	BuildRole          string            // name of the role that the project builds with

@@ -26,6 +26,7 @@ func (v *view) images(ctx context.Context, want desired.State) ([]plan.Image, []
 	}
 	var all []plan.Image
 	var problems []fault.Problem
+	bulk := v.from.Repositories == nil
 	for _, a := range want.Agents {
 		if a.Repository == nil {
 			continue
@@ -33,16 +34,20 @@ func (v *view) images(ctx context.Context, want desired.State) ([]plan.Image, []
 		known, _ := v.stored.Agent(a.Name)
 		i := plan.Image{
 			Repository: *a.Repository, Project: a.Project,
-			Claim: v.claims[naming.ProjectClaimKey(a.Name)].Claim, Applied: known.Applied,
+			Claim: v.claims[naming.ProjectClaimKey(a.Name)].Claim, Applied: known.Applied, RepositoryUnread: bulk,
 		}
-		if i.ObservedRepository, err = v.repository(ctx, i.Repository); err != nil {
-			return nil, nil, err
+		if !bulk {
+			if i.ObservedRepository, err = v.repository(ctx, i.Repository); err != nil {
+				return nil, nil, err
+			}
 		}
 		if i.Project != nil {
 			i.BuildRole = naming.RoleOf(i.Project.ServiceRole)
 			if o, there := projects[i.Project.Name]; there {
 				i.ObservedProject = &o
 			}
+		}
+		if i.Project != nil && !bulk {
 			more, err := v.order(ctx, &i, known.Build)
 			if err != nil {
 				return nil, nil, err
@@ -50,6 +55,9 @@ func (v *view) images(ctx context.Context, want desired.State) ([]plan.Image, []
 			problems = append(problems, more...)
 		}
 		all = append(all, i)
+	}
+	if bulk {
+		return all, problems, nil
 	}
 	more, err := v.builds(ctx, all)
 	return all, append(problems, more...), err

@@ -23,11 +23,15 @@ type Settings struct {
 	Env                      desired.Env // ConfigKey is set for each config
 	Allowed                  agent.Allowed
 	Existing                 plan.Existing
+	Drift                    plan.DriftMode
+	Unmanaged                plan.Unmanaged
 	EnsureServiceLinkedRoles bool
 }
 
 // Viewer looks at configs and says what Rolekeeper would do about them. It can
-// write nothing.
+// write nothing. Without Repositories it looks at what images are made with by
+// their projects alone: neither at repositories nor at sources and builds, which
+// are not to be read in bulk.
 type Viewer struct {
 	Settings
 	Objects            Objects
@@ -73,8 +77,9 @@ func (f Viewer) view(key string) *view {
 // Preview is what Rolekeeper would do about a config now.
 type Preview struct {
 	Key       string
-	VersionID string // of the uploaded config; empty when it is gone, or the config is a file
-	Gone      bool   // there is no config: its agents go
+	VersionID string        // of the uploaded config; empty when it is gone, or the config is a file
+	Status    status.Status // the answer so far, with the agents that it lost; of no outcome when there is none
+	Gone      bool          // there is no config: its agents go
 	Problems  []fault.Problem
 	Desired   desired.State // what the account should hold; empty when a problem blocks
 	Plan      plan.Plan     // likewise
@@ -99,6 +104,7 @@ func (f Viewer) Preview(ctx context.Context, key string, file []byte, adopt ...s
 	if err := v.remember(ctx); err != nil {
 		return Preview{}, fmt.Errorf("look at %s: %w", key, err)
 	}
+	out.Status = v.stored
 	v.object.Body = file
 	if file == nil {
 		object, err := f.Objects.Get(ctx, key)
@@ -287,6 +293,9 @@ func (v *view) foreignRepository(ctx context.Context, a agent.Agent, repository,
 	case !errors.Is(err, fault.ErrNotFound):
 		return nil, err
 	case slices.ContainsFunc(v.cfg.Agents, func(sibling agent.Agent) bool { return naming.Repository(sibling.Name) == repository }):
+		return nil, nil
+	}
+	if v.from.Repositories == nil {
 		return nil, nil
 	}
 	_, err = v.from.Repositories.Head(ctx, repository)

@@ -24,8 +24,9 @@ type Pass struct {
 	Stopped *Stop  `json:"stopped,omitempty"` // nil when nothing stopped the pass
 	// Failed says why the pass is not whole; empty when it is.
 	Failed   string    `json:"failed,omitempty"`
-	Findings []Finding `json:"findings"` // by config, agent, role and element; at most MaxFindings
-	Leaving  []Leaving `json:"leaving"`  // agents on their way out, or held
+	FoundAt  time.Time `json:"foundAt,omitzero"` // of one that failed, when what it shows was found
+	Findings []Finding `json:"findings"`         // by config, agent, role and element; at most MaxFindings
+	Leaving  []Leaving `json:"leaving"`          // agents on their way out, or held
 	Orphans  []Orphan  `json:"orphans"`
 	Omitted  int       `json:"omitted,omitempty"` // findings, agents and orphans that there was no room for
 	History  []Point   `json:"history"`           // the passes before this one, oldest first; at most MaxHistory
@@ -37,8 +38,8 @@ type Pass struct {
 const (
 	PassVersion = 1
 	MaxFindings = 5000
-	MaxHistory  = 168  // a week of hours
-	MaxDocument = 8192 // bytes of each of a finding's two texts
+	MaxHistory  = 168   // a week of hours
+	MaxDocument = 12288 // bytes of each of a finding's two texts
 )
 
 // Totals counts what a pass saw.

@@ -1,5 +1,6 @@
 // Package configstore reads and writes the objects of the config bucket. Every
-// write is conditional, so that nobody overwrites what he has not read.
+// write but that of reports is conditional, so that nobody overwrites what he has
+// not read.
 package configstore
 
 import (
@@ -47,8 +48,17 @@ func (c *Client) Replace(ctx context.Context, key string, body []byte, etag stri
 	return c.write(ctx, in)
 }
 
+// Put writes a report, whatever is there: of two that are written at the same time
+// the last one stays. Nothing is decided by it.
+func (c *Client) Put(ctx context.Context, key, contentType string, body []byte) error {
+	in := c.put(key, body)
+	in.ContentType = &contentType
+	_, err := c.write(ctx, in)
+	return err
+}
+
 func (c *Client) put(key string, body []byte) *s3.PutObjectInput {
-	contentType := "application/json" // all that is written here
+	contentType := "application/json" // all but reports
 	return &s3.PutObjectInput{
 		Bucket: &c.bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &contentType, ExpectedBucketOwner: &c.owner,
 	}

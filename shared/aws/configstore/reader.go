@@ -43,11 +43,16 @@ const MaxRead = 1 << 20
 // Get reads an object. fault.ErrNotFound says that there is none: S3 answers so
 // only to readers that may list the bucket, to others it says 403.
 func (r *Reader) Get(ctx context.Context, key string) (model.Object, error) {
+	return r.GetUpTo(ctx, key, MaxRead)
+}
+
+// GetUpTo is Get for an object that may have more bytes than MaxRead.
+func (r *Reader) GetUpTo(ctx context.Context, key string, most int64) (model.Object, error) {
 	out, err := r.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &r.bucket, Key: &key, ExpectedBucketOwner: &r.owner})
 	if err != nil {
 		return model.Object{}, awserr.Wrap(err, "get s3://%s/%s", r.bucket, key)
 	}
-	body, err := io.ReadAll(io.LimitReader(out.Body, MaxRead))
+	body, err := io.ReadAll(io.LimitReader(out.Body, most))
 	if err = errors.Join(err, out.Body.Close()); err != nil {
 		return model.Object{}, fault.Errorf(fault.Retry, "read s3://%s/%s: %w", r.bucket, key, err)
 	}
