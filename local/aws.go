@@ -261,10 +261,15 @@ func (a *AWS) poll(ctx context.Context) {
 	}
 }
 
-// deliver puts an event into a queue for a rule.
-func (a *AWS) deliver(ctx context.Context, queueARN, group string, event []byte) error {
+// deliver puts an event into a queue, or calls a function with it, for a rule.
+func (a *AWS) deliver(ctx context.Context, arn, group string, event []byte) error {
+	name := bus.QueueName(arn)
+	if strings.HasPrefix(arn, "arn:"+naming.Partition(a.o.Region)+":lambda:") {
+		_, err := a.callAsync(ctx, EventBridge, name, string(event))
+		return err
+	}
 	in := &sqs.SendMessageInput{
-		QueueUrl:    aws.String(a.endpoint + "/" + a.o.Account + "/" + bus.QueueName(queueARN)),
+		QueueUrl:    aws.String(a.endpoint + "/" + a.o.Account + "/" + name),
 		MessageBody: aws.String(string(event)),
 	}
 	if group != "" { // EventBridge relies on the queue's content-based deduplication

@@ -46,6 +46,7 @@ func TestStack(t *testing.T) {
 	t.Run("a killed worker gets the message again", func(t *testing.T) { testKill(t, w) })
 	t.Run("what fails in a batch does not hold up the rest", func(t *testing.T) { testPartialBatch(t, w) })
 	t.Run("an event that cannot be delivered goes to the dead letters", func(t *testing.T) { testUndeliverable(t, w) })
+	t.Run("a rule calls a function", func(t *testing.T) { testCall(t, w) })
 	t.Run("invoked by hand", func(t *testing.T) { testInvoke(t, w) })
 	t.Run("a schedule comes round", func(t *testing.T) { testSchedule(t, w) })
 	t.Run("a function that fails on schedule is run again", func(t *testing.T) { testFailingSchedule(t, w) })
@@ -221,6 +222,34 @@ func testUndeliverable(t *testing.T, a account) {
 	a.settle(t)
 	if n := len(a.Calls(proxy.Filter{Caller: local.EventBridge, Resource: "rolekeeper-DeadLetters"})); n != 1 {
 		t.Errorf("%d events in the dead letters, want 1", n)
+	}
+}
+
+func testCall(t *testing.T, a account) {
+	invoked := func() (n int) {
+		for _, line := range a.Logs("worker") {
+			if strings.HasPrefix(line, "invocation ") {
+				n++
+			}
+		}
+		return n
+	}
+	calls, dead := proxy.Filter{Caller: local.EventBridge, Operation: "Invoke"}, proxy.Filter{Caller: local.EventBridge, Resource: "rolekeeper-DeadLetters"}
+	before, undelivered := invoked(), len(a.Calls(dead))
+	a.upload(t, "call/it", "hello")
+	a.settle(t)
+	got := a.Calls(calls)
+	if len(got) != 1 || got[0].Service != "lambda" || got[0].Resource != a.Stack().Functions["worker"].Name || got[0].Status != http.StatusAccepted {
+		t.Errorf("EventBridge called %+v", got)
+	}
+	if n := invoked(); n != before+1 {
+		t.Errorf("the worker ran %d times, want once", n-before)
+	}
+	defer a.InjectFault(proxy.Fault{Caller: local.EventBridge, Operation: "Invoke", Kind: proxy.Denied}).Remove()
+	a.upload(t, "call/in-vain", "hello")
+	a.settle(t)
+	if n := len(a.Calls(dead)); n != undelivered+1 || invoked() != before+1 {
+		t.Errorf("a call that is denied: %d dead letters, want 1; %d runs", n-undelivered, invoked()-before-1)
 	}
 }
 

@@ -45,19 +45,15 @@ func (a *AWS) RunSchedule(ctx context.Context, function string) (host.Result, er
 	if err != nil {
 		return host.Result{}, err
 	}
-	var id string
+	var i *host.Invocation
 	for range 3 { // Scheduler tries for hours; here what fails thrice will go on failing
-		if id, err = a.callScheduled(ctx, s); err == nil || ctx.Err() != nil {
+		if i, err = a.callAsync(ctx, Scheduler+s.Function.Short, s.Function.Name, s.Input); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	if err != nil {
 		return host.Result{}, fmt.Errorf("run schedule %s: %w", s.Name, a.bury(ctx, s, err))
 	}
-	a.mu.Lock()
-	i := a.async[id]
-	delete(a.async, id)
-	a.mu.Unlock()
 	return i.Wait(ctx)
 }
 
@@ -72,25 +68,30 @@ func (a *AWS) schedule(function string) (stack.Schedule, error) {
 	return stack.Schedule{}, fmt.Errorf("no schedule calls a function %s", function)
 }
 
-// callScheduled makes the call that Scheduler makes, of Lambda's API.
-func (a *AWS) callScheduled(ctx context.Context, s stack.Schedule) (requestID string, err error) {
-	target := a.endpoint + "/2015-03-31/functions/" + s.Function.Name + "/invocations"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(s.Input))
+// callAsync makes the call that Scheduler and EventBridge make, of Lambda's API.
+func (a *AWS) callAsync(ctx context.Context, caller, function, event string) (i *host.Invocation, err error) {
+	target := a.endpoint + "/2015-03-31/functions/" + function + "/invocations"
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(event))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	r.Header.Set("X-Amz-Invocation-Type", "Event")
 	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/20260101/%s/lambda/aws4_request, SignedHeaders=host, Signature=0",
-		a.proxy.AccessKey(Scheduler+s.Function.Short), a.o.Region))
+		a.proxy.AccessKey(caller), a.o.Region))
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer response.Body.Close() //nolint:errcheck // nothing is read of it
 	if response.StatusCode != http.StatusAccepted {
-		return "", fmt.Errorf("invoke %s: %s %s", s.Function.Name, response.Status, response.Header.Get("X-Amzn-Errortype"))
+		return nil, fmt.Errorf("invoke %s: %s %s", function, response.Status, response.Header.Get("X-Amzn-Errortype"))
 	}
-	return response.Header.Get("X-Amzn-Requestid"), nil
+	id := response.Header.Get("X-Amzn-Requestid")
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i = a.async[id]
+	delete(a.async, id)
+	return i, nil
 }
 
 // bury puts what could not be delivered into the dead letters, and gives why.

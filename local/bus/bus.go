@@ -31,16 +31,16 @@ type Rule struct {
 	Targets []Target
 }
 
-// Target is a queue that a rule sends to.
+// Target is a queue that a rule sends to, or a function that it calls.
 type Target struct {
 	ID           string
-	QueueARN     string
+	ARN          string
 	MessageGroup string // static, for FIFO queues
 	DeadLetters  string // ARN of the queue for what cannot be delivered; may be empty
 }
 
-// Delivery puts one event, as JSON, into the queue with the ARN.
-type Delivery func(ctx context.Context, queueARN, messageGroup string, event []byte) error
+// Delivery brings one event, as JSON, to the queue or function with the ARN.
+type Delivery func(ctx context.Context, arn, messageGroup string, event []byte) error
 
 // Bus is the account's default bus. Its methods may be called concurrently.
 type Bus struct {
@@ -178,11 +178,11 @@ func (b *Bus) route(ctx context.Context, e Event) {
 }
 
 // send tries the target a few times, then its dead letters. EventBridge tries
-// for 24 hours; here a queue that fails thrice will go on failing.
+// for 24 hours; here a target that fails thrice will go on failing.
 func (b *Bus) send(ctx context.Context, t Target, body []byte) error {
 	var err error
 	for range 3 {
-		if err = b.deliver(ctx, t.QueueARN, t.MessageGroup, body); err == nil || ctx.Err() != nil {
+		if err = b.deliver(ctx, t.ARN, t.MessageGroup, body); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}

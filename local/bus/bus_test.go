@@ -56,8 +56,8 @@ func settle(t *testing.T, b *Bus) {
 func TestDelivery(t *testing.T) {
 	out := &outbox{refuse: "gone"}
 	b := New(t.Context(), "123456789012", "us-east-1", out.deliver)
-	b.Add(Rule{Name: "created", Pattern: pattern(t, `{"detail-type":["Created"]}`), Targets: []Target{{QueueARN: "q1"}, {QueueARN: "gone", DeadLetters: "dead"}, {QueueARN: "q2"}}})
-	b.Add(Rule{Name: "lost", Pattern: pattern(t, `{"detail-type":["Deleted"]}`), Targets: []Target{{QueueARN: "gone"}}})
+	b.Add(Rule{Name: "created", Pattern: pattern(t, `{"detail-type":["Created"]}`), Targets: []Target{{ARN: "q1"}, {ARN: "gone", DeadLetters: "dead"}, {ARN: "q2"}}})
+	b.Add(Rule{Name: "lost", Pattern: pattern(t, `{"detail-type":["Deleted"]}`), Targets: []Target{{ARN: "gone"}}})
 	var heard []string
 	cancel := b.Subscribe(func(e Event) { heard = append(heard, e.DetailType) })
 	for _, kind := range []string{"Created", "Other", "Deleted"} {

@@ -14,11 +14,16 @@ type identity struct {
 // held are the types of which nothing is made: they are kept in the resolved
 // stack, where tests can read them. Ref gives a made-up id.
 var held = map[string]string{
-	"AWS::SQS::QueuePolicy":   "moto does not evaluate queue policies",
-	"AWS::CloudWatch::Alarm":  "nothing evaluates alarms here",
-	"AWS::Lambda::Permission": "the host invokes without asking",
-	"AWS::Logs::LogGroup":     "a function's log is a file",
-	"AWS::Logs::MetricFilter": "nothing counts the lines of logs here",
+	"AWS::SQS::QueuePolicy":      "moto does not evaluate queue policies",
+	"AWS::CloudWatch::Alarm":     "nothing evaluates alarms here",
+	"AWS::CloudWatch::Dashboard": "there are no metrics to show here",
+	"AWS::KMS::Key":              "nothing is encrypted here",
+	"AWS::Lambda::Permission":    "the host invokes without asking",
+	"AWS::Logs::LogGroup":        "a function's log is a file",
+	"AWS::Logs::MetricFilter":    "nothing counts the lines of logs here",
+	"AWS::SNS::Subscription":     "there are no alarms to tell here",
+	"AWS::SNS::Topic":            "there are no alarms to tell here",
+	"AWS::SNS::TopicPolicy":      "there are no alarms to tell here",
 }
 
 // identity gives the names that the resource will have. Unnamed resources are
@@ -79,6 +84,16 @@ var named = map[string]struct {
 		return identity{arn, map[string]string{"PolicyArn": arn}}
 	}},
 	"AWS::SSM::Parameter": {"Name", func(_ *resolver, _ resource, name string) identity {
+		return identity{name, nil}
+	}},
+	"AWS::SNS::Topic": {"TopicName", func(r *resolver, _ resource, name string) identity {
+		arn := r.arn("sns", name)
+		return identity{arn, map[string]string{"TopicArn": arn, "TopicName": name}}
+	}},
+	"AWS::KMS::Key": {"", func(r *resolver, _ resource, name string) identity {
+		return identity{name, map[string]string{"Arn": r.arn("kms", "key/"+name), "KeyId": name}}
+	}},
+	"AWS::CloudWatch::Dashboard": {"DashboardName", func(_ *resolver, _ resource, name string) identity {
 		return identity{name, nil}
 	}},
 	"AWS::Lambda::Function":    {"FunctionName", inRegion("lambda", "function:", "")},

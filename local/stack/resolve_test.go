@@ -137,10 +137,10 @@ func TestParametersAreChecked(t *testing.T) {
 func TestResolveRefuses(t *testing.T) {
 	queue := `"Q":{"Type":"AWS::SQS::Queue"}`
 	for name, c := range map[string]struct{ resources, names string }{
-		"a type it does not know":       {`"Topic":{"Type":"AWS::SNS::Topic"}`, "Topic"},
+		"a type it does not know":       {`"Table":{"Type":"AWS::DynamoDB::Table"}`, "Table"},
 		"an operator it does not know":  {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":[{"like":"x"}]}}}`, "Rule"},
 		"a schedule":                    {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"ScheduleExpression":"rate(1 hour)"}}`, "Rule"},
-		"a target that is no queue":     {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":"arn:aws:sns:eu-west-1:123456789012:t"}]}}`, "Rule"},
+		"a target of neither kind":      {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":"arn:aws:sns:eu-west-1:123456789012:t"}]}}`, "Rule"},
 		"a changed input":               {queue + `,"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":{"Fn::GetAtt":["Q","Arn"]},"InputPath":"$.detail"}]}}`, "Rule"},
 		"a function without its role":   {`"F":{"Type":"AWS::Lambda::Function","Properties":{"Role":"arn:aws:iam::123456789012:role/other"}}`, "F"},
 		"a mapping without function":    {queue + `,"M":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"EventSourceArn":{"Fn::GetAtt":["Q","Arn"]},"FunctionName":"f"}}`, "M"},

@@ -428,11 +428,11 @@ func (s *Stack) readRules(r *resolver) error {
 			if t.Input != "" || t.InputPath != "" || t.InputTransformer != nil {
 				return fmt.Errorf("rule %s: target %s: changed input is not supported", logical, t.ID)
 			}
-			if err := s.hasQueue(t.Arn); err != nil {
-				return fmt.Errorf("rule %s: target %s: %w", logical, t.ID, err)
+			if err := s.hasQueue(t.Arn); err != nil && s.function(t.Arn) == nil {
+				return fmt.Errorf("rule %s: target %s: %w, and no function", logical, t.ID, err)
 			}
 			rule.Targets = append(rule.Targets, bus.Target{
-				ID: t.ID, QueueARN: t.Arn, MessageGroup: t.SqsParameters.MessageGroupID, DeadLetters: t.DeadLetterConfig.Arn,
+				ID: t.ID, ARN: t.Arn, MessageGroup: t.SqsParameters.MessageGroupID, DeadLetters: t.DeadLetterConfig.Arn,
 			})
 		}
 		s.Rules = append(s.Rules, rule)
