@@ -466,3 +466,14 @@ func ReleaseHash(c model.Claim) string { return hashOf("release", c) }
 func hashOf(what string, c model.Claim) string {
 	return digest(what, c.Config, c.Agent, c.RuntimeRoleID, c.BuildRoleID)
 }
+
+// RetireHash gives the hex SHA-256 of what an operator has retired who asks it for
+// an agent that no config has: the roles of its names that are there, the runtime
+// role first.
+func RetireHash(config, agent string, roles []model.ObservedRole) string {
+	parts := []string{"retire", config, agent}
+	for _, o := range roles {
+		parts = append(parts, o.Name, o.ID)
+	}
+	return digest(parts...)
+}

@@ -554,6 +554,30 @@ func TestWhatAnOperatorLetsGoAndEnds(t *testing.T) {
 	}
 }
 
+func TestWhatAnOperatorHasRetired(t *testing.T) {
+	runtime, build := model.ObservedRole{Name: "r", ID: "AROA1"}, model.ObservedRole{Name: "b", ID: "AROA2"}
+	seen := map[string]string{}
+	for name, hash := range map[string]string{
+		"both roles":       plan.RetireHash("configs/a", "a", []model.ObservedRole{runtime, build}),
+		"the runtime role": plan.RetireHash("configs/a", "a", []model.ObservedRole{runtime}),
+		"the build role":   plan.RetireHash("configs/a", "a", []model.ObservedRole{build}),
+		"another role":     plan.RetireHash("configs/a", "a", []model.ObservedRole{runtime, {Name: "b", ID: "AROA3"}}),
+		"another config":   plan.RetireHash("configs/b", "a", []model.ObservedRole{runtime, build}),
+		"another agent":    plan.RetireHash("configs/a", "b", []model.ObservedRole{runtime, build}),
+		"no role":          plan.RetireHash("configs/a", "a", nil),
+	} {
+		if other, twice := seen[hash]; twice || len(hash) != 64 {
+			t.Errorf("%s: %s, as %s", name, hash, other)
+		}
+		seen[hash] = name
+	}
+	used := runtime
+	used.Trust, used.Description = "{}", "theirs"
+	if plan.RetireHash("configs/a", "a", []model.ObservedRole{used}) != plan.RetireHash("configs/a", "a", []model.ObservedRole{runtime}) {
+		t.Error("what is not shown is part of it")
+	}
+}
+
 func TestWhatLeavesIsToldAlike(t *testing.T) {
 	many := func() plan.Leaving {
 		return leaving(quarantined, func(l *plan.Leaving) {
