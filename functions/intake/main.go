@@ -40,7 +40,7 @@ func wire(environ map[string]string, log *slog.Logger) (sqsbatch.Batch, error) {
 	}
 	client := sqs.NewFromConfig(ac)
 	pipeline := intake.Intake{
-		Here:    event.Here{Account: s.Account, Region: s.Region, ConfigBucket: s.ConfigBucket, SourceBucket: s.SourceBucket},
+		Here:    event.Here{Account: s.Account, Region: s.Region, ConfigBucket: s.ConfigBucket, SourceBucket: s.SourceBucket, OwnRole: s.ReconcileRole},
 		Objects: configstore.NewReader(s3.NewFromConfig(ac, configstore.Quiet), s.ConfigBucket, s.Account),
 		Work:    workqueue.New(client, s.WorkURL),
 	}

@@ -26,9 +26,10 @@ const queues = "https://sqs.us-east-1.amazonaws.com/123456789012/"
 func environment() map[string]string {
 	return map[string]string{
 		"ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-		"CONFIG_BUCKET":   "bedrock-agentcore-configs-123456789012-us-east-1",
-		"SOURCE_BUCKET":   "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
-		"INBOX_QUEUE_URL": queues + "inbox", "INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead", "WORK_QUEUE_URL": queues + "work.fifo",
+		"CONFIG_BUCKET":      "bedrock-agentcore-configs-123456789012-us-east-1",
+		"SOURCE_BUCKET":      "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
+		"RECONCILE_ROLE_ARN": "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1",
+		"INBOX_QUEUE_URL":    queues + "inbox", "INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead", "WORK_QUEUE_URL": queues + "work.fifo",
 	}
 }
 
@@ -104,8 +105,12 @@ func TestTheFunctionIsWiredToItsQueues(t *testing.T) {
 		"a runtime goes to the work queue by its agent's claim": {
 			sample("cloudtrail-runtime-deleted.json"), "", []string{bucket + naming.RoleClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
 		},
-		"poison goes to the inbox's dead letters":   {"{", "", []string{"SendMessage inbox-dead"}, 0},
-		"what cannot be sent is kept for a new try": {uploaded, "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
+		"a role goes to the work queue by its agent's claim": {
+			sample("cloudtrail-role-edited.json"), "", []string{bucket + naming.RoleClaimKey("my_agent"), "SendMessage work.fifo"}, 0,
+		},
+		"what reconcile did to a role itself goes nowhere": {sample("cloudtrail-role-edited-by-rolekeeper.json"), "", nil, 0},
+		"poison goes to the inbox's dead letters":          {"{", "", []string{"SendMessage inbox-dead"}, 0},
+		"what cannot be sent is kept for a new try":        {uploaded, "work.fifo", []string{"SendMessage work.fifo", "ChangeMessageVisibility inbox"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environ, calls := standIn(t, c.denied)

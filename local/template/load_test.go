@@ -14,14 +14,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const file = "../../template.yaml"
+const (
+	file      = "../../template.yaml"
+	forwarder = "../../events/forwarder.yaml"
+)
 
-// stack is template.yaml before SAM translates it, with its conditions and
+// stack is a template before SAM translates it, with its conditions and
 // intrinsic functions worked out for one account, Region and set of parameters.
 type stack struct {
 	parameters map[string]any // as the template has them
 	resources  map[string]resource
 	outputs    map[string]any
+	assertions map[string]bool // whether they hold, by rule: one each
 }
 
 type resource struct {
@@ -40,6 +44,11 @@ func home() where { return where{partition: "aws", region: "us-east-1", account:
 
 func load(t *testing.T, w where) stack {
 	t.Helper()
+	return loadFile(t, file, w)
+}
+
+func loadFile(t *testing.T, file string, w where) stack {
+	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +62,12 @@ func load(t *testing.T, w where) stack {
 		t.Fatal(err)
 	}
 	top := tree.(map[string]any)
-	r := &resolver{conditions: top["Conditions"].(map[string]any), resources: top["Resources"].(map[string]any)}
+	r := &resolver{resources: top["Resources"].(map[string]any)}
+	r.conditions, _ = top["Conditions"].(map[string]any)
 	r.values = map[string]any{
 		"AWS::Partition": w.partition, "AWS::Region": w.region, "AWS::AccountId": w.account, "AWS::StackName": "rolekeeper",
 	}
-	s := stack{parameters: top["Parameters"].(map[string]any), resources: map[string]resource{}}
+	s := stack{parameters: top["Parameters"].(map[string]any), resources: map[string]resource{}, assertions: map[string]bool{}}
 	for name, p := range s.parameters {
 		value, given := w.parameters[name]
 		if !given {
@@ -72,7 +82,7 @@ func load(t *testing.T, w where) stack {
 			r.values[name] = list
 		}
 	}
-	globals := top["Globals"].(map[string]any)["Function"].(map[string]any)
+	globals, _ := at(top, "Globals", "Function").(map[string]any)
 	for id, v := range r.resources {
 		raw := v.(map[string]any)
 		if c, ok := raw["Condition"].(string); ok && !r.condition(c) {
@@ -94,6 +104,14 @@ func load(t *testing.T, w where) stack {
 		s.resources[id] = resource{kind, properties, attributes}
 	}
 	s.outputs = r.resolve(top["Outputs"]).(map[string]any)
+	rules, _ := top["Rules"].(map[string]any)
+	for name, rule := range rules {
+		list, _ := at(rule, "Assertions").([]any)
+		if len(list) != 1 || fmt.Sprint(at(list[0], "AssertDescription")) == "" {
+			t.Fatalf("rule %s: %v", name, list)
+		}
+		s.assertions[name] = r.resolve(at(list[0], "Assert")) == true
+	}
 	if len(r.faults) > 0 {
 		t.Fatalf("%s:\n%s", file, strings.Join(r.faults, "\n"))
 	}
@@ -247,6 +265,14 @@ func (r *resolver) call(name string, arg any) any {
 			return r.resolve(list[1])
 		}
 		return r.resolve(list[2])
+	case "Fn::Equals":
+		list := r.resolve(arg).([]any)
+		return list[0] == list[1]
+	case "Fn::Not":
+		return r.resolve(arg).([]any)[0] == false
+	case "Fn::Contains":
+		list := r.resolve(arg).([]any)
+		return slices.Contains(texts(list[0]), fmt.Sprint(list[1]))
 	}
 	return r.fault("%s is not known to the test", name)
 }
@@ -312,13 +338,11 @@ func (r *resolver) sub(arg any) any {
 var placeholder = regexp.MustCompile(`\$\{[A-Za-z0-9:.]+\}`)
 
 func (r *resolver) condition(name string) bool {
-	_, arg, ok := function(r.conditions[name].(map[string]any))
-	list, isList := arg.([]any)
-	if !ok || !isList || len(list) != 2 {
-		r.fault("condition %s is no !Equals", name)
-		return false
+	holds, ok := r.resolve(r.conditions[name]).(bool)
+	if !ok {
+		r.fault("condition %s cannot be worked out", name)
 	}
-	return r.resolve(list[0]) == r.resolve(list[1])
+	return holds
 }
 
 // of lists the ids of the resources of a kind, sorted.

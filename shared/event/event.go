@@ -20,6 +20,7 @@ type Here struct {
 	Region       string
 	ConfigBucket string
 	SourceBucket string
+	OwnRole      string // ARN of the role that reconcile writes IAM with
 }
 
 // Hint is evidence that came with an event: to be recorded, never to be obeyed.
@@ -35,14 +36,14 @@ type Look struct {
 	Key string
 	// Request is the key of an operator's request, which names the config: then
 	// Key is not known yet. Likewise the agent whose source, the CodeBuild project
-	// whose build, and the runtime whose change the event tells of: their claims
-	// lead to the config.
+	// whose build, and the runtime or the role whose change the event tells of:
+	// their claims lead to the config.
 	Request string
 	Agent   string
 	Team    string // folder that the source is in; empty when it is in none
 	Project string
 	Runtime string // id of an AgentCore runtime, whose name is the agent's
-	Role    string // name of a role that IAM says was changed
+	Role    string // name of a role that was changed, as naming spells it
 	Hint    Hint
 }
 
@@ -68,7 +69,8 @@ const Source = "rolekeeper"
 const RuntimeHint = "runtime-changed"
 
 // RoleHint is the kind of hint of a role that somebody changed; its id is the
-// role's name, a slash and the call that changed it, such as PutRolePolicy.
+// role's name as naming has it, a slash and the call that changed it, such as
+// PutRolePolicy.
 const RoleHint = "role-changed"
 
 // PassHint is the kind of hint of a config that the scheduled pass found to be
@@ -88,6 +90,7 @@ func decoders() map[Kind]func(envelope, Here) (Look, error) {
 		{"aws.s3", "Object Deleted"}:                             s3Object,
 		{"aws.codebuild", "CodeBuild Build State Change"}:        build,
 		{"aws.bedrock-agentcore", "AWS API Call via CloudTrail"}: runtime,
+		{"aws.iam", "AWS API Call via CloudTrail"}:               role,
 		{Source, WakeDetailType}:                                 wake,
 	}
 }
@@ -133,7 +136,7 @@ type s3Detail struct {
 }
 
 func s3Object(e envelope, here Here) (Look, error) {
-	if err := here.has(e); err != nil {
+	if err := here.has(e, here.Region); err != nil {
 		return Look{}, err
 	}
 	var d s3Detail
@@ -150,12 +153,13 @@ func s3Object(e envelope, here Here) (Look, error) {
 	return Look{}, fault.Errorf(fault.Poison, "S3 event of bucket %.70q; configs are in %s, sources in %s", d.Bucket.Name, here.ConfigBucket, here.SourceBucket)
 }
 
-// has says what is wrong with an event that comes from elsewhere.
-func (h Here) has(e envelope) error {
-	if e.Account == h.Account && e.Region == h.Region {
+// has says what is wrong with an event that comes from elsewhere: from another
+// account, or not from the Region that it is to be of.
+func (h Here) has(e envelope, region string) error {
+	if e.Account == h.Account && e.Region == region {
 		return nil
 	}
-	return fault.Errorf(fault.Poison, "event %s/%s of account %.20q in %.30q; this is %s in %s", e.Source, e.DetailType, e.Account, e.Region, h.Account, h.Region)
+	return fault.Errorf(fault.Poison, "event %s/%s of account %.20q in %.30q; ours are of %s in %s", e.Source, e.DetailType, e.Account, e.Region, h.Account, region)
 }
 
 // config is the event of an object in the config bucket.
@@ -215,7 +219,7 @@ type buildDetail struct {
 }
 
 func build(e envelope, here Here) (Look, error) {
-	if err := here.has(e); err != nil {
+	if err := here.has(e, here.Region); err != nil {
 		return Look{}, err
 	}
 	var d buildDetail

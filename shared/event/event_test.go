@@ -154,7 +154,7 @@ func TestOtherEventsOfTheSourceBucketAreIgnored(t *testing.T) {
 }
 
 func TestEventsOfOtherPlacesArePoison(t *testing.T) {
-	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json"} {
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json", "cloudtrail-role-edited.json"} {
 		for what, c := range map[string][2]string{
 			"another account": {`"account": "` + here.Account, `"account": "999999999999`},
 			"another Region":  {`"region": "` + here.Region, `"region": "eu-west-1`},
@@ -424,7 +424,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("an event of %+v led to %+v, %v", place, look, err)
 		}
 		ways := 0
-		for _, way := range []string{look.Key, look.Request, look.Agent, look.Project, look.Runtime} {
+		for _, way := range []string{look.Key, look.Request, look.Agent, look.Project, look.Runtime, look.Role} {
 			if way != "" {
 				ways++
 			}
@@ -451,6 +451,11 @@ func FuzzDecode(f *testing.F) {
 			return
 		case look.Runtime != "":
 			if _, ok := naming.RuntimeAgent(look.Runtime); !ok || look.Hint.ID != look.Runtime || look.Hint.Kind != event.RuntimeHint {
+				t.Fatalf("%+v", look)
+			}
+			return
+		case look.Role != "":
+			if _, ok := naming.RoleHash(here.Region, look.Role); !ok || !strings.HasPrefix(look.Hint.ID, look.Role+"/") || look.Hint.Kind != event.RoleHint {
 				t.Fatalf("%+v", look)
 			}
 			return

@@ -1,8 +1,6 @@
 package event
 
 import (
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,26 +9,6 @@ import (
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 )
-
-// trailDetail is the detail of CloudTrail's events about calls (CloudTrail user
-// guide, "CloudTrail record contents"). AgentCore's own part of it is not
-// documented for runtimes: what a call asked for and what it answered is read as
-// it comes.
-type trailDetail struct {
-	EventSource string  `json:"eventSource"`
-	EventName   string  `json:"eventName"`
-	ErrorCode   *string `json:"errorCode"` // only of calls that failed
-	Account     string  `json:"recipientAccountId"`
-	Region      string  `json:"awsRegion"`
-	Identity    struct {
-		ARN string `json:"arn"`
-	} `json:"userIdentity"`
-	Request   any `json:"requestParameters"`
-	Response  any `json:"responseElements"`
-	Resources []struct {
-		ARN string `json:"ARN"`
-	} `json:"resources"`
-}
 
 // agentCoreSource is the eventSource of all records of AgentCore, of its control
 // plane too.
@@ -43,20 +21,11 @@ var runtimeCalls = []string{"CreateAgentRuntime", "UpdateAgentRuntime", "DeleteA
 // runtime. DeleteAgentRuntime with a version deletes that version only, and may
 // free a role as well: it asks for the same look, and what is gone the look finds.
 func runtime(e envelope, here Here) (Look, error) {
-	var d trailDetail
-	if err := json.Unmarshal(e.Detail, &d); err != nil {
-		return Look{}, fault.Errorf(fault.Poison, "detail of CloudTrail event: %w", err)
-	}
-	recorded := e
-	recorded.Account, recorded.Region = cmp.Or(d.Account, e.Account), cmp.Or(d.Region, e.Region)
-	for _, place := range []envelope{e, recorded} {
-		if err := here.has(place); err != nil {
-			return Look{}, err
-		}
+	d, err := here.trail(e, here.Region, agentCoreSource)
+	if err != nil {
+		return Look{}, err
 	}
 	switch {
-	case d.EventSource != agentCoreSource:
-		return Look{}, fault.Errorf(fault.Poison, "CloudTrail event of %.100q; AgentCore's are of %s", d.EventSource, agentCoreSource)
 	case !slices.Contains(runtimeCalls, d.EventName):
 		return Look{}, fault.Errorf(fault.Ignored, "call %.100q of AgentCore makes, changes or deletes no runtime", d.EventName)
 	case d.ErrorCode != nil:
@@ -69,7 +38,7 @@ func runtime(e envelope, here Here) (Look, error) {
 	if _, ok := naming.RuntimeAgent(id); !ok {
 		return Look{}, fault.Errorf(fault.Ignored, "runtime %.220q is that of no agent", id)
 	}
-	return Look{Runtime: id, Hint: Hint{Kind: RuntimeHint, ID: id, Time: e.Time, Actor: d.Identity.ARN}}, nil
+	return Look{Runtime: id, Hint: Hint{Kind: RuntimeHint, ID: id, Time: e.Time, Actor: d.actor()}}, nil
 }
 
 // runtime gives the id of the runtime that the record names, wherever it does.

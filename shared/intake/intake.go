@@ -60,6 +60,8 @@ func (i Intake) config(ctx context.Context, look event.Look) (string, error) {
 		return i.sourceOf(ctx, look)
 	case look.Runtime != "":
 		return i.runtimeOf(ctx, look)
+	case look.Role != "":
+		return i.roleOf(ctx, look)
 	}
 	return i.buildOf(ctx, look)
 }
@@ -85,6 +87,21 @@ func (i Intake) runtimeOf(ctx context.Context, look event.Look) (string, error) 
 	claim, err := i.roleClaim(ctx, agent)
 	if err != nil {
 		return "", fmt.Errorf("runtime %s: %w", look.Runtime, err)
+	}
+	return claim.Config, nil
+}
+
+// roleOf gives the key of the config whose agent has the role that was changed.
+// The claim is there also when the role is not: it was deleted by hand.
+func (i Intake) roleOf(ctx context.Context, look event.Look) (string, error) {
+	hash, _ := naming.RoleHash(i.Here.Region, look.Role)
+	key := naming.RoleClaimKeyOf(hash)
+	claim, err := i.claim(ctx, key)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("role %s: %w", look.Role, err)
+	case naming.RoleClaimKey(claim.Agent) != key:
+		return "", fault.Errorf(fault.Ignored, "role %s: %s is on agent %s", look.Role, key, claim.Agent)
 	}
 	return claim.Config, nil
 }

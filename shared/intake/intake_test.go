@@ -21,6 +21,7 @@ import (
 var here = event.Here{
 	Account: "123456789012", Region: "us-east-1",
 	ConfigBucket: naming.ConfigBucket("123456789012", "us-east-1"), SourceBucket: naming.SourceBucket("123456789012", "us-east-1"),
+	OwnRole: "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1",
 }
 
 type queue struct {
@@ -153,10 +154,11 @@ func claim(config, agent string) string {
 	return fmt.Sprintf(`{"v":1,"config":%q,"agent":%q}`, config, agent)
 }
 
-func TestSourcesBuildsAndRuntimesLeadToTheConfigThatHoldsTheClaim(t *testing.T) {
+func TestWhatIsOfAnAgentLeadsToTheConfigThatHoldsTheClaim(t *testing.T) {
 	const config = "configs/team/agent.yaml"
 	role, project := naming.RoleClaimKey("my_agent"), naming.ProjectClaimKey("my_agent")
 	uploaded, built, deleted := sample(t, "s3-source-uploaded.json"), sample(t, "codebuild-build-ended.json"), sample(t, "cloudtrail-runtime-deleted.json")
+	edited := sample(t, "cloudtrail-role-edited.json")
 	of := func(team string) string {
 		return strings.ReplaceAll(uploaded, "my_agent/source.zip", team+"/my_agent/source.zip")
 	}
@@ -197,6 +199,17 @@ func TestSourcesBuildsAndRuntimesLeadToTheConfigThatHoldsTheClaim(t *testing.T) 
 		"a runtime with a claim throttled":     {deleted, role, "slow", fault.Retry},
 		"a runtime with a damaged claim":       {deleted, role, "{", fault.Unknown},
 		"a runtime with a claim of no config":  {deleted, role, claim("status/team/agent.yaml", "my_agent"), fault.Unknown},
+		"a runtime role":                       {edited, role, claim(config, "my_agent"), ""},
+		"a build role":                         {strings.ReplaceAll(edited, "SDKRuntime", "SDKCodeBuild"), role, claim(config, "my_agent"), ""},
+		"a role in other capitals":             {strings.ReplaceAll(edited, "AmazonBedrock", "AMAZONbedrock"), role, claim(config, "my_agent"), ""},
+		"a role of an agent that has left":     {edited, role, strings.Replace(claim(config, "my_agent"), "}", `,"free":true}`, 1), ""},
+		"a role that nobody claims":            {edited, role, "", fault.Ignored},
+		"a role with the claim on a build":     {edited, project, claim(config, "my_agent"), fault.Ignored},
+		"a role with a claim on another":       {edited, role, claim(config, "your_agent"), fault.Ignored},
+		"a role with a claim not read now":     {edited, role, "denied", fault.Unknown},
+		"a role with a claim that throttled":   {edited, role, "slow", fault.Retry},
+		"a role with a damaged claim":          {edited, role, "{", fault.Unknown},
+		"a role with a claim of no config":     {edited, role, claim("status/team/agent.yaml", "my_agent"), fault.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			there := &once{objects: objects{}}
@@ -212,7 +225,7 @@ func TestSourcesBuildsAndRuntimesLeadToTheConfigThatHoldsTheClaim(t *testing.T) 
 				if err == nil || fault.Of(err) != c.want || len(q.sent) > 0 {
 					t.Errorf("sent %v, error %v of class %s, want %s", q.sent, err, fault.Of(err), c.want)
 				}
-				if err != nil && !strings.Contains(err.Error(), "my_agent") {
+				if err != nil && !strings.Contains(err.Error(), "my_agent") && !strings.Contains(err.Error(), "-"+naming.Hash("my_agent")+":") {
 					t.Errorf("%v does not say whose it was", err)
 				}
 				return
@@ -239,6 +252,9 @@ func TestWhatConcernsNoConfigIsIgnoredWithoutARead(t *testing.T) {
 		"another object":           strings.ReplaceAll(sample(t, "s3-source-uploaded.json"), "my_agent/source.zip", "my_agent/deployment.zip"),
 		"a build that runs":        strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), `"SUCCEEDED",`, `"IN_PROGRESS",`),
 		"a runtime that was kept":  sample(t, "cloudtrail-runtime-delete-failed.json"),
+		"a role that was kept":     sample(t, "cloudtrail-role-edit-failed.json"),
+		"a role of somebody":       strings.ReplaceAll(sample(t, "cloudtrail-role-edited.json"), "AmazonBedrockAgentCoreSDKRuntime-", "SomebodysRuntime-"),
+		"a write of our own":       sample(t, "cloudtrail-role-edited-by-rolekeeper.json"),
 		"a runtime of somebody":    strings.ReplaceAll(sample(t, "cloudtrail-runtime-deleted.json"), "my_agent-Qx7Lm2Zt9K", "my-agent-Qx7Lm2Zt9K"),
 		"a build of somebody else": strings.ReplaceAll(sample(t, "codebuild-build-ended.json"), "bedrock-agentcore-my_agent-builder", "payroll"),
 	} {
@@ -253,7 +269,7 @@ func TestWhatConcernsNoConfigIsIgnoredWithoutARead(t *testing.T) {
 func TestAnInboxMessageThatComesAgainLeadsToTheSameWorkMessage(t *testing.T) {
 	const config = "configs/team/agent.yaml"
 	there := objects{naming.RoleClaimKey("my_agent"): claim(config, "my_agent"), naming.ProjectClaimKey("my_agent"): claim(config, "my_agent")}
-	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json"} {
+	for _, name := range []string{"s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json", "cloudtrail-runtime-deleted.json", "cloudtrail-role-edited.json"} {
 		t.Run(name, func(t *testing.T) {
 			var q queue
 			for _, id := range []string{"inbox-1", "inbox-1", "inbox-2"} {

@@ -23,13 +23,14 @@ import (
 
 // Intake is what functions/intake needs.
 type Intake struct {
-	Account      string `env:"ACCOUNT_ID,required,notEmpty"`
-	Region       string `env:"AWS_REGION,required,notEmpty"`
-	ConfigBucket string `env:"CONFIG_BUCKET,required,notEmpty"`
-	SourceBucket string `env:"SOURCE_BUCKET,required,notEmpty"`
-	InboxURL     string `env:"INBOX_QUEUE_URL,required,notEmpty"`
-	InboxDeadURL string `env:"INBOX_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
-	WorkURL      string `env:"WORK_QUEUE_URL,required,notEmpty"`
+	Account       string `env:"ACCOUNT_ID,required,notEmpty"`
+	Region        string `env:"AWS_REGION,required,notEmpty"`
+	ConfigBucket  string `env:"CONFIG_BUCKET,required,notEmpty"`
+	SourceBucket  string `env:"SOURCE_BUCKET,required,notEmpty"`
+	InboxURL      string `env:"INBOX_QUEUE_URL,required,notEmpty"`
+	InboxDeadURL  string `env:"INBOX_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	WorkURL       string `env:"WORK_QUEUE_URL,required,notEmpty"`
+	ReconcileRole string `env:"RECONCILE_ROLE_ARN,required,notEmpty"` // of functions/reconcile, which alone writes agents' roles
 }
 
 // Shape is what decides beside a config what is made of its agents. Reconcile and
@@ -76,7 +77,8 @@ type Drift struct {
 func LoadIntake(environ map[string]string) (Intake, error) {
 	s, err := env.ParseAsWithOptions[Intake](env.Options{Environment: environ})
 	err = errors.Join(err, account(s.Account), named("SOURCE_BUCKET", Bucket(s.SourceBucket)), queueURL("INBOX_QUEUE_URL", s.InboxURL),
-		queueURL("INBOX_DEAD_LETTER_QUEUE_URL", s.InboxDeadURL), queueURL("WORK_QUEUE_URL", s.WorkURL))
+		queueURL("INBOX_DEAD_LETTER_QUEUE_URL", s.InboxDeadURL), queueURL("WORK_QUEUE_URL", s.WorkURL),
+		named("RECONCILE_ROLE_ARN", roleARN(s.ReconcileRole)))
 	if err != nil {
 		return Intake{}, fmt.Errorf("settings: %w", err)
 	}
@@ -191,6 +193,18 @@ func Boundary(arn string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not the ARN of a managed policy", arn)
+}
+
+// roleARN says what is wrong with the ARN of a role; empty is not wrong.
+func roleARN(arn string) error {
+	rest, ok := strings.CutPrefix(arn, "arn:aws")
+	partition, rest, iam := strings.Cut(rest, ":iam::")
+	account, name, role := strings.Cut(rest, ":role/")
+	if arn == "" || ok && iam && role && of(partition, lower+"-", 0, len(partition)) &&
+		of(account, digits, 12, 12) && of(name, alphanumeric+"_+=,.@/-", 1, maxPrincipal) {
+		return nil
+	}
+	return fmt.Errorf("%.700q is not the ARN of a role", arn)
 }
 
 // Bucket says what is wrong with the name of a bucket; empty is not wrong. The

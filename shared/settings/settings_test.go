@@ -26,6 +26,7 @@ func intakeEnv() map[string]string {
 		"INBOX_QUEUE_URL":             queues + "inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": queues + "inbox-dead",
 		"WORK_QUEUE_URL":              queues + "work.fifo",
+		"RECONCILE_ROLE_ARN":          "arn:aws:iam::123456789012:role/reconcile",
 	}
 }
 
@@ -94,6 +95,7 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 	if diff := cmp.Diff(Intake{
 		Account: "123456789012", Region: "eu-west-1", ConfigBucket: "configs", SourceBucket: "sources",
 		InboxURL: queues + "inbox", InboxDeadURL: queues + "inbox-dead", WorkURL: queues + "work.fifo",
+		ReconcileRole: "arn:aws:iam::123456789012:role/reconcile",
 	}, intake); diff != "" {
 		t.Errorf("intake (-want +got)\n%s", diff)
 	}
@@ -180,6 +182,7 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"INBOX_QUEUE_URL":             "http://queues.example.com/inbox",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "inbox-dead",
 		"WORK_QUEUE_URL":              "sqs://work",
+		"RECONCILE_ROLE_ARN":          "arn:aws:sts::123456789012:assumed-role/reconcile/reconcile",
 		"WORK_DEAD_LETTER_QUEUE_URL":  "ftp://work-dead",
 	}
 	for name, l := range loaders() {
@@ -226,6 +229,15 @@ func TestSingleValues(t *testing.T) {
 	} {
 		if err := Boundary(arn); (err == nil) != good {
 			t.Errorf("Boundary(%q) = %v", arn, err)
+		}
+	}
+	for arn, good := range map[string]bool{
+		"": true, "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1": true, "arn:aws-us-gov:iam::123456789012:role/a/b/c": true,
+		"arn:aws:iam::aws:role/r": false, "arn:aws:iam::123456789012:role/": false, "arn:aws:iam::123456789012:role/a b": false, "arn:aws:iam::123456789012:role/*": false,
+		"arn:aws:iam::123456789012:policy/r": false, "arn:aws:sts::123456789012:assumed-role/r/s": false, "r": false,
+	} {
+		if err := roleARN(arn); (err == nil) != good {
+			t.Errorf("roleARN(%q) = %v", arn, err)
 		}
 	}
 	for bucket, good := range map[string]bool{
