@@ -24,6 +24,8 @@ type roles struct {
 
 	profiles map[string]string    // instance profile -> role in it
 	used     map[string]time.Time // role -> last use, of those that have one
+
+	of func(caller string) string // name of the role that a caller calls with; nil: its own name
 }
 
 // UseRole has IAM say that a role was last used at a time; zero is never. The
@@ -89,26 +91,17 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 		return refuse(c, http.StatusBadRequest, "MalformedQueryString", err.Error())
 	}
 	if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") {
-		switch c.Operation {
-		case "GetServiceLinkedRoleDeletionStatus":
-			return unanswered(c, "moto calls every deletion a success")
-		case "ListEntitiesForPolicy":
-			if form.Get("PolicyUsageFilter") != "PermissionsPolicy" {
-				return unanswered(c, "moto leaves out what a policy is the boundary of; GetAccountAuthorizationDetails has it")
-			}
-		case "ListInstanceProfilesForRole": // moto lists none of a role that is not there
-			if role := form.Get("RoleName"); !p.hasRole(role) {
-				return refuse(c, http.StatusNotFound, "NoSuchEntity", "The role with name "+role+" cannot be found.")
-			}
-		}
-		a := p.forward(ctx, c, r, body)
-		if c.Operation == "GetRole" && a.ok() {
-			a.body = p.tellUse(form.Get("RoleName"), a.body)
-		}
-		return a
+		return p.readIAM(ctx, c, r, form, body)
 	}
 	p.roles.mu.Lock()
 	defer p.roles.mu.Unlock()
+	a := p.writeIAM(ctx, c, r, form, body)
+	p.trailIAM(c, form, a)
+	return a
+}
+
+// writeIAM answers what changes something. Who calls it holds roles.mu.
+func (p *Proxy) writeIAM(ctx context.Context, c Call, r *http.Request, form url.Values, body []byte) answer {
 	if v := p.checkIAM(ctx, c.Operation, form); v != nil {
 		return refuse(c, v.status, v.code, v.message)
 	}
@@ -125,22 +118,53 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 	return a
 }
 
+// readIAM answers what changes nothing.
+func (p *Proxy) readIAM(ctx context.Context, c Call, r *http.Request, form url.Values, body []byte) answer {
+	switch c.Operation {
+	case "GetServiceLinkedRoleDeletionStatus":
+		return unanswered(c, "moto calls every deletion a success")
+	case "ListEntitiesForPolicy":
+		if form.Get("PolicyUsageFilter") != "PermissionsPolicy" {
+			return unanswered(c, "moto leaves out what a policy is the boundary of; GetAccountAuthorizationDetails has it")
+		}
+	case "ListInstanceProfilesForRole": // moto lists none of a role that is not there
+		if role := form.Get("RoleName"); !p.hasRole(role) {
+			return refuse(c, http.StatusNotFound, "NoSuchEntity", "The role with name "+role+" cannot be found.")
+		}
+	case "ListRoles": // moto takes any number
+		if _, v := pageSize(form); v != nil {
+			return refuse(c, v.status, v.code, v.message)
+		}
+	case "GetAccountAuthorizationDetails":
+		return p.tellAccount(ctx, c, r, form, body)
+	}
+	a := p.forward(ctx, c, r, body)
+	if a.ok() {
+		a.body = encodeTrusts(a.body)
+	}
+	if c.Operation == "GetRole" && a.ok() {
+		p.roles.mu.Lock()
+		defer p.roles.mu.Unlock()
+		a.body = p.tellUse(form.Get("RoleName"), a.body)
+	}
+	return a
+}
+
 func (p *Proxy) hasRole(name string) bool {
 	p.roles.mu.Lock()
 	defer p.roles.mu.Unlock()
 	return p.roles.names[strings.ToLower(name)] == name
 }
 
-// tellUse puts a role's last use into GetRole's answer, where moto has none.
+// tellUse puts a role's last use into what IAM tells of it, where moto has none.
+// Who calls it holds roles.mu.
 func (p *Proxy) tellUse(name string, body []byte) []byte {
-	p.roles.mu.Lock()
-	defer p.roles.mu.Unlock()
 	at, used := p.roles.used[name]
 	if !used {
 		return body
 	}
-	return bytes.Replace(body, []byte("<RoleLastUsed/>"), fmt.Appendf(nil, "<RoleLastUsed><LastUsedDate>%s</LastUsedDate><Region>%s</Region></RoleLastUsed>",
-		at.UTC().Format(time.RFC3339), p.o.Region), 1)
+	return bytes.ReplaceAll(body, []byte("<RoleLastUsed/>"), fmt.Appendf(nil, "<RoleLastUsed><LastUsedDate>%s</LastUsedDate><Region>%s</Region></RoleLastUsed>",
+		at.UTC().Format(time.RFC3339), p.o.Region))
 }
 
 func (p *Proxy) remember(operation string, form url.Values) {

@@ -47,6 +47,11 @@ type world struct {
 
 func newWorld(t *testing.T, backend string, timeScale float64) world {
 	t.Helper()
+	return newWorldIn(t, region, backend, timeScale)
+}
+
+func newWorldIn(t *testing.T, region, backend string, timeScale float64) world {
+	t.Helper()
 	b := bus.New(t.Context(), account, region, func(context.Context, string, string, []byte) error { return nil })
 	p := proxy.New(proxy.Options{Backend: mustParse(t, backend), Account: account, Region: region, Bus: b, TimeScale: timeScale})
 	server := httptest.NewServer(p)
@@ -100,6 +105,7 @@ func TestOnMoto(t *testing.T) {
 	t.Run("queues", func(t *testing.T) { testQueues(t, w) })
 	t.Run("parameters", func(t *testing.T) { testParameters(t, w) })
 	t.Run("trails", func(t *testing.T) { testTrails(t, w) })
+	t.Run("what a trail tells of roles", func(t *testing.T) { testTrailOfIAM(t, w) })
 	t.Run("put events", func(t *testing.T) { testPutEvents(t, w) })
 	t.Run("what nobody answers", func(t *testing.T) { testUnanswered(t, w) })
 	t.Run("moto's gaps", func(t *testing.T) { testGaps(t, direct) })
@@ -520,6 +526,9 @@ func testAccount(t *testing.T, w world) {
 	if err != nil || len(roles.Roles) != len(details.RoleDetailList) {
 		t.Errorf("%d roles in the list, %d in the details (%v)", len(roles.Roles), len(details.RoleDetailList), err)
 	}
+	if _, err := c.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{}); code(err) != "NotImplemented" {
+		t.Errorf("details of everything: %v", err)
+	}
 
 	// Policies of AWS have their documents.
 	p, err := c.GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(administrator)})
@@ -832,6 +841,7 @@ func testGaps(t *testing.T, direct world) {
 		t.Errorf("moto now names service-linked roles right (%v): the fill-in can go", err)
 	}
 
+	testGapsOfTheAccount(t, direct)
 	testGapsOfInstanceProfiles(t, direct)
 	testGapsBesideRoles(t, direct)
 	testGapsOfBuckets(t, direct)
@@ -862,6 +872,24 @@ func testGaps(t *testing.T, direct world) {
 	}
 	if received != 2 {
 		t.Errorf("received %d times: moto now remembers the id of a deleted message, the fill-in can go", received)
+	}
+}
+
+func testGapsOfTheAccount(t *testing.T, direct world) {
+	c, role := iam.NewFromConfig(direct.config("gaps")), []iamtypes.EntityType{iamtypes.EntityTypeRole}
+	details, err := c.GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{Filter: role, MaxItems: aws.Int32(1)})
+	if err != nil || len(details.RoleDetailList) < 2 || details.IsTruncated {
+		t.Fatalf("moto now gives the details of roles in pages (%+v, %v): the fill-in can go", details, err)
+	}
+	if trust := aws.ToString(details.RoleDetailList[0].AssumeRolePolicyDocument); !strings.HasPrefix(trust, "{") {
+		t.Errorf("moto now encodes the trust policies of the details (%s): the fill-in can go", trust)
+	}
+	roles, err := c.ListRoles(t.Context(), &iam.ListRolesInput{MaxItems: aws.Int32(1001)})
+	if err != nil {
+		t.Fatalf("moto now refuses to list more than 1,000 roles at once (%v): the fill-in can go", err)
+	}
+	if trust := aws.ToString(roles.Roles[0].AssumeRolePolicyDocument); !strings.HasPrefix(trust, "{") {
+		t.Errorf("moto now encodes the trust policies of the list of roles (%s): the fill-in can go", trust)
 	}
 }
 

@@ -48,41 +48,30 @@ func (c *Cloud) trail(caller string, o agentCoreOperation, in map[string]any, an
 	if !o.writes() || err != nil && !errors.As(err, &api) {
 		return
 	}
-	n := c.next()
-	role := "arn:" + c.Partition + ":iam::" + c.Account + ":role/" + caller
-	d := map[string]any{
-		"eventVersion": "1.09", "eventTime": c.now.UTC().Format(time.RFC3339), "eventSource": "bedrock-agentcore.amazonaws.com", "eventName": o.name,
-		"awsRegion": c.Region, "sourceIPAddress": "192.0.2.1", "userAgent": "aws-sdk-go-v2", "readOnly": false, "eventType": "AwsApiCall",
-		"requestID": fmt.Sprintf("request-%06d", n), "eventID": fmt.Sprintf("record-%06d", n), "managementEvent": true,
-		"recipientAccountId": c.Account, "eventCategory": "Management", "requestParameters": o.masked(in), "responseElements": nil,
-		"userIdentity": map[string]any{
-			"type": "AssumedRole", "principalId": "AROAEXAMPLE:" + caller, "accountId": c.Account, "accessKeyId": "ASIAEXAMPLE",
-			"arn": strings.NewReplacer(":iam:", ":sts:", ":role/", ":assumed-role/").Replace(role) + "/" + caller,
-			"sessionContext": map[string]any{"sessionIssuer": map[string]any{
-				"type": "Role", "principalId": "AROAEXAMPLE", "arn": role, "accountId": c.Account, "userName": caller,
-			}},
-		},
+	record := Trailed{
+		Account: c.Account, Region: c.Region, Source: "bedrock-agentcore.amazonaws.com", Name: o.name, Time: c.now,
+		ID: fmt.Sprintf("%06d", c.next()), Role: "arn:" + c.Partition + ":iam::" + c.Account + ":role/" + caller, Request: o.masked(in),
 	}
 	if err != nil {
-		d["errorCode"], d["errorMessage"] = api.ErrorCode(), api.ErrorMessage()
+		record.ErrorCode, record.ErrorMessage = api.ErrorCode(), api.ErrorMessage()
 		if api.ErrorCode() == "AccessDeniedException" { // that of IAM has no suffix here
-			d["errorCode"] = "AccessDenied"
+			record.ErrorCode = "AccessDenied"
 		}
 	} else {
 		var out map[string]any
 		if err := json.Unmarshal(answer, &out); err != nil {
 			panic(err) // it was encoded here
 		}
-		d["responseElements"] = o.masked(out)
+		record.Response = o.masked(out)
 		resource, wrapped := out[o.kind.in].(map[string]any)
 		if !wrapped {
 			resource = out
 		}
-		d["resources"] = []any{map[string]any{
+		record.Resources = []any{map[string]any{
 			"accountId": c.Account, "type": "AWS::BedrockAgentCore::" + strings.TrimPrefix(o.kind.name, "Agent"), "ARN": c.arnOf(o.kind, text(resource, o.kind.id)),
 		}}
 	}
-	c.sendTrail(TrailEvent{Time: c.now, Detail: must(json.Marshal(d))})
+	c.sendTrail(TrailEvent{Time: c.now, Detail: must(json.Marshal(record.Detail()))})
 }
 
 func (c *Cloud) sendTrail(e TrailEvent) {

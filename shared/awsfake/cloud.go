@@ -25,6 +25,8 @@ type Cloud struct {
 	// After loses its answer. Either may panic to kill the caller.
 	Before func(Call) error
 	After  func(Call) error
+	// Latency is what every call takes, by the real clock; calls take it side by side.
+	Latency time.Duration
 
 	mu       sync.Mutex
 	now      time.Time
@@ -135,6 +137,9 @@ func (c *Cloud) ForgetCalls() {
 
 // call runs one call of a service under the lock.
 func (c *Cloud) call(caller, service, operation, resource string, carryOut func() error) error {
+	if c.Latency > 0 {
+		time.Sleep(c.Latency)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	made := Call{N: len(c.calls) + 1, Caller: caller, Service: service, Operation: operation, Resource: resource}

@@ -3,6 +3,7 @@ package awsfake_test
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,5 +101,125 @@ func TestABuildUsesItsRoleFromWhenItRunsToItsEnd(t *testing.T) {
 	c.FinishBuild(start(t, c), awsfake.Outcome{})
 	if got := usedAt(t, c, "role"); !got.Equal(ahead) {
 		t.Errorf("used at %v, want %v", got, ahead)
+	}
+}
+
+// listed gives the names that ListRoles gives, page by page.
+func listed(t *testing.T, c *awsfake.Cloud, most *int32) string {
+	t.Helper()
+	var pages []string
+	for marker, more := (*string)(nil), true; more; {
+		out, err := c.IAM("t").ListRoles(t.Context(), &iam.ListRolesInput{MaxItems: most, Marker: marker})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page []string
+		for _, r := range out.Roles {
+			page = append(page, *r.RoleName)
+		}
+		pages, marker, more = append(pages, strings.Join(page, " ")), out.Marker, out.IsTruncated
+	}
+	return strings.Join(pages, "|")
+}
+
+func TestListsOfRolesComeInPagesAsSmallAsIAMLikes(t *testing.T) {
+	c := awsfake.New()
+	for _, name := range []string{"a", "B", "c", "D", "e"} {
+		makeRole(t, c, name, trust)
+	}
+	most := aws.Int32(1000)
+	c.HideRole("C", 1)
+	for _, want := range []string{"a B D e", "a B c D e"} { // a role that is hidden from one read
+		if got := listed(t, c, most); got != want {
+			t.Errorf("listed are %s, want %s", got, want)
+		}
+	}
+	c.LimitPages(2)
+	for what, one := range map[string]*awsfake.Cloud{"account": c, "clone": c.Clone()} {
+		if got := listed(t, one, most); got != "a B|c D|e" {
+			t.Errorf("%s: at most two at once: %s", what, got)
+		}
+	}
+	c.LimitPages(0)
+	if got := listed(t, c, aws.Int32(3)); got != "a B c|D e" {
+		t.Errorf("three at once: %s", got)
+	}
+	for i := range 96 {
+		makeRole(t, c, fmt.Sprintf("f%d", i), trust)
+	}
+	if got := listed(t, c, nil); strings.Count(got, "|") != 1 || strings.Count(got, " ") != 99 {
+		t.Errorf("101 roles, by default: %s", got)
+	}
+	if _, err := c.IAM("t").GetAccountAuthorizationDetails(t.Context(), &iam.GetAccountAuthorizationDetailsInput{}); fmt.Sprint(err) != "api error NotImplemented: only roles are told here: ask for no others" {
+		t.Errorf("details of everything: %v", err)
+	}
+}
+
+func TestAnAccountHasNoMoreRolesThanItMay(t *testing.T) {
+	c := awsfake.New()
+	c.SetRolesQuota(2)
+	c = c.Clone()
+	create := func(name string) string {
+		_, err := c.IAM("t").CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: aws.String(trust)})
+		return fmt.Sprint(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if got := create(name); got != "<nil>" {
+			t.Errorf("role %s: %s", name, got)
+		}
+	}
+	for name, want := range map[string]string{"c": "LimitExceeded: Cannot exceed quota for RolesPerAccount: 2", "a": "EntityAlreadyExists: Role with name a already exists."} {
+		if got := create(name); got != want {
+			t.Errorf("role %s: %s, want %s", name, got, want)
+		}
+	}
+	if _, err := c.IAM("t").CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("network.bedrock-agentcore.amazonaws.com")}); err != nil {
+		t.Errorf("a service-linked role: %v", err)
+	}
+	out, err := c.IAM("t").GetAccountSummary(t.Context(), &iam.GetAccountSummaryInput{})
+	if want := map[string]int32{"Roles": 3, "RolesQuota": 2}; err != nil || !maps.Equal(out.SummaryMap, want) {
+		t.Errorf("summary %v, want %v (%v)", out, want, err)
+	}
+	if err := create("d"); !strings.HasPrefix(err, "LimitExceeded: ") {
+		t.Errorf("role d: %s", err)
+	}
+}
+
+func TestAPolicyThatIsPutAgainHasANewVersion(t *testing.T) {
+	const arn = "arn:aws:iam::123456789012:policy/p"
+	c := awsfake.New()
+	begin := c.Now()
+	c.AddPolicy(arn, "one")
+	before := c.Clone()
+	c.Advance(time.Hour)
+	c.AddPolicy(arn, "one")
+	before.AddPolicy(arn, "three")
+	for what, w := range map[string]struct {
+		cloud             *awsfake.Cloud
+		version, document string
+		updated           time.Time
+	}{
+		"the same again":          {c.Clone(), "v1", "one", begin},
+		"another":                 {func() *awsfake.Cloud { c.AddPolicy(arn, "two"); return c }(), "v2", "two", begin.Add(time.Hour)},
+		"another in an older one": {before, "v2", "three", begin},
+	} {
+		p, err := w.cloud.IAM("t").GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(arn)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := w.cloud.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: p.Policy.DefaultVersionId})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *p.Policy.DefaultVersionId != w.version || !p.Policy.UpdateDate.Equal(w.updated) || *v.PolicyVersion.Document != w.document || !v.PolicyVersion.IsDefaultVersion {
+			t.Errorf("%s: version %s of %v is %q, want %s of %v, %q", what, *p.Policy.DefaultVersionId, p.Policy.UpdateDate, *v.PolicyVersion.Document, w.version, w.updated, w.document)
+		}
+	}
+	v, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v1")})
+	if err != nil || *v.PolicyVersion.Document != "one" || v.PolicyVersion.IsDefaultVersion {
+		t.Errorf("the version before: %+v, %v", v, err)
+	}
+	if _, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v3")}); err == nil {
+		t.Error("there is a version v3")
 	}
 }

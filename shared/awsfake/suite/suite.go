@@ -35,6 +35,7 @@ import (
 // tests play.
 type IAM interface {
 	iamrole.API
+	iamrole.AccountAPI
 	slrole.API
 	CreateInstanceProfile(context.Context, *iam.CreateInstanceProfileInput, ...func(*iam.Options)) (*iam.CreateInstanceProfileOutput, error)
 	AddRoleToInstanceProfile(context.Context, *iam.AddRoleToInstanceProfileInput, ...func(*iam.Options)) (*iam.AddRoleToInstanceProfileOutput, error)
@@ -129,7 +130,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), deletionCases(), serviceLinkedCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), deletionCases(), serviceLinkedCases(), accountCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.
