@@ -146,6 +146,7 @@ const (
 	rootARN      = "arn:aws:iam::123456789012:root"
 	reconcileARN = "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1"
 	intakeARN    = "arn:aws:iam::123456789012:role/rolekeeper-intake-us-east-1"
+	driftARN     = "arn:aws:iam::123456789012:role/rolekeeper-drift-us-east-1"
 
 	configsARN = "arn:aws:s3:::bedrock-agentcore-configs-123456789012-us-east-1"
 	sourcesARN = "arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
@@ -206,6 +207,15 @@ func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
 		"a developer deletes the inventory":             {request{principal: developerARN, action: "s3:DeleteObject", resource: configsARN + "/" + naming.InventoryKey}, true},
 		"a developer counts deletions":                  {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey}, true},
 		"the root user forgets what was deleted":        {request{principal: rootARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/" + naming.DeletionsKey}, true},
+		"the pass writes its report":                    {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey, mayOverwrite: true}, false},
+		"the pass keeps one of them":                    {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DriftReportPrefix + "1.json"}, false},
+		"the pass writes a status":                      {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, true},
+		"the pass takes a claim":                        {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/claims/roles/0123456789.json"}, true},
+		"the pass approves itself":                      {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.FleetRequestKey("1")}, true},
+		"the pass writes elsewhere":                     {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/report.html"}, true},
+		"a developer writes a report":                   {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, true},
+		"the root user deletes a report":                {request{principal: rootARN, action: "s3:DeleteObject", resource: configsARN + "/" + naming.LatestPassKey}, true},
+		"reconcile writes a report":                     {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, true},
 		"reconcile writes outside its prefixes":         {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/elsewhere.json"}, true},
 		"somebody lists the bucket":                     {request{principal: developerARN, action: "s3:ListBucket", resource: configsARN}, false},
 	}
@@ -303,6 +313,7 @@ func TestTeamsWriteBelowTheirFolderOnly(t *testing.T) {
 		"nor to count deletions":                    {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey}, false},
 		"reconcile has no team and writes a status": {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, false},
 		"nor does it need one for a claim":          {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
+		"the pass needs none for its report":        {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, false},
 		"an operator needs none for a request":      {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, false},
 	})
 }
@@ -423,7 +434,9 @@ func TestFunctionsRolesAreTheirOwn(t *testing.T) {
 func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 	tests := map[string][]string{
 		"DriftRole": {
-			"bedrock-agentcore:ListAgentRuntimes", "logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "sqs:SendMessage",
+			"bedrock-agentcore:ListAgentRuntimes", "codebuild:BatchGetProjects",
+			"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListRoles",
+			"logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage", "ssm:GetParameter",
 		},
 		"DriftScheduleRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
 		"IntakeRole": {
@@ -473,13 +486,16 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 	}
 }
 
-// listsOnly reports whether a statement allows nothing but listings of this
-// Region that know no resource (Service Authorization Reference, as below).
+// listsOnly reports whether a statement allows nothing but listings that know no
+// resource, those of this Region where there are Regions (Service Authorization
+// Reference, as below).
 func listsOnly(st map[string]any) bool {
-	return at(st, "Condition", "StringEquals", "aws:RequestedRegion") == "us-east-1" &&
-		!slices.ContainsFunc(texts(st["Action"]), func(action string) bool {
-			return action != "codebuild:ListProjects" && !strings.HasPrefix(action, "bedrock-agentcore:List")
-		})
+	ofIAM := []string{"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:ListRoles"}
+	here := at(st, "Condition", "StringEquals", "aws:RequestedRegion") == "us-east-1"
+	return !slices.ContainsFunc(texts(st["Action"]), func(action string) bool {
+		ofRegion := action == "codebuild:ListProjects" || strings.HasPrefix(action, "bedrock-agentcore:List")
+		return !slices.Contains(ofIAM, action) && !(ofRegion && here)
+	})
 }
 
 // allows lists the actions that statements allow, sorted.
@@ -594,6 +610,19 @@ func TestIAMIsUsedOnlyOnAgentsRoles(t *testing.T) {
 	}
 }
 
+// The pass reads the one policy that decides what all others may grant.
+func TestThePassReadsTheBoundaryThatRolesHave(t *testing.T) {
+	const ours, makes = "arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1"
+	for given, w := range map[string]where{makes: home(), ours: given(map[string]string{"PermissionsBoundaryArn": ours})} {
+		list := inline(load(t, w), "DriftRole")
+		for _, arn := range []string{ours, makes} {
+			if got := allowed(list, "iam:GetPolicyVersion", arn) && allowed(list, "iam:GetPolicy", arn); got != (arn == given) {
+				t.Errorf("boundary %s: reads %s: %v", given, arn, got)
+			}
+		}
+	}
+}
+
 // allowed reports whether a statement allows the action on the resource,
 // whatever the conditions.
 func allowed(list []map[string]any, action, resource string) bool {
@@ -610,8 +639,8 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		intake, reconcile, drift bool
 	}{
 		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true, false},
-		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false, false},
-		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true, false},
+		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false, true},
+		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true, true},
 		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true, true},
 		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true, false},
 		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true, false},
@@ -622,9 +651,9 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false, false},
 		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false, false},
 		{"s3:ListBucket", configsARN, true, true, true},
-		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true, false},
-		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true, false},
-		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true, false},
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true, true},
+		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true, true},
+		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true, true},
 		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true, false},
 		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true, false},
 		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false, false},
@@ -632,7 +661,7 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		{"s3:GetBucketNotification", sourcesARN, false, true, false},
 		{"s3:ListBucket", sourcesARN, false, true, false},
 		{"s3:GetBucketNotification", configsARN, false, false, false},
-		{"ssm:GetParameter", settings, false, true, false},
+		{"ssm:GetParameter", settings, false, true, true},
 		{"ssm:GetParameter", settings + "/more", false, false, false},
 		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false, false},
 		{"ssm:PutParameter", settings, false, false, false},
@@ -644,6 +673,19 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 		{"sqs:SendMessage", "<InboxDeadLetterQueue.Arn>", true, false, false},
 		{"sqs:ReceiveMessage", "<WorkQueue.Arn>", false, true, false},
 		{"s3:PutObject", configsARN + "/status/a.yaml.json", false, true, false},
+		{"s3:PutObject", configsARN + "/claims/roles/0123456789.json", false, true, false},
+		{"s3:PutObject", configsARN + "/configs/a.yaml", false, false, false},
+		{"s3:PutObject", configsARN + "/requests/fleet/1.json", false, false, false},
+		{"s3:GetObject", configsARN + "/" + naming.LatestReportKey, false, false, true},
+		{"s3:PutObject", configsARN + "/" + naming.LatestPassKey, false, false, true},
+		{"s3:PutObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, true},
+		{"s3:DeleteObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, false},
+		{"iam:GetAccountAuthorizationDetails", "*", false, false, true},
+		{"iam:ListRoles", "*", false, false, true},
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true},
+		{"iam:GetPolicyVersion", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true},
+		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/" + naming.Project("agent"), false, true, true},
+		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/deploy-production", false, true, false},
 	} {
 		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile, "DriftRole": test.drift} {
 			if got := allowed(inline(s, id), test.action, test.resource); got != want {
