@@ -207,11 +207,21 @@ func (a *AWS) deploy(ctx context.Context, template *stack.Template) error {
 		a.bus.Add(bus.Rule{Name: r.Name, Pattern: pattern, Targets: r.Targets})
 	}
 	a.proxy.SetListBucket(a.mayListBucket)
+	a.proxy.SetRoleOf(a.roleOf)
 	if !a.o.KeepCalls {
 		a.proxy.Reset()
 	}
 	a.poll(ctx)
 	return nil
+}
+
+// roleOf gives the name of the role that a caller calls with: a function has its
+// own, everybody else one of the caller's name.
+func (a *AWS) roleOf(caller string) string {
+	if f, ok := a.stack.Functions[caller]; ok {
+		return f.Role
+	}
+	return caller
 }
 
 // addFunctions builds the functions one after the other: the Go tool uses all

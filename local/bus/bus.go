@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -92,10 +93,11 @@ func (b *Bus) Subscribe(f func(Event)) (cancel func()) {
 	}
 }
 
-// Publish accepts an event and gives its id. Version, id, account and region are
-// the bus's own; a zero time becomes now.
+// Publish accepts an event and gives its id. Version, id and account are the bus's
+// own, the region, too, where the event has none: one that was forwarded keeps the
+// region that it is of. A zero time becomes now.
 func (b *Bus) Publish(e Event) string {
-	e.Version, e.ID, e.Account, e.Region = "0", NewID(), b.account, b.region
+	e.Version, e.ID, e.Account, e.Region = "0", NewID(), b.account, cmp.Or(e.Region, b.region)
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}

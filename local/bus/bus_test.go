@@ -67,6 +67,8 @@ func TestDelivery(t *testing.T) {
 	cancel()
 	b.Publish(Event{Source: "s", DetailType: "Unheard", Detail: json.RawMessage(`{}`)})
 	settle(t, b)
+	b.Publish(Event{Source: "s", DetailType: "Forwarded", Region: "eu-west-1", Detail: json.RawMessage(`{}`)})
+	settle(t, b)
 
 	if diff := cmp.Diff([]string{"q1 Created", "dead Created", "q2 Created"}, out.sent); diff != "" {
 		t.Errorf("deliveries (-want +got):\n%s", diff)
@@ -80,11 +82,11 @@ func TestDelivery(t *testing.T) {
 	ids := map[string]bool{}
 	for _, e := range b.Events() {
 		ids[e.ID] = true
-		if e.Account != "123456789012" || e.Region != "us-east-1" || e.Version != "0" || e.Time.IsZero() || e.Resources == nil {
+		if e.Account != "123456789012" || (e.Region != "us-east-1") != (e.DetailType == "Forwarded" && e.Region == "eu-west-1") || e.Version != "0" || e.Time.IsZero() || e.Resources == nil {
 			t.Errorf("envelope: %+v", e)
 		}
 	}
-	if len(ids) != 4 {
-		t.Errorf("%d different ids of 4 events", len(ids))
+	if len(ids) != 5 {
+		t.Errorf("%d different ids of 5 events", len(ids))
 	}
 }

@@ -25,7 +25,7 @@ var roleCalls = []string{
 // does not matter: all that comes of it is one look. What reconcile wrote itself
 // it has seen already.
 func role(e envelope, here Here) (Look, error) {
-	d, err := here.trail(e, iamRegion(here.Region), iamSource)
+	d, err := here.trail(e, IAMRegion(here.Region), iamSource)
 	if err != nil {
 		return Look{}, err
 	}
@@ -75,10 +75,11 @@ func ownSpelling(region, name string) (own string, ok bool) {
 	return "", false
 }
 
-// iamRegion gives the Region that IAM's events are of: IAM is one for a
-// partition (IAM user guide, "Logging IAM and AWS STS API calls with CloudTrail").
-// Of partitions for which it is not known it is taken to be the Region itself.
-func iamRegion(region string) string {
+// IAMRegion gives the Region that IAM's events are of where a stack is in the
+// Region given: IAM is one for a partition (IAM user guide, "Logging IAM and AWS
+// STS API calls with CloudTrail"). Of partitions for which it is not known it is
+// taken to be the Region given.
+func IAMRegion(region string) string {
 	switch naming.Partition(region) {
 	case "aws":
 		return "us-east-1"
