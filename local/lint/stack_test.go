@@ -117,7 +117,7 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"of runtime roles, to AgentCore, as CreateAgentRuntime needs it",
 		},
 		{
-			"parliament", "UNKNOWN_PREFIX", []string{"developer", "drift", "reconcile"}, []string{"bedrock-agentcore"},
+			"parliament", "UNKNOWN_PREFIX", []string{"developer", "drift", "operator", "reconcile"}, []string{"bedrock-agentcore"},
 			"parliament's data is older than the service; TestActionsThatAreUnknownToALinterExist",
 		},
 	} {

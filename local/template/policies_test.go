@@ -1024,9 +1024,10 @@ func TestDevelopersReachTheirPrefixesOnly(t *testing.T) {
 func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 	list := statements(load(t, home()).resources["OperatorPolicy"].properties["PolicyDocument"])
 	want := []string{
-		"codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:ListBuildsForProject",
+		"bedrock-agentcore:ListAgentRuntimes", "codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:ListBuildsForProject",
 		"ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:ListTagsForResource",
-		"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
+		"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
+		"iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoles",
 		"s3:GetBucketNotification", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject", "ssm:GetParameter",
 	}
 	if diff := cmp.Diff(want, allows(list)); diff != "" {
@@ -1048,6 +1049,10 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}:        true,
 		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 true,
 		{"s3:PutObject", configsARN + "/archive/role/1.json"}:                 false,
+		{"s3:GetObject", configsARN + "/reports/latest.html"}:                 true,
+		{"s3:PutObject", configsARN + "/reports/latest.json"}:                 false,
+		{"s3:GetObject", configsARN + "/requests/fleet/1.json"}:               true,
+		{"s3:GetObject", configsARN + "/requests/config/0/1.json"}:            false,
 		{"s3:GetObject", configsARN + "/" + naming.InventoryKey}:              false,
 		{"s3:ListBucket", configsARN}:                                         true,
 		{"s3:GetObject", sourcesARN + "/agent/source.zip"}:                    true,
