@@ -42,10 +42,12 @@ lint: $(GOLANGCI_LINT) ## Check style and the dependency rule
 	@echo '== golangci-lint'
 	@$(GOLANGCI_LINT) run --config .ci/golangci.yml ./...
 
-validate: $(SAM_STAMP) ## Check template.yaml
+validate: $(SAM_STAMP) ## Check the templates
 	@echo '== sam validate, cfn-lint'
-	@$(LOCALLY) AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
-	@$(CFN_LINT) template.yaml
+	@for template in template.yaml events/forwarder.yaml; do \
+		$(LOCALLY) AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template "$$template"; \
+		$(CFN_LINT) "$$template"; \
+	done
 
 fuzz: ## Run every fuzz target for FUZZTIME (20s) each
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' functions shared cmd local | \

@@ -1,0 +1,180 @@
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/local/bus"
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/naming"
+)
+
+// forwarding gives the stack that brings IAM's events to a Region.
+func forwarding(t *testing.T, partition, region, homeRegion string) stack {
+	t.Helper()
+	return loadFile(t, forwarder, where{partition, region, "123456789012", map[string]string{"HomeRegion": homeRegion}})
+}
+
+func TestTheForwarderTakesWhatTheStackAtHomeTakes(t *testing.T) {
+	w := home()
+	w.region = "eu-west-1"
+	want := load(t, w).resources["RoleChangedRule"].properties["EventPattern"]
+	got := forwarding(t, "aws", "us-east-1", "eu-west-1").resources["RoleChangedRule"].properties["EventPattern"]
+	if diff := cmp.Diff(want, got); diff != "" || want == nil {
+		t.Errorf("pattern (-template.yaml +events/forwarder.yaml):\n%s", diff)
+	}
+}
+
+func TestTheForwarderSendsToItsHomeAndNowhereElse(t *testing.T) {
+	for name, c := range map[string]struct{ partition, region, home string }{
+		"of most accounts": {"aws", "us-east-1", "ap-southeast-2"},
+		"of GovCloud":      {"aws-us-gov", "us-gov-west-1", "us-gov-east-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := forwarding(t, c.partition, c.region, c.home)
+			busARN := fmt.Sprintf("arn:%s:events:%s:123456789012:event-bus/default", c.partition, c.home)
+			rule, role := s.resources["RoleChangedRule"].properties, s.resources["ForwardRole"].properties
+			targets, _ := rule["Targets"].([]any)
+			if len(targets) != 1 || at(targets[0], "Arn") != busARN ||
+				at(targets[0], "RoleArn") != fmt.Sprintf("arn:%s:iam::123456789012:role/%s", c.partition, role["RoleName"]) ||
+				at(targets[0], "DeadLetterConfig", "Arn") != "<ForwardDeadLetterQueue.Arn>" {
+				t.Errorf("targets: %v", targets)
+			}
+			for _, n := range []any{rule["Name"], role["RoleName"], s.resources["ForwardDeadLetterQueue"].properties["QueueName"]} {
+				if !strings.HasPrefix(fmt.Sprint(n), "rolekeeper-") || !strings.Contains(fmt.Sprint(n), "-"+c.home) {
+					t.Errorf("%v does not say that it is of %s: a second forwarder would be in its way", n, c.home)
+				}
+			}
+			if got := inline(s, "ForwardRole"); len(got) != 1 || got[0]["Effect"] != "Allow" || got[0]["Action"] != "events:PutEvents" || got[0]["Resource"] != busARN {
+				t.Errorf("the role may do %v", got)
+			}
+			trust := statements(role["AssumeRolePolicyDocument"])
+			condition := map[string]any{"StringEquals": map[string]any{
+				"aws:SourceAccount": "123456789012", "aws:SourceArn": fmt.Sprintf("arn:%s:events:%s:123456789012:rule/%s", c.partition, c.region, rule["Name"]),
+			}}
+			if len(trust) != 1 || at(trust[0], "Principal", "Service") != "events.amazonaws.com" || !cmp.Equal(trust[0]["Condition"], any(condition)) {
+				t.Errorf("the role trusts %v", trust)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeForwardedIsKept(t *testing.T) {
+	s := forwarding(t, "aws", "us-east-1", "eu-west-1")
+	queue := s.resources["ForwardDeadLetterQueue"].properties
+	if queue["SqsManagedSseEnabled"] != true || queue["MessageRetentionPeriod"] != 14*day || queue["FifoQueue"] != nil {
+		t.Errorf("dead letters: %v", queue)
+	}
+	policy := s.resources["ForwardDeadLetterQueuePolicy"].properties
+	want := []map[string]any{
+		{
+			"Sid": "RuleDelivers", "Effect": "Allow", "Principal": map[string]any{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+			"Resource": "<ForwardDeadLetterQueue.Arn>", "Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": "<RoleChangedRule.Arn>"}},
+		},
+		{
+			"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+			"Resource": "<ForwardDeadLetterQueue.Arn>", "Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}},
+		},
+	}
+	if diff := cmp.Diff(want, statements(policy["PolicyDocument"])); diff != "" || !slices.Equal(texts(policy["Queues"]), []string{"<ForwardDeadLetterQueue>"}) {
+		t.Errorf("policy of %v (-want +got):\n%s", policy["Queues"], diff)
+	}
+}
+
+func TestTheForwarderIsDeployedOnlyWhereItIsOfUse(t *testing.T) {
+	for name, c := range map[string]struct {
+		region, home    string
+		here, elsewhere bool
+	}{
+		"beside IAM's events":             {"us-east-1", "eu-west-1", true, true},
+		"beside those of GovCloud":        {"us-gov-west-1", "us-gov-east-1", true, true},
+		"beside those of China":           {"cn-north-1", "cn-northwest-1", true, true},
+		"in the Region of the stack":      {"us-east-1", "us-east-1", true, false},
+		"where there are no events":       {"eu-west-1", "eu-central-1", false, true},
+		"where the stack is, by mistake":  {"eu-west-1", "eu-west-1", false, false},
+		"in another Region of GovCloud":   {"us-gov-east-1", "us-gov-west-1", false, true},
+		"in the other Region of that one": {"us-west-2", "us-east-1", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := map[string]bool{"EventsOfIamAreHere": c.here, "HomeIsElsewhere": c.elsewhere}
+			if diff := cmp.Diff(want, forwarding(t, naming.Partition(c.region), c.region, c.home).assertions); diff != "" {
+				t.Errorf("assertions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Of all that IAM can be asked, the rule takes what the code looks at.
+func TestTheRuleAndTheCodeKnowTheSameCallsOfIAM(t *testing.T) {
+	sample, err := os.ReadFile("../../events/cloudtrail-role-edited.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules(t, load(t, home()))
+	calls, led := reflect.TypeFor[*iam.Client](), 0
+	for i := range calls.NumMethod() {
+		name := calls.Method(i).Name
+		e := strings.ReplaceAll(string(sample), `"PutRolePolicy"`, `"`+name+`"`)
+		_, err := event.Decode(e, event.Here{Account: "123456789012", Region: "us-east-1"})
+		if matched := slices.Equal(matches(all, []byte(e)), []string{"RoleChangedRule"}); matched != (err == nil) {
+			t.Errorf("%s: the rule takes it: %v, the code says %v", name, matched, err)
+		}
+		if err == nil {
+			led++
+		}
+	}
+	if led != 16 {
+		t.Errorf("%d of %d calls change roles, want 16", led, calls.NumMethod())
+	}
+}
+
+func TestHoweverARoleIsNamedTheRuleAndTheCodeAgree(t *testing.T) {
+	const runtime, build = "AmazonBedrockAgentCoreSDKRuntime-eu-west-1-e72c1a7c7a", "AmazonBedrockAgentCoreSDKCodeBuild-eu-west-1-e72c1a7c7a"
+	pattern := map[string]*bus.Pattern{"forwarder": rules(t, forwarding(t, "aws", "us-east-1", "eu-west-1"))["RoleChangedRule"]}
+	asked := func(name any) map[string]any {
+		return map[string]any{"requestParameters": map[string]any{"roleName": name}, "responseElements": nil}
+	}
+	answered := func(name any) map[string]any {
+		return map[string]any{"requestParameters": map[string]any{"templateArn": "t"}, "responseElements": map[string]any{"role": map[string]any{"roleName": name}}}
+	}
+	for name, c := range map[string]struct {
+		named map[string]any
+		want  bool
+	}{
+		"a runtime role":                  {asked(runtime), true},
+		"a build role":                    {asked(build), true},
+		"in other capitals":               {asked(strings.ToUpper(runtime)), true},
+		"in small letters":                {asked(strings.ToLower(build)), true},
+		"a role that was made of another": {answered(runtime), true},
+		"likewise, in other capitals":     {answered(strings.ToUpper(build)), true},
+		"somebody's role":                 {asked("admin"), false},
+		"somebody's role that was made":   {answered("admin"), false},
+		"no role":                         {asked(nil), false},
+		"a role of another Region":        {asked(strings.ReplaceAll(runtime, "eu-west-1", "eu-west-2")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			detail := map[string]any{"eventSource": "iam.amazonaws.com", "eventName": "AcquireRole"}
+			for key, v := range c.named {
+				detail[key] = v
+			}
+			e, err := json.Marshal(map[string]any{
+				"source": "aws.iam", "detail-type": "AWS API Call via CloudTrail", "account": "123456789012", "region": "us-east-1", "detail": detail,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, refused := event.Decode(string(e), event.Here{Account: "123456789012", Region: "eu-west-1"})
+			if matched := len(matches(pattern, e)) == 1; matched != c.want || (refused == nil) != c.want {
+				t.Errorf("the rule takes it: %v, the code says %v, want %v", matched, refused, c.want)
+			}
+		})
+	}
+}
