@@ -293,7 +293,7 @@ func (a *AWS) deliver(ctx context.Context, arn, group string, event []byte) erro
 // role gives a role as CodeBuild sees it. It asks moto itself: what CodeBuild
 // looks at is no call of anybody.
 func (a *AWS) role(ctx context.Context, name string) (arn, trust string, err error) {
-	out, err := iam.NewFromConfig(a.unlogged()).GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+	out, err := iam.NewFromConfig(a.Unlogged()).GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 	if err != nil {
 		return "", "", err
 	}
@@ -301,9 +301,9 @@ func (a *AWS) role(ctx context.Context, name string) (arn, trust string, err err
 	return aws.ToString(out.Role.Arn), trust, err
 }
 
-// unlogged gives a configuration whose calls go to moto itself and leave no trace
-// in the log.
-func (a *AWS) unlogged() aws.Config {
+// Unlogged gives a configuration whose calls go to moto itself and leave no trace:
+// neither in the log nor as an event of CloudTrail's, as if that had been lost.
+func (a *AWS) Unlogged() aws.Config {
 	cfg := a.Config("unlogged")
 	cfg.BaseEndpoint = aws.String(a.moto.URL.String())
 	return cfg
@@ -427,7 +427,7 @@ func (a *AWS) pending(ctx context.Context) (n int, what string, err error) {
 
 // queueLength counts the messages without a delay.
 func (a *AWS) queueLength(ctx context.Context, queue string) (int, error) {
-	out, err := sqs.NewFromConfig(a.unlogged()).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	out, err := sqs.NewFromConfig(a.Unlogged()).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: aws.String(a.moto.URL.String() + "/" + a.o.Account + "/" + queue), AttributeNames: []sqstypes.QueueAttributeName{"All"},
 	})
 	if err != nil {

@@ -57,6 +57,9 @@ func (w *watcher) acts() []act {
 		config("a direct-code agent in a VPC, called "+searcher+", with the browser", u[1]),
 		config("a config with faults", u[2]),
 		{"an agent, called " + veteran + ", whose roles the starter toolkit made", w.adoption},
+		{"somebody edits the runtime role of " + assistant + " by hand, and IAM's events tell", w.edited},
+		{"somebody edits the role of " + searcher + ", and the event is lost", w.unnoticed},
+		{"a script edits two roles at once, and the events are lost", w.braked},
 		{"runtimes of " + assistant + " and " + searcher + ", and one called " + canary + " with the role of " + searcher, w.deploy},
 		{"the runtimes of " + assistant + " and " + searcher + " are deleted", w.undeploy},
 		{"the grace period passes", w.pass},
@@ -128,7 +131,7 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	p.title("A local AWS comes up, with the stack of template.yaml and the functions' own binaries")
 	a, err := local.Start(ctx, local.Options{
 		Template: "template.yaml", Account: account, Region: region, TimeScale: timeScale,
-		Parameters: map[string]string{"OperatorPrincipalArns": operator, "GracePeriod": grace},
+		Parameters: map[string]string{"OperatorPrincipalArns": operator, "GracePeriod": grace, "MaxChangesPerSweep": "1"},
 	})
 	if err != nil {
 		return err
@@ -153,8 +156,8 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	if err := errorsOf(a); err != nil {
 		return err
 	}
-	p.title("Done in %.1f s: %d roles made, %d adopted, %d deleted, %d kept in use, %d restored, %d image built, %d build failed, %d config refused; every fact above was read back from the local AWS",
-		time.Since(started).Seconds(), w.made, w.adopted, w.deleted, w.kept, w.restored, w.built, w.failed, w.refused)
+	p.title("Done in %.1f s: %d roles made, %d adopted, %d repaired, %d deleted, %d kept in use, %d restored, %d image built, %d build failed, %d config refused; every fact above was read back from the local AWS",
+		time.Since(started).Seconds(), w.made, w.adopted, w.repaired, w.deleted, w.kept, w.restored, w.built, w.failed, w.refused)
 	if getenv("KEEP") != "" {
 		keep(p, a)
 		<-ctx.Done()

@@ -44,9 +44,9 @@ type watcher struct {
 	runtimes map[string]string             // ids by name
 	before   map[string]model.ObservedRole // by name: roles before their agents' grace period was over
 
-	// What was read back: roles made and adopted, images and builds that failed,
-	// configs refused, and roles deleted, kept since they are in use, and restored.
-	made, adopted, built, failed, refused, deleted, kept, restored int
+	// What was read back: roles made, adopted and repaired, images and builds that
+	// failed, configs refused, and roles deleted, kept since they are in use, and restored.
+	made, adopted, repaired, built, failed, refused, deleted, kept, restored int
 }
 
 func newWatcher(a *local.AWS) *watcher {
