@@ -80,6 +80,10 @@ func TestSamplesOfRolesThatWereEdited(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, look, err)
 		}
 	}
+	// A user has no session, and so no issuer.
+	if look, err := event.Decode(change(t, members{"userIdentity": members{"type": "IAMUser"}}), event.Here{Account: here.Account, Region: here.Region}); err != nil || look.Role != edited {
+		t.Errorf("by a user, where it is not known who we are: %+v, %v", look, err)
+	}
 	// What is a write of our own in one stack is somebody else's in another.
 	other := atHome("us-east-1")
 	other.OwnRole = strings.Replace(ownRole, "us-east-1", "us-east-2", 1)
@@ -99,6 +103,7 @@ func TestARoleIsNamedAsNamingHasItHoweverTheCallerSpelledIt(t *testing.T) {
 		"by the answer":             made(edited),
 		"by the answer in capitals": made(strings.ToUpper(edited)),
 		"beside other parameters":   {"requestParameters": members{"roleName": edited, "instanceProfileName": "p"}},
+		"by the request before all": {"responseElements": members{"role": members{"roleName": built}}},
 		"in a record without place": {"recipientAccountId": nil, "awsRegion": nil},
 	} {
 		t.Run(name, func(t *testing.T) {
