@@ -189,19 +189,23 @@ func TestAPolicyThatIsPutAgainHasANewVersion(t *testing.T) {
 	const arn = "arn:aws:iam::123456789012:policy/p"
 	c := awsfake.New()
 	begin := c.Now()
-	c.AddPolicy(arn, "one")
-	before := c.Clone()
+	for _, document := range []string{"one", "two", "two", "one"} {
+		c.AddPolicy(arn, document)
+	}
+	clone := c.Clone()
 	c.Advance(time.Hour)
 	c.AddPolicy(arn, "one")
-	before.AddPolicy(arn, "three")
+	same := c.Clone()
+	c.AddPolicy(arn, "here")
+	clone.AddPolicy(arn, "there")
 	for what, w := range map[string]struct {
 		cloud             *awsfake.Cloud
 		version, document string
 		updated           time.Time
 	}{
-		"the same again":          {c.Clone(), "v1", "one", begin},
-		"another":                 {func() *awsfake.Cloud { c.AddPolicy(arn, "two"); return c }(), "v2", "two", begin.Add(time.Hour)},
-		"another in an older one": {before, "v2", "three", begin},
+		"the same again":   {same, "v3", "one", begin},
+		"another":          {c, "v4", "here", begin.Add(time.Hour)},
+		"one in the clone": {clone, "v4", "there", begin},
 	} {
 		p, err := w.cloud.IAM("t").GetPolicy(t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(arn)})
 		if err != nil {
@@ -215,11 +219,11 @@ func TestAPolicyThatIsPutAgainHasANewVersion(t *testing.T) {
 			t.Errorf("%s: version %s of %v is %q, want %s of %v, %q", what, *p.Policy.DefaultVersionId, p.Policy.UpdateDate, *v.PolicyVersion.Document, w.version, w.updated, w.document)
 		}
 	}
-	v, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v1")})
-	if err != nil || *v.PolicyVersion.Document != "one" || v.PolicyVersion.IsDefaultVersion {
-		t.Errorf("the version before: %+v, %v", v, err)
+	v, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v2")})
+	if err != nil || *v.PolicyVersion.Document != "two" || v.PolicyVersion.IsDefaultVersion {
+		t.Errorf("one of the versions before: %+v, %v", v, err)
 	}
-	if _, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v3")}); err == nil {
-		t.Error("there is a version v3")
+	if _, err := c.IAM("t").GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: aws.String("v5")}); err == nil {
+		t.Error("there is a version v5")
 	}
 }

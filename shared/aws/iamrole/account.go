@@ -44,8 +44,8 @@ func (a *Account) Read(ctx context.Context) (model.Account, error) {
 		return model.Account{}, err
 	}
 	for name, o := range out.Roles {
-		h, listed := heads[name]
-		if !listed || o.ID == "" || o.ID != h.id {
+		h := heads[name] // of a role that is not listed it has no id
+		if o.ID == "" || o.ID != h.id {
 			out.Unsettled[name] = true
 		}
 		o.Description, o.MaxSessionDuration = h.description, h.session
