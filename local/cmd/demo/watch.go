@@ -162,7 +162,10 @@ func subject(e bus.Event) (string, bool) {
 		Project string `json:"project-name"`
 		Build   string `json:"build-status"`
 		Call    string `json:"eventName"` // of CloudTrail
-		Answer  struct {
+		Asked   struct {
+			Role string `json:"roleName"`
+		} `json:"requestParameters"`
+		Answer struct {
 			Runtime string `json:"agentRuntimeId"`
 		} `json:"responseElements"`
 	}
@@ -176,7 +179,7 @@ func subject(e bus.Event) (string, bool) {
 	case d.Build != "":
 		return d.Build + " " + d.Project, true
 	case d.Call != "":
-		return d.Call + " " + d.Answer.Runtime, true
+		return d.Call + " " + d.Answer.Runtime + d.Asked.Role, true
 	}
 	return d.Object.Key, source || strings.HasPrefix(d.Object.Key, naming.ConfigPrefix)
 }
