@@ -15,17 +15,16 @@ import (
 	"rolekeeper/shared/naming"
 )
 
-// What a trail is for. That of IAM's events is looked at for a later version's
-// sake.
+// What a trail is for.
 const (
 	runtimesTold = "Events tell of deleted runtimes"
 	runtimesLate = "Deleted runtimes are noticed by the scheduled pass alone"
-	rolesLate    = "changes of roles by hand are noticed only when a config is looked at, whatever the trail, until a later version"
+	rolesLate    = "changes of roles by hand are noticed by the scheduled pass alone"
 )
 
 // cloudTrail looks for trails that log what EventBridge is to tell of: management
-// write events of this Region, where runtimes are, and, for a later version, of the
-// Region that IAM's events are in. EventBridge has API calls only from a trail
+// write events of this Region, where runtimes are, and of the Region that IAM's
+// events are in. EventBridge has API calls only from a trail
 // (EventBridge user guide, "AWS service events delivered via CloudTrail").
 func (i *inspection) cloudTrail(ctx context.Context) finding {
 	const check, subject = "cloudtrail", "management write events"
@@ -35,14 +34,18 @@ func (i *inspection) cloudTrail(ctx context.Context) finding {
 	}
 	global := iamRegion(naming.Partition(i.region))
 	l, err := i.logged(ctx, trails, global)
+	rolesTold := "of changes of roles by hand"
+	if i.region != global {
+		rolesTold += fmt.Sprintf(", once the forwarder (events/forwarder.yaml) is deployed in %s", global)
+	}
 	switch {
 	case l.runtimes && l.roles:
-		return found(check, subject, levelOK, "logged by %s. %s; %s", strings.Join(l.by, ", "), runtimesTold, rolesLate)
+		return found(check, subject, levelOK, "logged by %s. %s, and %s", strings.Join(l.by, ", "), runtimesTold, rolesTold)
 	case err != nil:
 		return notRead(check, subject, err)
 	case l.runtimes:
 		return found(check, subject, levelWarning, "logged by %s for this Region, but for %s, where IAM's events are, by no trail. %s; %s", strings.Join(l.by, ", "), global, runtimesTold, rolesLate).
-			fixed("nothing for this version; before the later one make the trail one of all Regions")
+			fixed("make the trail one of all Regions")
 	}
 	return found(check, subject, levelWarning, "logged by no trail. %s; %s", runtimesLate, rolesLate).
 		fixed("have a trail of all Regions log them: the first copy of management events costs nothing")

@@ -834,8 +834,11 @@ func TestEveryNameOfTheTemplateIsLookedAt(t *testing.T) {
 			if !strings.HasSuffix(property, "Name") || node.Kind != yaml.ScalarNode {
 				continue
 			}
-			if r.Type == "AWS::Serverless::Function" || strings.HasPrefix(r.Type, "AWS::Logs::") || property == "MetricName" {
-				continue // the docs say that functions and log groups are not looked at
+			switch {
+			case slices.Contains([]string{"AWS::Serverless::Function", "AWS::SNS::Topic", "AWS::CloudWatch::Dashboard"}, r.Type), strings.HasPrefix(r.Type, "AWS::Logs::"):
+				continue // the docs say that these are not looked at
+			case r.Type == "AWS::Lambda::Permission", property == "MetricName":
+				continue // it names what is there
 			}
 			names++
 			if name := substituted(node.Value); !looked[name] {
