@@ -64,8 +64,8 @@ func (b *Backend) details(t T, most int32, marker *string) (*iam.GetAccountAutho
 func accountCases() []testCase {
 	return []testCase{
 		{"the details of all roles come in pages, each role once", func(t T, b *Backend) {
-			_, names := b.makePathed(t, 5)
-			const most = 17
+			const most = 7
+			_, names := b.makePathed(t, most+2)
 			all := follow(t, most, func(marker *string) ([]string, bool, *string, error) {
 				out, err := b.details(t, most, marker)
 				if err != nil {
