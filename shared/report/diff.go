@@ -20,6 +20,9 @@ import (
 func DocumentDiff(before, after string) []string {
 	was, errWas := policy.Parse(before)
 	is, errIs := policy.Parse(after)
+	if errWas == nil && errIs == nil {
+		was = alike(was, is)
+	}
 	if errWas == nil {
 		was = spelled(was)
 	}
@@ -53,7 +56,7 @@ func legible(raw string, d policy.Document, parsed bool) string {
 		b.Reset()
 		b.WriteString(raw)
 	}
-	if b.Len() > 0 {
+	if b.Len() > 0 && !bytes.HasSuffix(b.Bytes(), []byte("\n")) {
 		b.WriteByte('\n')
 	}
 	return b.String()
@@ -76,6 +79,65 @@ func spelled(d policy.Document) policy.Document {
 		d.Statements[i] = s
 	}
 	return d
+}
+
+// alike gives the document with the names whose case means nothing, those of
+// actions, operators and keys of conditions, in the case that another has them in.
+func alike(d, other policy.Document) policy.Document {
+	exact, names := map[string]bool{}, map[string]string{}
+	know := func(list ...string) {
+		for _, name := range list {
+			exact[name] = true
+			names[strings.ToLower(name)] = cmp.Or(names[strings.ToLower(name)], name)
+		}
+	}
+	for _, s := range other.Statements {
+		know(s.Actions...)
+		know(s.NotActions...)
+		for _, operator := range slices.Sorted(maps.Keys(s.Conditions)) {
+			know(operator)
+			know(slices.Sorted(maps.Keys(s.Conditions[operator]))...)
+		}
+	}
+	as := func(name string) string {
+		if exact[name] {
+			return name
+		}
+		return cmp.Or(names[strings.ToLower(name)], name)
+	}
+	list := func(all []string) []string {
+		all = slices.Clone(all)
+		for i, name := range all {
+			all[i] = as(name)
+		}
+		return all
+	}
+	d.Statements = slices.Clone(d.Statements)
+	for i, s := range d.Statements {
+		s.Actions, s.NotActions = list(s.Actions), list(s.NotActions)
+		s.Conditions = renamed(s.Conditions, as)
+		for operator, keys := range s.Conditions {
+			s.Conditions[operator] = renamed(keys, as)
+		}
+		d.Statements[i] = s
+	}
+	return d
+}
+
+// renamed gives the map with other keys. A key whose new name another has, or
+// gets, keeps its own: both mean something.
+func renamed[M ~map[string]V, V any](m M, as func(string) string) M {
+	if m == nil {
+		return nil
+	}
+	out := maps.Clone(m)
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if _, taken := out[as(key)]; !taken {
+			out[as(key)] = out[key]
+			delete(out, key)
+		}
+	}
+	return out
 }
 
 func sortedLists[M ~map[string][]string](lists M) M {

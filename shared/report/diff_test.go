@@ -41,6 +41,10 @@ func TestDifferencesOfDocuments(t *testing.T) {
 			strings.Replace(is, `"Statement":[`, `"Statement":[{"Sid":"Mine","Effect":"Allow","Action":"c:*","Resource":"*"},`, 1),
 			[]string{`-      "Resource": "*"`, `-    },`, `-    {`, `-      "Sid": "Mine",`, `-      "Effect": "Allow",`, `-      "Action": "c:*",`},
 		},
+		"an action more, the others in another case": {
+			`{"Version":"2012-10-17","Statement":[{"Sid":"One","Effect":"Allow","Action":["A:a","a:b","C:c"],"Resource":"*"},{"Sid":"Two","Effect":"Allow","Action":"b:C","Resource":"*"}]}`,
+			[]string{`-        "C:c",`},
+		},
 		"an old version": {
 			strings.Replace(is, `"Version":"2012-10-17",`, "", 1), []string{`-  "Version": "2008-10-17",`, `+  "Version": "2012-10-17",`},
 		},
@@ -62,6 +66,24 @@ func TestDifferencesOfDocuments(t *testing.T) {
 	}
 }
 
+func TestOnlyTheValueOfAConditionShowsWhenOnlyThatDiffers(t *testing.T) {
+	const is = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"a:A","Resource":"*","Condition":{"StringEquals":{"aws:SourceAccount":"1","aws:SourceOrgID":"o"}}}]}`
+	was := strings.NewReplacer("StringEquals", "stringequals", "aws:SourceAccount", "AWS:sourceaccount", `"1"`, `"2"`).Replace(is)
+	var got []string
+	for _, line := range report.DocumentDiff(was, is) {
+		if line[0] == '+' || line[0] == '-' {
+			got = append(got, line)
+		}
+	}
+	if diff := cmp.Diff([]string{`-          "aws:SourceAccount": "2",`, `+          "aws:SourceAccount": "1",`}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	twice := strings.Replace(is, `"aws:SourceAccount":"1"`, `"AWS:SourceAccount":"1","aws:sourceaccount":"2"`, 1)
+	if text := strings.Join(report.DocumentDiff(twice, is), "\n"); !strings.Contains(text, `"aws:sourceaccount": "2"`) || strings.Contains(text, "AWS:SourceAccount") {
+		t.Errorf("of two conditions on one key:\n%s", text)
+	}
+}
+
 func TestADocumentThatIsNoPolicyIsShownAsItIs(t *testing.T) {
 	for raw, want := range map[string]string{"{\nno JSON": "-no JSON", `{"a":1}`: `-  "a": 1`} {
 		lines := report.DocumentDiff(raw, `{"Version":"2012-10-17","Statement":[]}`)
@@ -76,6 +98,7 @@ func FuzzDocumentDiff(f *testing.F) {
 	f.Add(is, is)
 	f.Add(`{"Statement":{"Effect":"Allow","Principal":"*","Action":"A:a","Resource":[]}}`, is)
 	f.Add(`{"Id":"x","Statement":[{"Condition":{"Null":{"k":[true,1]}}},{"Condition":{}},{}],"Unless":{}}`, `{"Statement":[{}]}`)
+	f.Add(`{"Statement":[{"Effect":"Allow","Action":["A:a","a:A"],"Condition":{"bool":{"K":"1","k":"2"},"Bool":{"k":"3"}}}]}`, `{"Statement":[{"Effect":"Allow","Action":"a:a","Condition":{"Bool":{"K":"1"}}}]}`)
 	f.Fuzz(func(t *testing.T, was, is string) {
 		before, errBefore := policy.Parse(was)
 		after, errAfter := policy.Parse(is)

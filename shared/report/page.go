@@ -1,0 +1,434 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"rolekeeper/shared/naming"
+)
+
+// MaxPage is what a page has at most, in bytes. It is some more than what the
+// texts in it may have, see maxRows.
+const MaxPage = 20 << 20
+
+// Bounds of the parts of a page, in bytes of its HTML.
+const (
+	maxRows     = 16 << 20 // of all findings, agents and orphans
+	maxDiffs    = 10 << 20 // of the differences of all findings
+	leastDiff   = 1 << 10  // of one finding's differences, when there are many
+	mostDiff    = 64 << 10 // of one finding's differences
+	rowMarkup   = 700      // of a row around its texts; a test holds it
+	fewFindings = 12       // show their differences from the start
+	mostNew     = 20       // findings and orphans that the list of what is new names
+	manyRows    = 500      // are laid out when they come into sight
+)
+
+// Page gives a pass as one HTML page: it needs nothing else, asks nobody, and
+// reads without JavaScript. What others wrote stands in it as text. Rows for
+// which it has no room are counted in it.
+func Page(p Pass) ([]byte, error) {
+	t, err := pageTemplate()
+	if err != nil {
+		return nil, fmt.Errorf("report: page: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, pageOf(p)); err != nil {
+		return nil, fmt.Errorf("report: page: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
+	return template.New("page").Funcs(template.FuncMap{"words": words, "thousands": thousands}).Parse(pageHTML)
+})
+
+// page is what the template shows. Its texts are fit to be shown, see shown.
+type page struct {
+	Policy        string // Content-Security-Policy
+	Style, Script template.HTML
+
+	Account, Region, Mode, ID string
+	At                        time.Time
+	Seconds                   string
+	IAMCalls                  int
+	Boundary                  string
+
+	Mood     string // good, warn or bad
+	Headline string
+	Details  []string
+	Tiles    []tile
+	Others   []tile // of which there mostly is none
+	Quota    *quota
+	Chart    *chart
+	News     []news
+	MoreNews int
+	Filters  []filter
+
+	Findings int // rows
+	Groups   []group
+	Leaving  []leavingRow
+	Orphans  []orphanRow
+	Cut      int // rows that there is no room for
+	Data     string
+	Open     bool // whether differences are shown from the start
+	Many     bool // whether there are many rows
+}
+
+// tile is a count. Since is how it changed since the last whole pass.
+type tile struct {
+	Name  string
+	N     int
+	Alert bool
+	Since string
+}
+
+// quota is how much of its quota of roles an account uses, in percent.
+type quota struct {
+	Roles, Quota, Agents int
+	Percent              string
+	OfAgents, OfOthers   float64 // of the bar's 100
+	High                 bool
+}
+
+type news struct{ Anchor, Kind, Text string }
+
+type filter struct {
+	Key, Name string
+	N         int
+}
+
+type group struct {
+	Key, Name, Text string
+	Rows            []findingRow
+}
+
+type findingRow struct {
+	Anchor                                           string
+	Role, Element, Agent, Config, Actor              string
+	Action, ActionName, Message, Fix, Since, SinceAt string
+	New                                              bool
+	Found, Asked                                     int // lines of the difference
+	Lines                                            []line
+	CutLines                                         int
+}
+
+// line is one of a difference; Mark is -, +, @ or a space.
+type line struct{ Mark, Text string }
+
+type leavingRow struct {
+	Key, Phase, Agent, Config string
+	Until, UntilIn            string
+	Blocks                    []string
+}
+
+type orphanRow struct {
+	Anchor, Key, Kind, Name, Agent, Config, Reason, Fix, Since, SinceAt string
+	New                                                                 bool
+}
+
+func pageOf(p Pass) page {
+	b := builder{at: p.At, room: maxRows}
+	v := page{
+		Style: template.HTML("<style>" + pageCSS + "</style>"), Script: template.HTML("<script>" + pageJS + "</script>"), //nolint:gosec // files of ours
+		Policy:  "default-src 'none'; style-src '" + source(pageCSS) + "'; script-src '" + source(pageJS) + "'; base-uri 'none'; form-action 'none'",
+		Account: b.text(p.Account, maxText), Region: b.text(p.Region, maxText), Mode: b.text(p.Mode, maxText), ID: b.text(p.ID, maxText),
+		At: p.At.UTC(), Seconds: strconv.FormatFloat(p.Seconds, 'f', 1, 64), IAMCalls: p.Totals.IAMCalls, Boundary: b.text(p.BoundaryVersion, maxText),
+		Headline: shown(Headline(p), maxLine), Quota: quotaOf(p.Totals), Chart: chartOf(p), Data: naming.LatestPassKey,
+	}
+	v.Tiles, v.Others = tiles(p)
+	v.Groups = b.groups(p.Findings)
+	v.Leaving = b.leaving(p.Leaving)
+	v.Orphans = b.orphans(p.Orphans)
+	v.Cut = b.cut
+	for _, g := range v.Groups {
+		v.Findings += len(g.Rows)
+	}
+	v.Open, v.Many = v.Findings <= fewFindings, v.Findings+len(v.Leaving)+len(v.Orphans) > manyRows
+	v.Filters = filters(v)
+	v.News, v.MoreNews = newsOf(v)
+	v.Mood = mood(p)
+	for _, sentence := range details(p) {
+		v.Details = append(v.Details, shown(sentence, maxLine))
+	}
+	return v
+}
+
+// source names a script or style in a Content-Security-Policy.
+func source(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// builder makes rows as long as there is room.
+type builder struct {
+	at   time.Time // of the pass
+	room int       // bytes of HTML
+	cut  int       // rows that there was no room for
+}
+
+// text gives a text as it is shown, of at most so many characters before those
+// that are escaped.
+func (b *builder) text(s string, most int) string {
+	s = shown(s, most)
+	b.room -= escaped(s)
+	return s
+}
+
+// row reports whether there is room for one more of some rows, of which left are
+// left.
+func (b *builder) row(left int) bool {
+	if b.room <= 0 {
+		b.cut += left
+		return false
+	}
+	b.room -= rowMarkup
+	return true
+}
+
+// groups gives the findings by kind, in the order in which people should look.
+func (b *builder) groups(findings []Finding) []group {
+	diff := min(max(maxDiffs/max(len(findings), 1), leastDiff), mostDiff)
+	rows := map[Kind][]findingRow{}
+	for i, f := range findings {
+		if !b.row(len(findings) - i) {
+			break
+		}
+		r := findingRow{
+			Anchor: "f" + strconv.Itoa(i+1), Role: b.text(f.Role, maxText), Element: b.text(f.Element, maxText),
+			Agent: b.text(f.Agent, maxText), Config: b.text(f.Config, maxText), Actor: b.text(f.Actor, maxText),
+			Action: b.text(string(f.Action), maxText), ActionName: b.text(f.Action.name(), maxText),
+			Message: b.text(f.Message, maxLine), Fix: b.text(f.Fix, maxLine), New: f.New,
+		}
+		r.Since, r.SinceAt = b.since(f.Since)
+		r.Lines, r.CutLines = b.lines(f, diff)
+		for _, l := range r.Lines {
+			switch l.Mark {
+			case "-":
+				r.Found++
+			case "+":
+				r.Asked++
+			}
+		}
+		rows[f.Kind] = append(rows[f.Kind], r)
+	}
+	var groups []group
+	for _, k := range inOrder(rows, Kinds()) {
+		name, text := k.words()
+		groups = append(groups, group{Key: shown(string(k), maxText), Name: shown(name, maxText), Text: text, Rows: rows[k]})
+	}
+	return groups
+}
+
+// longest is what one character has at most when it is escaped, in bytes.
+const longest = len(`\U0010ffff`)
+
+// lines gives the lines of the difference between what is there and what should
+// be, of at most so many bytes of HTML, and how many there is no room for.
+func (b *builder) lines(f Finding, most int) (lines []line, cut int) {
+	const markup = 24 // of a line
+	all := DocumentDiff(f.Observed, f.Desired)
+	for i, text := range all {
+		one := line{text[:1], shown(text[1:], most)}
+		switch size := escaped(one.Text) + markup; {
+		case size <= most:
+			most -= size
+		case i > 0:
+			return lines, len(all) - i
+		default:
+			one.Text, most = shown(text[1:], most/longest), 0
+		}
+		b.room -= escaped(one.Text) + markup
+		lines = append(lines, one)
+	}
+	return lines, 0
+}
+
+func (b *builder) leaving(all []Leaving) []leavingRow {
+	var rows []leavingRow
+	for i, l := range all {
+		if !b.row(len(all) - i) {
+			break
+		}
+		r := leavingRow{
+			Key: b.text(l.Phase, maxText), Phase: b.text(l.Phase, maxText), Agent: b.text(l.Agent, maxText), Config: b.text(l.Config, maxText),
+		}
+		if !l.Until.IsZero() {
+			r.Until, r.UntilIn = moment(l.Until), until(l.Until.Sub(b.at))
+		}
+		for _, block := range l.Blocks {
+			r.Blocks = append(r.Blocks, b.text(block, maxLine))
+		}
+		if len(r.Blocks) > 0 {
+			r.Key = blockedKey
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// blockedKey is what agents are filtered by that are to go and cannot.
+const blockedKey = "blocked"
+
+func (b *builder) orphans(all []Orphan) []orphanRow {
+	var rows []orphanRow
+	for i, o := range all {
+		if !b.row(len(all) - i) {
+			break
+		}
+		name, _ := o.Kind.words()
+		r := orphanRow{
+			Anchor: "o" + strconv.Itoa(i+1), Key: b.text(string(o.Kind), maxText), Kind: b.text(name, maxText), Name: b.text(o.Name, maxText),
+			Agent: b.text(o.Agent, maxText), Config: b.text(o.Config, maxText), Reason: b.text(o.Reason, maxLine), Fix: b.text(o.Fix, maxLine), New: o.New,
+		}
+		r.Since, r.SinceAt = b.since(o.Since)
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// since says for how long something has been there at the pass, and since when.
+func (b *builder) since(at time.Time) (ago, when string) {
+	if at.IsZero() {
+		return "", ""
+	}
+	d := b.at.Sub(at)
+	if d < time.Minute {
+		return "first seen now", moment(at)
+	}
+	return "for " + span(d), moment(at)
+}
+
+// filters gives what rows can be filtered by, with how many there are.
+func filters(v page) []filter {
+	var all []filter
+	add := func(key, name string, n int) {
+		if at := slices.IndexFunc(all, func(f filter) bool { return f.Key == key }); at >= 0 {
+			all[at].N += n
+			return
+		}
+		all = append(all, filter{key, name, n})
+	}
+	for _, g := range v.Groups {
+		add(g.Key, g.Name, len(g.Rows))
+	}
+	for _, l := range v.Leaving {
+		add(l.Key, "Agent "+l.Key, 1)
+	}
+	for _, o := range v.Orphans {
+		add(o.Key, o.Kind, 1)
+	}
+	return all
+}
+
+// newsOf gives what the pass before did not have, and how many more there are.
+func newsOf(v page) (all []news, more int) {
+	for _, g := range v.Groups {
+		for _, r := range g.Rows {
+			if r.New {
+				all = append(all, news{r.Anchor, g.Name, strings.TrimSpace(r.Role + " " + r.Element)})
+			}
+		}
+	}
+	for _, o := range v.Orphans {
+		if o.New {
+			all = append(all, news{o.Anchor, o.Kind, o.Name})
+		}
+	}
+	n := min(len(all), mostNew)
+	return all[:n], len(all) - n
+}
+
+// shown gives a text as a page shows it, of at most so many characters before
+// those that are escaped: what is not printable is, so that nothing turns the
+// direction of text or hides in it.
+func shown(s string, most int) string {
+	var b strings.Builder
+	for _, r := range s {
+		if most--; most < 0 {
+			b.WriteRune('…')
+			break
+		}
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
+}
+
+// escaped gives the bytes that a text has in HTML, at most.
+func escaped(s string) int {
+	n := len(s)
+	for _, c := range []byte(s) {
+		if strings.IndexByte(`"&'+<>`, c) >= 0 {
+			n += len("&#34;") - 1
+		}
+	}
+	return n
+}
+
+// word is a part of a text; code is what stands in backticks.
+type word struct {
+	Code bool
+	Text string
+}
+
+func words(s string) []word {
+	var all []word
+	for i, part := range strings.Split(s, "`") {
+		if part != "" {
+			all = append(all, word{i%2 == 1, part})
+		}
+	}
+	return all
+}
+
+// thousands writes a number with its thousands apart.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// span says how long something lasts, to its largest unit.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return fmt.Sprintf("%d days", d/(24*time.Hour))
+}
+
+// until says how far ahead of the pass something is.
+func until(d time.Duration) string {
+	if d < time.Minute {
+		return "due"
+	}
+	return "in " + span(d)
+}
