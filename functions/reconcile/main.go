@@ -130,7 +130,9 @@ func reconciler(s settings.Reconcile, ac aws.Config, queues *sqs.Client, now fun
 	}
 	roles, objects := iam.NewFromConfig(ac), s3.NewFromConfig(ac, configstore.Quiet)
 	return &reconcile.Reconciler{
-		Settings:           reconcile.Settings{Env: s.Env(), Existing: s.ExistingRoles, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles},
+		Settings: reconcile.Settings{
+			Env: s.Env(), Existing: s.ExistingRoles, Drift: s.DriftMode, Unmanaged: s.UnmanagedPolicies, EnsureServiceLinkedRoles: s.EnsureServiceLinkedRoles,
+		},
 		SettingsHash:       hash,
 		Grace:              s.GracePeriod,
 		MaxDeletesPerHour:  s.MaxDeletesPerHour,

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/settings"
 )
 
@@ -37,7 +38,7 @@ func environment() map[string]string {
 		"CONFIG_BUCKET": bucket, "SOURCE_BUCKET": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1",
 		"INBOX_QUEUE_URL": queues + "inbox", "WORK_QUEUE_URL": queues + "work.fifo", "WORK_DEAD_LETTER_QUEUE_URL": queues + "work-dead.fifo",
 		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
-		"ENSURE_SERVICE_LINKED_ROLES": "true", "EXISTING_ROLES": "report", "SETTINGS_PARAMETER": parameterName,
+		"ENSURE_SERVICE_LINKED_ROLES": "true", "EXISTING_ROLES": "report", "DRIFT_MODE": "report", "UNMANAGED_POLICIES": "remove", "SETTINGS_PARAMETER": parameterName,
 		"GRACE_PERIOD": "24h", "MAX_DELETES_PER_HOUR": "20", "DELETE_REPOSITORIES": "false", "BUILD_IMAGE": settings.DefaultBuildImage, "LOG_RETENTION_DAYS": "30",
 	}
 }
@@ -234,6 +235,9 @@ func TestThePipelineIsWiredToWhatMakesImages(t *testing.T) {
 	}
 	if p.Env.BuildImage != settings.DefaultBuildImage || p.Env.LogRetentionDays != 30 {
 		t.Errorf("builds run in %q, their logs are kept %d days", p.Env.BuildImage, p.Env.LogRetentionDays)
+	}
+	if p.Drift != plan.ReportDrift || p.Unmanaged != plan.RemoveUnmanaged {
+		t.Errorf("of drift becomes %q, of policies of others %q", p.Drift, p.Unmanaged)
 	}
 }
 

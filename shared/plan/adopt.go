@@ -207,8 +207,8 @@ func denied(d policy.Document) []policy.Grant {
 }
 
 // losses gives what adoption would take away. Policies that are overwritten or
-// removed take with them what neither the desired ones nor those that stay
-// grant; the boundary cuts what is left.
+// removed, also those that go once the role is ours, take with them what neither
+// the desired ones nor those that stay grant; the boundary cuts what is left.
 func losses(r Role, boundary policy.Document) []Loss {
 	var goes, stays []granted
 	var within []policy.Document
@@ -216,7 +216,7 @@ func losses(r Role, boundary policy.Document) []Loss {
 		within = append(within, d)
 	}
 	for _, g := range granting(r) {
-		if _, wanted := r.Desired.Policies[g.name]; wanted || template(r.Desired.Agent, g.name) {
+		if _, wanted := r.Desired.Policies[g.name]; wanted || template(r.Desired.Agent, g.name) || r.removes() {
 			goes = append(goes, g)
 			continue
 		}

@@ -61,7 +61,7 @@ func Current(i Image) (model.Build, bool) {
 func (p *Plan) images(all []Image, changed map[string]bool) {
 	made := map[string]bool{}
 	for _, i := range all {
-		made[i.Repository.Name] = made[i.Repository.Name] || !i.Repository.Named && i.ObservedRepository == nil
+		made[i.Repository.Name] = made[i.Repository.Name] || !i.Repository.Named && i.ObservedRepository == nil && !i.mourned(model.RepositoryPart)
 	}
 	var builds []Step
 	for _, i := range all {
@@ -78,6 +78,8 @@ func (p *Plan) images(all []Image, changed map[string]bool) {
 			p.wait(i, "somebody else's build runs in the project: "+i.Builds[running(false)].ID)
 		case len(i.elsewhere()) > 0:
 			p.wait(i, "the project has settings that are not Rolekeeper's and that builds are not to run with: "+strings.Join(i.elsewhere(), ", "))
+		case p.told(i.Order.Agent, projectSettings):
+			p.wait(i, "somebody changed the project, which a build is not to run with; "+untouched)
 		case i.Held || changed[i.BuildRole]:
 			p.wait(i, FreshRole)
 		default:
@@ -85,6 +87,16 @@ func (p *Plan) images(all []Image, changed map[string]bool) {
 		}
 	}
 	p.Steps = append(p.Steps, builds...)
+}
+
+// told reports whether a finding about an agent's element is all that comes of it.
+func (p *Plan) told(agent, element string) bool {
+	return slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Agent == agent && f.Element == element && !f.Repaired })
+}
+
+// mourned reports whether a part that is gone is not made anew.
+func (i Image) mourned(part model.Part) bool {
+	return i.Drift == ReportDrift && !i.Claim.Created(part).IsZero()
 }
 
 // FreshRole is why a build waits whose role was changed.
@@ -191,8 +203,7 @@ func (c *parts) repository(made bool) bool {
 		return false
 	case o == nil:
 		step.Op = CreateRepository
-		c.absent(model.RepositoryPart, step, true)
-		return true
+		return c.absent(model.RepositoryPart, step, true, gone("ECR repository", d.Name, d.ARN, d.Agent, RepositoryMissing))
 	}
 	s := c.there(model.RepositoryPart, o.Created, o.Tags)
 	if s == strange {
@@ -201,12 +212,12 @@ func (c *parts) repository(made bool) bool {
 	}
 	if o.ScanOnPush != d.ScanOnPush {
 		step.Op, step.Element = ScanOnPush, repositoryScanning
-		c.rest = append(c.rest, c.differs(s, step, true))
+		c.rest = append(c.rest, c.write(true, c.differs(s, step))...)
 	}
 	if !tagged(d.Tags, o.Tags) {
 		step.Op, step.Element = TagRepository, repositoryTags
 		if _, room := withOurs(d.Tags, o.Tags); room {
-			c.rest = append(c.rest, c.differs(s, step, true))
+			c.rest = append(c.rest, c.write(true, c.differs(s, step))...)
 		} else {
 			c.found(step, Edited, false)
 		}
@@ -225,7 +236,9 @@ func (c *parts) project() bool {
 	held := c.Refused(c.BuildRole)
 	s := absent
 	if o == nil {
-		c.absent(model.ProjectPart, Step{Op: CreateProject, Agent: d.Agent, Role: d.Name, Project: d}, !held)
+		if !c.absent(model.ProjectPart, Step{Op: CreateProject, Agent: d.Agent, Role: d.Name, Project: d}, !held, gone("CodeBuild project", d.Name, d.ARN, d.Agent, ProjectGone)) {
+			return false
+		}
 	} else if s = c.there(model.ProjectPart, o.Created, o.Tags); s == strange {
 		c.refuse(strangeProject(c.Image))
 		return false
@@ -238,18 +251,24 @@ func (c *parts) project() bool {
 	return !held
 }
 
-// absent plans a part that is not there, which is made if it may be written. That
-// one of ours is gone is told.
-func (c *parts) absent(part model.Part, create Step, write bool) {
+// absent plans a part that is not there, which is made if it may be written, and
+// reports whether it then is. That one of ours is gone is told, and that is all
+// where drift is not repaired.
+func (c *parts) absent(part model.Part, create Step, write bool, gone Refusal) bool {
 	create.Element, create.Reason = string(part), Create
+	mourned := c.mourned(part)
 	if !c.Claim.Created(part).IsZero() {
-		c.found(create, Missing, write)
+		c.found(create, Missing, write && !mourned)
 	}
-	if write {
+	switch {
+	case mourned:
+		c.refuse(gone)
+	case write:
 		c.parts, c.create = append(c.parts, part), append(c.create, create)
-	} else {
+	default:
 		c.open = true
 	}
+	return write && !mourned
 }
 
 // creationTolerance is how far two readings of when a part was made may lie
@@ -297,18 +316,20 @@ func (c *parts) existing(s standing, held bool) {
 	var steps []Step
 	if !d.Same(o.ProjectSettings) {
 		step.Element = projectSettings
-		steps = append(steps, c.differs(s, step, !held))
+		steps = append(steps, c.differs(s, step))
 	}
-	if !tagged(d.Tags, o.Tags) {
-		step.Element = projectTags
-		if room {
-			steps = append(steps, c.differs(s, step, !held))
-		} else {
-			c.found(step, Edited, false)
-		}
+	step.Element = projectTags
+	lost := !tagged(d.Tags, o.Tags)
+	if lost && room {
+		steps = append(steps, c.differs(s, step))
 	}
-	if len(steps) > 0 && !held {
-		c.rest = append(c.rest, steps[0]) // one call writes both
+	// One call writes both: drift goes with a change.
+	slices.SortStableFunc(steps, func(a, b Step) int { return order(a.Reason == Drift, b.Reason == Drift) })
+	if writes := c.write(!held, steps...); len(writes) > 0 {
+		c.rest = append(c.rest, writes[0])
+	}
+	if lost && !room {
+		c.found(step, Edited, false)
 	}
 	for _, extra := range o.Extras {
 		step.Element = projectExtra + extra
@@ -333,18 +354,32 @@ func (c *parts) logs(s standing) {
 	c.rest = append(c.rest, step, retain)
 }
 
-// differs completes a step about an element that is not as it should be, and
-// tells of it when somebody else changed it.
-func (c *parts) differs(s standing, step Step, repaired bool) Step {
+// differs completes a step about an element that is not as it should be.
+func (c *parts) differs(s standing, step Step) Step {
 	step.Reason = Change
 	switch {
 	case s == halfMade:
 		step.Reason = Create
 	case c.Applied == nil || c.Applied[step.Element] == c.digests[step.Element]:
 		step.Reason = Drift
-		c.found(step, Edited, repaired)
 	}
 	return step
+}
+
+// write tells of the drift that steps put right which are made together, and
+// gives the steps: none when they may not be made, or when drift is all that they
+// are about and it is not repaired.
+func (c *parts) write(may bool, steps ...Step) []Step {
+	made := may && (c.Drift != ReportDrift || slices.ContainsFunc(steps, func(s Step) bool { return s.Reason != Drift }))
+	for _, s := range steps {
+		if s.Reason == Drift {
+			c.found(s, Edited, made)
+		}
+	}
+	if !made {
+		return nil
+	}
+	return steps
 }
 
 // found tells of a difference in what a step is about.
@@ -372,6 +407,15 @@ func withOurs(ours, observed map[string]string) (all map[string]string, room boo
 		return theirs, false
 	}
 	return all, true
+}
+
+// gone refuses what is done with a part that was ours and is gone.
+func gone(what, name, arn, agent string, kind RefusalKind) Refusal {
+	return Refusal{
+		Agent: agent, Role: name, ARN: arn, Kind: kind,
+		Message: fmt.Sprintf("%s %s is gone, and it is not made anew: %s", what, name, untouched),
+		Fix:     "find out who deleted it (CloudTrail); have the platform team set DriftMode to repair to have it made anew",
+	}
 }
 
 func missingRepository(d model.Repository) Refusal {

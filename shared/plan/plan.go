@@ -139,7 +139,7 @@ type FindingKind string
 const (
 	Edited      FindingKind = "edited"
 	Missing     FindingKind = "missing"
-	Extra       FindingKind = "extra" // not ours; kept
+	Extra       FindingKind = "extra" // not ours
 	RoleMissing FindingKind = "role-missing"
 )
 
@@ -164,10 +164,12 @@ const (
 	Hostile      RefusalKind = "role-hostile" // somebody else made it, and it is never adopted
 	TagsFull     RefusalKind = "role-tags-full"
 	PoliciesFull RefusalKind = "role-policies-full"
+	RoleGone     RefusalKind = "role-missing" // it was ours, and drift is not repaired
 
 	RepositoryNotOurs RefusalKind = "repository-not-ours"
-	RepositoryMissing RefusalKind = "repository-missing" // the config names it
+	RepositoryMissing RefusalKind = "repository-missing" // the config names it, or it was ours and drift is not repaired
 	ProjectNotOurs    RefusalKind = "project-not-ours"
+	ProjectGone       RefusalKind = "project-missing" // as RoleGone
 )
 
 // Part gives what a refusal is about that is not about a role; else none.
@@ -175,7 +177,7 @@ func (k RefusalKind) Part() model.Part {
 	switch k {
 	case RepositoryNotOurs, RepositoryMissing:
 		return model.RepositoryPart
-	case ProjectNotOurs:
+	case ProjectNotOurs, ProjectGone:
 		return model.ProjectPart
 	}
 	return ""
@@ -187,6 +189,9 @@ type Role struct {
 	Observed *model.ObservedRole // nil: positively absent
 	Claim    model.Claim         // held by the config in hand
 	Applied  map[string]string   // digests last applied to the agent; nil when none are known
+
+	Drift     DriftMode
+	Unmanaged Unmanaged
 
 	// What becomes of the role when somebody else made it; as RefuseExisting when
 	// nothing is said.
@@ -236,6 +241,7 @@ type Image struct {
 	BuildRole          string            // name of the role that the project builds with
 	Claim              model.Claim       // on the project, held by the config in hand
 	Applied            map[string]string // digests last applied to the agent; nil when none are known
+	Drift              DriftMode
 
 	Order  *model.BuildOrder // of the newest source; nil when none can be built
 	Builds []model.Build     // what is known of the project's builds, newest first
@@ -285,6 +291,11 @@ func (p Plan) Stranger(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool {
 		return r.Role == role && (r.Kind == NotOurs || r.Kind == Replaced || r.Kind == Hostile)
 	})
+}
+
+// Usable reports whether an agent can be told to run with the role, or to build.
+func (p Plan) Usable(role string) bool {
+	return !p.Stranger(role) && !slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role && r.Kind == RoleGone })
 }
 
 // Compute compares roles, service-linked roles and what images are made with in
@@ -360,7 +371,13 @@ func (c *changes) role(r Role) {
 	switch s {
 	case absent:
 		if r.Claim.RoleID(d.Kind) != "" {
-			c.Findings = append(c.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Kind: RoleMissing, Repaired: true})
+			told := r.Drift == ReportDrift
+			c.Findings = append(c.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Kind: RoleMissing, Repaired: !told})
+			if told {
+				c.refused = true
+				c.Refusals = append(c.Refusals, roleGone(*d))
+				return
+			}
 		}
 		c.kinds = append(c.kinds, d.Kind)
 		c.create = append(c.create, Step{Op: CreateRole, Agent: d.Agent, Role: d.Name, Element: string(d.Kind), Reason: Create, Desired: d})
@@ -433,11 +450,41 @@ func bare(r Role) bool {
 // existing plans a role that is ours, in the order boundary, tags, trust,
 // policies, settings: first what limits the role, last what only describes it.
 // What others put on the role may leave no room for our tags or policies; the
-// rest is put right all the same.
+// rest is put right all the same. Where drift is only told, a role without our
+// boundary is not written at all: IAM would not have it.
 func (p *Plan) existing(r Role, s standing) []Step {
 	d, o := &r.Desired, r.Observed
+	differs := p.differing(r, s)
+	var steps []Step
+	if o.PermissionsBoundary != d.PermissionsBoundary {
+		steps = append(steps, differs(Step{Op: PutBoundary, Element: element(d.Kind, partBoundary)}, missingOr(o.PermissionsBoundary == ""))...)
+	}
+	bound := o.PermissionsBoundary == d.PermissionsBoundary || len(steps) > 0
+	if f, full := tagsFull(r); full {
+		p.Refusals = append(p.Refusals, f)
+	} else if !tagged(d.Tags, o.Tags) {
+		steps = append(steps, differs(Step{Op: TagRole, Element: element(d.Kind, partTags)}, Edited)...)
+	}
+	if !d.Trust.Same(o.Trust) {
+		steps = append(steps, differs(Step{Op: UpdateTrust, Element: element(d.Kind, partTrust)}, Edited)...)
+	}
+	steps = append(steps, p.policies(r, s, differs)...)
+	if o.Description != d.Description || o.MaxSessionDuration != d.MaxSessionDuration {
+		steps = append(steps, differs(Step{Op: UpdateSettings, Element: element(d.Kind, partSettings)}, Edited)...)
+	}
+	if len(steps) > 0 && !bound {
+		p.Refusals = append(p.Refusals, unbound(*d, *o))
+		return nil
+	}
+	return steps
+}
+
+// differing gives what completes a step about an element of a role that is not
+// as it should be: it tells of drift, and gives no step where that is all.
+func (p *Plan) differing(r Role, s standing) func(Step, FindingKind) []Step {
+	d := &r.Desired
 	digests := Digests(*d)
-	differs := func(step Step, kind FindingKind) Step {
+	return func(step Step, kind FindingKind) []Step {
 		step.Agent, step.Role, step.Desired = d.Agent, d.Name, d
 		step.Reason = Change
 		switch {
@@ -445,35 +492,30 @@ func (p *Plan) existing(r Role, s standing) []Step {
 			step.Reason = Adopt
 		case s == halfMade || unfinished(r):
 			step.Reason = Create
-		case r.Applied == nil || r.Applied[step.Element] == digests[step.Element]:
+		case r.Applied != nil && r.Applied[step.Element] != digests[step.Element]:
+		case r.Drift == ReportDrift && step.Op == UpdateTrust && r.Quarantined():
+			// It is our own doing, and the archive that has the trust before is lost.
+		default:
 			step.Reason = Drift
-			p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: step.Element, Kind: kind, Repaired: true})
+			told := r.Drift == ReportDrift
+			p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: step.Element, Kind: kind, Repaired: !told})
+			if told {
+				return nil
+			}
 		}
-		return step
+		return []Step{step}
 	}
+}
 
-	var steps []Step
-	if o.PermissionsBoundary != d.PermissionsBoundary {
-		steps = append(steps, differs(Step{Op: PutBoundary, Element: element(d.Kind, partBoundary)}, missingOr(o.PermissionsBoundary == "")))
-	}
-	if f, full := tagsFull(r); full {
-		p.Refusals = append(p.Refusals, f)
-	} else if !tagged(d.Tags, o.Tags) {
-		steps = append(steps, differs(Step{Op: TagRole, Element: element(d.Kind, partTags)}, Edited))
-	}
-	if !d.Trust.Same(o.Trust) {
-		steps = append(steps, differs(Step{Op: UpdateTrust, Element: element(d.Kind, partTrust)}, Edited))
-	}
-	steps = append(steps, p.policies(r, s, differs)...)
-	if o.Description != d.Description || o.MaxSessionDuration != d.MaxSessionDuration {
-		steps = append(steps, differs(Step{Op: UpdateSettings, Element: element(d.Kind, partSettings)}, Edited))
-	}
-	return steps
+// stays reports whether a desired policy stays as somebody left it.
+func stays(r Role, s standing, name string) bool {
+	e := element(r.Desired.Kind, partPolicy+name)
+	return r.Drift == ReportDrift && s == ours && !unfinished(r) && (r.Applied == nil || r.Applied[e] == r.Desired.Policies[name].Digest())
 }
 
 // policies plans a role's inline policies. New grants come before old ones go,
 // unless IAM's limit on all of them together leaves no room for both.
-func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) Step) []Step {
+func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) []Step) []Step {
 	d, o := &r.Desired, r.Observed
 	use := measure(r, s)
 	var puts []Step
@@ -484,7 +526,7 @@ func (p *Plan) policies(r Role, s standing, differs func(Step, FindingKind) Step
 		for _, name := range byGrowth(r) {
 			raw, there := o.Policies[name]
 			if !there || !d.Policies[name].Same(raw) {
-				puts = append(puts, differs(Step{Op: PutPolicy, Element: element(d.Kind, partPolicy+name), Policy: name}, missingOr(!there)))
+				puts = append(puts, differs(Step{Op: PutPolicy, Element: element(d.Kind, partPolicy+name), Policy: name}, missingOr(!there))...)
 			}
 		}
 	}
@@ -509,31 +551,68 @@ func byGrowth(r Role) []string {
 
 // surplus plans the policies that the role has and should not: those we wrote
 // for an earlier config go, archived first, and those of a role taken over that
-// have names of ours; others are kept and told.
+// have names of ours. What becomes of others the settings say; of a role that is
+// taken over they are kept until it is ours.
 func (p *Plan) surplus(r Role, s standing) []Step {
 	d, o := &r.Desired, r.Observed
 	var steps []Step
+	archive := Change
+	extra := func(step Step) {
+		if r.Unmanaged == KeepUnmanaged || p.extras() == maxExtras {
+			return
+		}
+		removed := s == ours && r.removes()
+		p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: step.Element, Kind: Extra, Repaired: removed})
+		if removed {
+			step.Reason, archive = Drift, Drift
+			steps = append(steps, step)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
 		if _, wanted := d.Policies[name]; wanted {
 			continue
 		}
-		e := element(d.Kind, partPolicy+name)
-		if !goes(r, s, name) {
-			p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: e, Kind: Extra})
+		step := about(*d, DeletePolicy, partPolicy, name, Change)
+		switch {
+		case s == adopted && template(d.Agent, name):
+			step.Reason = Adopt // the archive was written before anything else
+		case s == adopted || !written(r, name):
+			extra(step)
 			continue
 		}
-		reason := Change
-		if s == adopted {
-			reason = Adopt // the archive was written before anything else
-		} else if len(steps) == 0 {
-			steps = append(steps, archiveRole(r, Change))
-		}
-		steps = append(steps, Step{Op: DeletePolicy, Agent: d.Agent, Role: d.Name, Element: e, Policy: name, Reason: reason, Desired: d})
+		steps = append(steps, step)
 	}
 	for _, arn := range o.Attached {
-		p.Findings = append(p.Findings, Finding{Agent: d.Agent, Role: d.Name, Element: element(d.Kind, partAttached+arn), Kind: Extra})
+		extra(about(*d, DetachPolicy, partAttached, arn, Drift))
+	}
+	if len(steps) > 0 && s != adopted {
+		steps = append([]Step{archiveRole(r, archive)}, steps...)
 	}
 	return steps
+}
+
+// maxExtras bounds the policies and settings of others that are told of a config,
+// and removed: the status has to have room for them. The rest is found when those
+// are gone.
+const maxExtras = 500
+
+func (p *Plan) extras() int {
+	n := 0
+	for _, f := range p.Findings {
+		if f.Kind == Extra {
+			n++
+		}
+	}
+	return n
+}
+
+// removes reports whether policies that others put on the role are taken away.
+func (r Role) removes() bool { return r.Unmanaged == RemoveUnmanaged && r.Drift != ReportDrift }
+
+// written reports whether a policy is one that we wrote for an earlier config.
+func written(r Role, name string) bool {
+	_, known := r.Applied[element(r.Desired.Kind, partPolicy+name)]
+	return known
 }
 
 // goes reports whether a policy that is not desired is taken from the role.
@@ -541,8 +620,7 @@ func goes(r Role, s standing, name string) bool {
 	if s == adopted {
 		return template(r.Desired.Agent, name)
 	}
-	_, written := r.Applied[element(r.Desired.Kind, partPolicy+name)]
-	return written
+	return written(r, name) || s == ours && r.removes()
 }
 
 // unfinished reports whether a role of ours was recorded but never got a
@@ -596,6 +674,31 @@ func tagsFull(r Role) (Refusal, bool) {
 	}, len(tags) > policy.MaxTags
 }
 
+// untouched is why drift stays as it is.
+const untouched = "the stack's DriftMode is report, so that drift is told and not repaired"
+
+func roleGone(d model.Role) Refusal {
+	return Refusal{
+		Agent: d.Agent, Role: d.Name, ARN: d.ARN, Kind: RoleGone,
+		Message: fmt.Sprintf("role %s is gone, and it is not made anew: %s", d.Name, untouched),
+		Fix: "find out who deleted it (CloudTrail, DeleteRole); have the platform team set DriftMode to repair to have it made anew, " +
+			"or an operator restore it (`rolekeeper restore " + d.Name + "`) if it is in the archive",
+	}
+}
+
+func unbound(d model.Role, o model.ObservedRole) Refusal {
+	has := "the boundary " + o.PermissionsBoundary
+	if o.PermissionsBoundary == "" {
+		has = "no boundary"
+	}
+	return Refusal{
+		Agent: d.Agent, Role: d.Name, ARN: o.ARN, Kind: BoundaryDiffers,
+		Message: fmt.Sprintf("role %s has %s in the place of %s, and nothing else of it can be changed: %s", d.Name, has, d.PermissionsBoundary, untouched),
+		Fix: fmt.Sprintf("give the role its boundary back (aws iam put-role-permissions-boundary --role-name %s --permissions-boundary %s), "+
+			"or have the platform team set DriftMode to repair; then upload the config again", d.Name, d.PermissionsBoundary),
+	}
+}
+
 func policiesFull(r Role, size int) Refusal {
 	return Refusal{
 		Agent: r.Desired.Agent, Role: r.Desired.Name, ARN: r.Observed.ARN, Kind: PoliciesFull,
@@ -610,8 +713,12 @@ type sizes struct{ desired, foreign, surplus int }
 
 func measure(r Role, s standing) sizes {
 	var n sizes
-	for _, doc := range r.Desired.Policies {
-		n.desired += doc.Size()
+	for name, doc := range r.Desired.Policies {
+		if stays(r, s, name) {
+			n.desired += countedSize(r.Observed.Policies[name])
+		} else {
+			n.desired += doc.Size()
+		}
 	}
 	for name, raw := range r.Observed.Policies {
 		_, wanted := r.Desired.Policies[name]

@@ -92,7 +92,7 @@ func (r *run) settled(ctx context.Context, a desired.Agent, there seen, p plan.P
 	leaving := s.BlockedBy
 	s.RuntimeRoleARN, s.BuildRoleARN = roleARNs(r.want, a)
 	for _, arn := range []*string{&s.RuntimeRoleARN, &s.BuildRoleARN} {
-		if p.Stranger(naming.RoleOf(*arn)) || r.unusable[*arn] {
+		if !p.Usable(naming.RoleOf(*arn)) || r.unusable[*arn] {
 			*arn = "" // nobody is to be told to run with a stranger's role, or one that is not there
 		}
 	}

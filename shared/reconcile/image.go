@@ -34,7 +34,7 @@ func (v *view) images(ctx context.Context, want desired.State) ([]plan.Image, []
 		known, _ := v.stored.Agent(a.Name)
 		i := plan.Image{
 			Repository: *a.Repository, Project: a.Project,
-			Claim: v.claims[naming.ProjectClaimKey(a.Name)].Claim, Applied: known.Applied, RepositoryUnread: bulk,
+			Claim: v.claims[naming.ProjectClaimKey(a.Name)].Claim, Applied: known.Applied, Drift: v.from.Drift, RepositoryUnread: bulk,
 		}
 		if !bulk {
 			if i.ObservedRepository, err = v.repository(ctx, i.Repository); err != nil {

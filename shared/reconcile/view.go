@@ -413,7 +413,7 @@ func (v *view) observe(ctx context.Context, want desired.State) (seen, []fault.P
 			known, _ := v.stored.Agent(a.Name)
 			s.roles = append(s.roles, plan.Role{
 				Desired: d, Observed: observed, Claim: v.claims[naming.RoleClaimKey(a.Name)].Claim, Applied: known.Applied,
-				Existing: v.from.Existing,
+				Existing: v.from.Existing, Drift: v.from.Drift, Unmanaged: v.from.Unmanaged,
 			})
 		}
 	}

@@ -133,16 +133,25 @@ func rejected(s status.Status) string {
 
 func blocked(s status.Status) string {
 	var refused []string
-	if taken := things(s, func(b status.Blocker) bool { return b.Kind != string(plan.RepositoryMissing) }); taken != "" {
+	if taken := things(s, func(b status.Blocker) bool { return !missing(b) }); taken != "" {
 		refused = append(refused, taken+" of this config cannot be kept up, because of what somebody else made")
 	}
-	if missing := things(s, func(b status.Blocker) bool { return b.Kind == string(plan.RepositoryMissing) }); missing != "" {
-		refused = append(refused, missing+" that the config names cannot be used, because there is none of the name")
+	if gone := things(s, missing); gone != "" {
+		refused = append(refused, gone+" of this config cannot be used, because there is none of the name")
 	}
 	if len(refused) == 0 {
 		return sentence(slices.Concat(kept(s), ready(s), leaving(s)))
 	}
 	return sentence(slices.Concat(refused, kept(s), []string{"the rest is as the config asks"}, underway(usable(s), s.WakeAt), built(here(s), false), leaving(s)))
+}
+
+// missing reports whether what is blocked is not there.
+func missing(b status.Blocker) bool {
+	switch plan.RefusalKind(b.Kind) {
+	case plan.RoleGone, plan.RepositoryMissing, plan.ProjectGone:
+		return true
+	}
+	return false
 }
 
 // things counts what is blocked, by what it is: role, repository or project,

@@ -93,6 +93,7 @@ func statuses() map[string]status.Status {
 		"blocked, everything":              outcome(status.Blocked, blocked([]status.Blocker{theirs, squatted, project}, []status.Blocker{repository, project})),
 		"blocked, a repository is missing": outcome(status.Blocked, blocked([]status.Blocker{missing}, []status.Blocker{missing})),
 		"blocked, two repositories":        outcome(status.Blocked, blocked([]status.Blocker{repository}, []status.Blocker{by("arn:other", "repository-not-ours", "name it")})),
+		"blocked, what was ours is gone":   outcome(status.Blocked, blocked([]status.Blocker{by("arn:role", "role-missing", "wait"), by("arn:project", "project-missing", "wait")})),
 		"blocked, and one is missing":      outcome(status.Blocked, blocked([]status.Blocker{repository}, []status.Blocker{missing})),
 	}
 	for _, o := range []status.Outcome{status.Waiting, status.Failed} {
@@ -139,9 +140,9 @@ func TestWordsSayWhatStaysAndWhatToDo(t *testing.T) {
 		"blocked, several roles":       {[]string{"2 roles of this config"}, nil, []string{"delete the role", "delete it at once"}},
 		"blocked, everything": {[]string{"2 roles and 1 repository and 1 project of this config", "somebody else made"}, []string{"2 projects", "there is none"},
 			[]string{"delete the role", "delete it at once", "arn:repository: name it", "arn:project: delete the project"}},
-		"blocked, a repository is missing": {[]string{"1 repository that the config names", "there is none"}, []string{"somebody else"}, []string{"arn:missing: create it"}},
+		"blocked, a repository is missing": {[]string{"1 repository of this config cannot be used, because there is none of the name", "there is none"}, []string{"somebody else"}, []string{"arn:missing: create it"}},
 		"blocked, two repositories":        {[]string{"2 repositories of this config"}, nil, nil},
-		"blocked, and one is missing":      {[]string{"1 repository of this config cannot be kept up", "1 repository that the config names"}, nil, []string{"create it", "name it"}},
+		"blocked, and one is missing":      {[]string{"1 repository of this config cannot be kept up", "1 repository of this config cannot be used, because there is none of the name"}, nil, []string{"create it", "name it"}},
 		"waiting":                          {[]string{"2026-11-22T13:00:00Z"}, nil, []string{"by itself"}},
 		"failed":                           {[]string{"nothing that is in use was deleted"}, nil, []string{"dead letters"}},
 	} {
