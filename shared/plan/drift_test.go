@@ -153,7 +153,9 @@ func TestARepairPutsFirstWhatLimitsARole(t *testing.T) {
 }
 
 func TestPoliciesOfOthers(t *testing.T) {
-	mine := func(r *plan.Role) { r.Observed.Policies["mine"], r.Observed.Attached = document("s3:*").JSON(), []string{attached} }
+	mine := func(r *plan.Role) {
+		r.Observed.Policies["mine"], r.Observed.Attached = document("s3:*").JSON(), []string{attached}
+	}
 	told := []string{"found runtime/policy/mine extra repaired=false", "found runtime/attached/" + attached + " extra repaired=false"}
 	gone := []string{"found runtime/policy/mine extra repaired=true", "found runtime/attached/" + attached + " extra repaired=true"}
 	removed := []string{"archive-role role-runtime  drift", "delete-policy role-runtime mine drift", "detach-policy role-runtime " + attached + " drift"}

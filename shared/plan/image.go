@@ -65,28 +65,45 @@ func (p *Plan) images(all []Image, changed map[string]bool) {
 	}
 	var builds []Step
 	for _, i := range all {
-		ready := p.image(i, made[i.Repository.Name])
-		running := func(ours bool) int {
-			return slices.IndexFunc(i.Builds, func(b model.Build) bool { return !b.State.Ended() && (b.Identity != "") == ours })
+		// Builds of one project do not overlap, so that none gives "latest" to an older
+		// source.
+		if ready := p.image(i, made[i.Repository.Name]); !ready || i.Order == nil || i.Built() || i.running(true) != "" {
+			continue
 		}
-		switch {
-		case !ready || i.Order == nil || i.Built():
-		case running(true) >= 0:
-			// Builds of one project do not overlap, so that none gives "latest" to an older
-			// source.
-		case running(false) >= 0:
-			p.wait(i, "somebody else's build runs in the project: "+i.Builds[running(false)].ID)
-		case len(i.elsewhere()) > 0:
-			p.wait(i, "the project has settings that are not Rolekeeper's and that builds are not to run with: "+strings.Join(i.elsewhere(), ", "))
-		case p.told(i.Order.Agent, projectSettings):
-			p.wait(i, "somebody changed the project, which a build is not to run with; "+untouched)
-		case i.Held || changed[i.BuildRole]:
-			p.wait(i, FreshRole)
-		default:
-			builds = append(builds, Step{Op: StartBuild, Agent: i.Order.Agent, Role: i.Order.Project, Reason: Create, Build: i.Order})
+		if why := p.unsafe(i, changed[i.BuildRole]); why != "" {
+			p.wait(i, why)
+			continue
 		}
+		builds = append(builds, Step{Op: StartBuild, Agent: i.Order.Agent, Role: i.Order.Project, Reason: Create, Build: i.Order})
 	}
 	p.Steps = append(p.Steps, builds...)
+}
+
+// running gives the id of a build of ours, or of somebody else's, that runs in the
+// project; empty when there is none.
+func (i Image) running(ours bool) string {
+	for _, b := range i.Builds {
+		if !b.State.Ended() && (b.Identity != "") == ours {
+			return b.ID
+		}
+	}
+	return ""
+}
+
+// unsafe says why a build cannot be started yet; empty when it can.
+func (p *Plan) unsafe(i Image, changed bool) string {
+	theirs, away := i.running(false), i.elsewhere()
+	switch {
+	case theirs != "":
+		return "somebody else's build runs in the project: " + theirs
+	case len(away) > 0:
+		return "the project has settings that are not Rolekeeper's and that builds are not to run with: " + strings.Join(away, ", ")
+	case p.told(i.Order.Agent, projectSettings):
+		return "somebody changed the project, and builds are not to run with that; " + untouched
+	case i.Held || changed:
+		return FreshRole
+	}
+	return ""
 }
 
 // told reports whether a finding about an agent's element is all that comes of it.
