@@ -6,12 +6,14 @@ import (
 	"crypto/md5" //nolint:gosec // what SQS answers
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/event"
+	"rolekeeper/shared/settings"
 )
 
 const (
@@ -31,16 +34,23 @@ const (
 	work    = "https://sqs.us-east-1.amazonaws.com/123456789012/work.fifo"
 )
 
+const parameterName = "/rolekeeper/stack/settings"
+
 func environment() map[string]string {
 	return map[string]string{
-		"ACCOUNT_ID": account, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-		"CONFIG_BUCKET": bucket, "WORK_QUEUE_URL": work,
+		"ACCOUNT_ID": account, "PARTITION": "aws", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+		"CONFIG_BUCKET": bucket, "SOURCE_BUCKET": "bedrock-agentcore-codebuild-sources-123456789012-us-east-1", "WORK_QUEUE_URL": work,
+		"PERMISSION_PROFILE": "scoped", "PERMISSIONS_BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/boundary",
+		"ENSURE_SERVICE_LINKED_ROLES": "true", "EXISTING_ROLES": "report", "SETTINGS_PARAMETER": parameterName,
+		"BUILD_IMAGE": settings.DefaultBuildImage, "LOG_RETENTION_DAYS": "30",
+		"DRIFT_MODE": "report", "UNMANAGED_POLICIES": "remove", "MAX_CHANGES_PER_SWEEP": "10%",
 	}
 }
 
-// standIn stands for S3, AgentCore and SQS on the loopback device, denies calls
-// with a word in them, and keeps them all. There is one config, which has no
-// status, and one runtime. The function finds it by the environment.
+// standIn stands for S3, IAM, AgentCore, SQS and Systems Manager on the loopback
+// device, denies calls with a word in them, and keeps them all. There is one
+// config, which has no status, and a role that nobody claims. The function finds
+// it by the environment.
 func standIn(t *testing.T, denied string) (environ map[string]string, made func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -50,31 +60,20 @@ func standIn(t *testing.T, denied string) (environ map[string]string, made func(
 		if err != nil {
 			t.Error(err)
 		}
-		var sent struct{ QueueUrl, MessageBody, MessageDeduplicationId string } //nolint:revive // as SQS spells them
-		call := r.Method + " " + r.URL.Path + " " + r.URL.Query().Get("prefix")
-		if operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS."); ok {
-			if err := json.Unmarshal(body, &sent); err != nil {
-				t.Error(err)
-			}
-			call = operation + " " + sent.QueueUrl + " " + sent.MessageDeduplicationId
-		}
+		call, answer := operation(t, r, string(body))
 		mu.Lock()
 		defer mu.Unlock()
 		calls = append(calls, call)
 		switch {
 		case denied != "" && strings.Contains(call, denied):
 			w.WriteHeader(http.StatusForbidden)
-		case sent.QueueUrl != "":
-			sum := md5.Sum([]byte(sent.MessageBody)) //nolint:gosec // what SQS answers
-			_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
-		case strings.HasPrefix(r.URL.Path, "/runtimes"):
-			_, _ = io.WriteString(w, `{"agentRuntimes":[]}`)
-		case r.Header.Get("X-Amz-Expected-Bucket-Owner") != account:
+		case strings.HasPrefix(r.URL.Path, "/"+bucket) && r.Header.Get("X-Amz-Expected-Bucket-Owner") != account:
 			w.WriteHeader(http.StatusForbidden)
-		case r.URL.Query().Get("prefix") == "configs/":
-			_, _ = io.WriteString(w, `<ListBucketResult><Contents><Key>configs/agent.yaml</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified></Contents></ListBucketResult>`)
+		case answer == "":
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
 		default:
-			_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+			_, _ = io.WriteString(w, answer) //nolint:gosec // no browser reads it
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -83,32 +82,90 @@ func standIn(t *testing.T, denied string) (environ map[string]string, made func(
 	return environ, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
+		slices.Sort(calls) // those of the services have no order among them
 		return slices.Clone(calls)
 	}
 }
 
+// operation says what a request is, and what is answered; nothing where nothing is.
+func operation(t *testing.T, r *http.Request, body string) (call, answer string) {
+	t.Helper()
+	path, prefix := strings.TrimPrefix(r.URL.Path, "/"+bucket), r.URL.Query().Get("prefix")
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case strings.HasPrefix(target, "AmazonSSM."):
+		return "GetParameter", `{"Parameter":{"Value":"{}"}}`
+	case strings.HasPrefix(target, "AmazonSQS."):
+		var sent struct{ QueueUrl, MessageBody, MessageDeduplicationId string } //nolint:revive // as SQS spells them
+		if err := json.Unmarshal([]byte(body), &sent); err != nil {
+			t.Error(err)
+		}
+		sum := md5.Sum([]byte(sent.MessageBody)) //nolint:gosec // what SQS answers
+		return "SendMessage " + sent.QueueUrl + " " + sent.MessageDeduplicationId, fmt.Sprintf(`{"MessageId":"1","MD5OfMessageBody":%q}`, hex.EncodeToString(sum[:]))
+	case r.URL.Path == "/":
+		in, err := url.ParseQuery(body)
+		if err != nil {
+			t.Error(err)
+		}
+		name := in.Get("Action")
+		return name, fmt.Sprintf("<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>", name, map[string]string{
+			"GetAccountAuthorizationDetails": "<RoleDetailList><member>" + role + "</member></RoleDetailList>", "ListRoles": "<Roles><member>" + role + "</member></Roles>",
+			"GetPolicy": "<Policy><DefaultVersionId>v1</DefaultVersionId></Policy>",
+		}[name])
+	case strings.HasPrefix(r.URL.Path, "/runtimes"):
+		return "ListAgentRuntimes", `{"agentRuntimes":[]}`
+	case r.Method == http.MethodPut:
+		return "PUT " + strings.TrimRight(path, "0123456789TZ.json"), "written"
+	case prefix == "configs/":
+		return "list " + prefix, `<ListBucketResult><Contents><Key>configs/agent.yaml</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified></Contents></ListBucketResult>`
+	case prefix != "":
+		return "list " + prefix, `<ListBucketResult></ListBucketResult>`
+	case path == "/configs/agent.yaml":
+		return "GET " + path, "agents: {}"
+	}
+	return "GET " + path, ""
+}
+
+// role is one with the name of an agent's own, as IAM answers.
+const role = "<RoleName>AmazonBedrockAgentCoreSDKRuntime-us-east-1-0123456789</RoleName><RoleId>AROAEXAMPLE</RoleId>" +
+	"<AssumeRolePolicyDocument>%7B%7D</AssumeRolePolicyDocument>"
+
 func now() time.Time { return time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC) }
 
-func TestTheFunctionIsWiredToItsBucketAndQueue(t *testing.T) {
+func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 	message, err := event.Look{Key: "configs/agent.yaml"}.Message("request-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	configs, statuses, runtimes, send := "GET /"+bucket+" configs/", "GET /"+bucket+" status/", "POST /runtimes/ ", "SendMessage "+work+" "+message.ID
+	send := "SendMessage " + work + " " + message.ID
+	begin := []string{"GetParameter", "GET /reports/latest.json", "list configs/"}
+	listed := append(slices.Clone(begin), "list status/", "list claims/", "GET /configs/agent.yaml")
+	read := append(slices.Clone(listed), "GetAccountAuthorizationDetails", "GetAccountSummary", "GetPolicy", "ListAgentRuntimes", "ListRoles")
+	written := []string{"PUT /reports/drift/", "PUT /reports/latest", "PUT /reports/latest.html"}
 	for name, c := range map[string]struct {
 		denied string
 		want   []string
 		log    string
+		metric string
 	}{
-		"a pass":                         {"", []string{configs, statuses, runtimes, send}, `"level":"INFO","msg":"passed","configs":1,"due":0,"missed":1,"runtimes":0,"newer":0,"unread":0,"skipped":0,"enqueued":1}`},
-		"a bucket that cannot be listed": {"status/", []string{configs, statuses}, `"level":"ERROR","msg":"passed","configs":1,`},
-		"runtimes that cannot be listed": {"runtimes", []string{configs, statuses, runtimes, send}, `"enqueued":1,"error":"pass request-1: list runtimes: `},
-		"a queue that takes nothing":     {"work.fifo", []string{configs, statuses, runtimes, send}, `"enqueued":0,"error":"pass request-1: configs/agent.yaml`},
+		"a pass": {
+			"", slices.Concat(read, []string{send}, written),
+			`"level":"INFO","msg":"passed","configs":1,"roles":0,"drifted":0,"outdated":0,"refused":1,"orphans":1,"due":0,"missed":1,"runtimes":0,"newer":0,"unread":0,"skipped":0,"stopped":false,"enqueued":1,"iamCalls":4}`,
+			`"Passes":1`,
+		},
+		"settings that cannot be read":   {"GetParameter", []string{"GetParameter"}, `"level":"ERROR","msg":"settings","error":"`, ""},
+		"a bucket that cannot be listed": {"status/", slices.Concat(begin, []string{"list status/"}, written), `"level":"ERROR","msg":"passed","configs":0,`, `"Duration":0`},
+		"roles that cannot be listed": {
+			"ListRoles", slices.DeleteFunc(slices.Concat(read, written), func(call string) bool { return call == "GetAccountSummary" || call == "GetPolicy" }),
+			`"enqueued":0,"iamCalls":0,"error":"pass request-1: `, `"Duration":0`,
+		},
+		"a queue that takes nothing":        {"work.fifo", slices.Concat(read, []string{send}, written), `"enqueued":0,"iamCalls":4,"error":"pass request-1: configs/agent.yaml`, `"IAMCalls":4`},
+		"a report that cannot be put there": {"PUT /reports/latest", slices.Concat(read, []string{send}, written), `"enqueued":1,"iamCalls":4,"error":"pass request-1: `, `"IAMCalls":4`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environ, calls := standIn(t, c.denied)
-			var log bytes.Buffer
-			handle, err := wire(environ, slog.New(slog.NewJSONHandler(&log, nil)), now)
+			var log, metrics bytes.Buffer
+			handle, err := wire(environ, slog.New(slog.NewJSONHandler(&log, nil)), &metrics, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,19 +175,54 @@ func TestTheFunctionIsWiredToItsBucketAndQueue(t *testing.T) {
 			if (err == nil) != (c.denied == "") {
 				t.Errorf("error %v", err)
 			}
+			slices.Sort(c.want)
 			if diff := cmp.Diff(c.want, calls()); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
 			if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), c.log) {
 				t.Errorf("log %s, want one line with %s", log.String(), c.log)
 			}
+			if lines := strings.Count(metrics.String(), "\n"); c.metric == "" && lines > 0 || c.metric != "" && lines != 1 || !strings.Contains(metrics.String(), c.metric) {
+				t.Errorf("metrics %q, want a line with %s", metrics.String(), c.metric)
+			}
 		})
 	}
 }
 
+// A pass that could not say what it found is one that is missing.
+func TestAPassWhoseReportIsLostDoesNotCount(t *testing.T) {
+	environ, _ := standIn(t, "PUT ")
+	var metrics bytes.Buffer
+	handle, err := wire(environ, slog.New(slog.DiscardHandler), &metrics, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
+	if err := handle(ctx); err == nil || strings.Contains(metrics.String(), "Passes") {
+		t.Errorf("error %v, metrics %s", err, metrics.String())
+	}
+}
+
+func TestMetricsThatCannotBeWrittenFailTheInvocation(t *testing.T) {
+	environ, _ := standIn(t, "")
+	handle, err := wire(environ, slog.New(slog.DiscardHandler), full{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
+	if err := handle(ctx); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// full is a log that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
 func TestAPassWithoutAnIdOfItsOwnIsNotTaken(t *testing.T) {
 	environ, calls := standIn(t, "")
-	handle, err := wire(environ, slog.New(slog.DiscardHandler), now)
+	handle, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +232,14 @@ func TestAPassWithoutAnIdOfItsOwnIsNotTaken(t *testing.T) {
 }
 
 func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
-	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler), now)
+	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler), io.Discard, now)
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
 		}
 		environ := environment()
 		delete(environ, name)
-		if _, err := wire(environ, slog.New(slog.DiscardHandler), now); err == nil || !strings.Contains(fmt.Sprint(err), name) {
+		if _, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now); err == nil || !strings.Contains(fmt.Sprint(err), name) {
 			t.Errorf("error %v does not name %s", err, name)
 		}
 	}

@@ -1,28 +1,51 @@
-// Package drift is the scheduled pass over all configs: it finds what is due and
-// what events missed, and has reconcile look at those configs.
+// Package drift is the scheduled pass over the whole account: it compares every
+// config with what there is, tells what differs, and has reconcile look at the
+// configs that differ, or that are due.
 package drift
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
+	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/report"
 )
 
 // Objects is what is read of the config bucket. Entries gives everything under a
-// prefix or an error; Get answers fault.ErrNotFound for absence only.
+// prefix or an error; Get and GetUpTo, which reads at most so many bytes, answer
+// fault.ErrNotFound for absence only.
 type Objects interface {
 	Entries(ctx context.Context, prefix string) ([]model.Entry, error)
 	Get(ctx context.Context, key string) (model.Object, error)
+	GetUpTo(ctx context.Context, key string, most int64) (model.Object, error)
+}
+
+// Account is what is read of IAM in bulk.
+type Account interface {
+	Read(ctx context.Context) (model.Account, error)
+}
+
+// Policies is what is read of the policy that is every role's boundary. Both answer
+// fault.ErrNotFound for absence only.
+type Policies interface {
+	BoundaryVersion(ctx context.Context, arn string) (version string, updated time.Time, err error) // the default one
+	Managed(ctx context.Context, arn string) (document string, err error)
+}
+
+// Projects is what is read of CodeBuild: those of the projects that exist, by name.
+type Projects interface {
+	Read(ctx context.Context, names []string) (map[string]model.ObservedProject, error)
 }
 
 // Runtimes is what is read of AgentCore: all runtimes there are, or an error.
@@ -35,79 +58,127 @@ type Queue interface {
 	Send(ctx context.Context, m event.Message) error
 }
 
-// Pass is the pipeline of functions/drift. It writes nothing but messages.
+// Reports is where reports are put.
+type Reports interface {
+	Put(ctx context.Context, key, contentType string, body []byte) error
+}
+
+// Pass is the pipeline of functions/drift, and of `rolekeeper drift`. It writes
+// nothing but messages and reports.
 type Pass struct {
+	reconcile.Settings
+	SettingsHash string
+	MaxChanges   model.Portion // roles and projects that may be put right at once, of all
+	Operators    bool          // there are principals who may write requests
+
 	Objects  Objects
+	Account  Account
+	Policies Policies
+	Projects Projects
 	Runtimes Runtimes
-	Work     Queue
 	Now      func() time.Time
+
+	Work    Queue   // of Run
+	Reports Reports // of Run
 }
 
-// Report says what a pass found, for the log.
-type Report struct {
-	Configs  int // in the bucket
-	Due      int // configs with an agent whose time has come
-	Missed   int // configs that are not as their status has them, or whose status is missing or damaged
-	Runtimes int // runtimes that are not as the status of their agent's config has them
-	Newer    int // statuses of a later format, which are left alone
-	Unread   int // statuses that could not be read
-	Skipped  int // keys that neither a config nor a status has
-	Enqueued int // configs that reconcile is to look at
+// Check compares the whole account and writes nothing. The report of a check that
+// failed says why, and shows what the last pass found.
+func (p Pass) Check(ctx context.Context, id string) (report.Pass, error) {
+	r, _, err := p.look(ctx, id)
+	return r, err
 }
 
-// reads is how many statuses are read at the same time.
-const reads = 16
-
-// Run takes the pass with the id and enqueues each config with something due or
-// missed once, in the order of their keys; a pass that is repeated with its id
-// within five minutes enqueues none again. When the bucket cannot be listed
-// nothing is enqueued. When the runtimes cannot be listed, or a status cannot be
-// read, all that does not depend on them is, and the error is returned with what
-// was done.
-func (p Pass) Run(ctx context.Context, id string) (Report, error) {
-	var report Report
-	configs, err := p.configs(ctx, &report)
+// Run takes the pass with the id. It enqueues each config that differs or is due
+// once, in the order of their keys; a pass that is repeated with its id within
+// five minutes enqueues none again. When anything cannot be listed, nothing is
+// enqueued: what is not listed would be taken for gone. A config that cannot be
+// judged is left to the next pass, and the error tells of one.
+func (p Pass) Run(ctx context.Context, id string) (report.Pass, error) {
+	r, found, err := p.look(ctx, id)
+	if r.Failed == "" && r.Stopped == nil {
+		sent, sending := p.enqueue(ctx, id, r.At, found)
+		r.Totals.Enqueued = sent
+		err = errors.Join(err, sending)
+	}
 	if err != nil {
-		return report, fmt.Errorf("pass %s: nothing was looked at: %w", id, err)
+		r.Failed = cmp.Or(r.Failed, report.Clip(err.Error()))
 	}
-	l := look{now: p.Now().UTC()}
-	runtimes, listing := p.Runtimes.Runtimes(ctx)
-	if listing == nil {
-		l.live = live(runtimes)
+	r.Seconds = p.Now().Sub(r.At).Seconds()
+	if err = errors.Join(err, p.write(ctx, r)); err != nil {
+		r.Failed = cmp.Or(r.Failed, report.Clip(err.Error()))
+		return r, fmt.Errorf("pass %s: %w", id, err)
 	}
-	findings, reading := p.findAll(ctx, configs, l)
-	for _, f := range findings {
-		report.count(f)
-	}
-	var sending error
-	report.Enqueued, sending = p.enqueue(ctx, id, l.now, findings)
-	if err := errors.Join(listing, reading, sending); err != nil {
-		return report, fmt.Errorf("pass %s: %w", id, err)
-	}
-	return report, nil
+	return r, nil
 }
 
-// findAll says of each config what is due or was missed, in the same order. The
-// error is that of one status that could not be read.
-func (p Pass) findAll(ctx context.Context, configs []config, l look) ([]finding, error) {
-	findings := make([]finding, len(configs))
-	var group errgroup.Group // without a context: the others are read when one fails
-	group.SetLimit(reads)
-	for i, c := range configs {
-		group.Go(func() (err error) {
-			findings[i], err = p.find(ctx, c, l)
-			findings[i].key = c.key
-			return err
-		})
+// look reads everything, compares, and pulls the brake. With an error the report
+// is not whole, but what was found by then is in it when nothing could be listed
+// wrongly.
+func (p Pass) look(ctx context.Context, id string) (report.Pass, []finding, error) {
+	r := report.Pass{
+		V: report.PassVersion, ID: id, At: p.Now().UTC().Truncate(time.Millisecond), Account: p.Env.Account, Region: p.Env.Region, Mode: string(p.mode()),
 	}
-	err := group.Wait()
-	return findings, err
+	before, err := p.before(ctx)
+	if err != nil {
+		return failed(r, before, err), nil, err
+	}
+	r.History = before.history()
+	f, err := p.fleet(ctx)
+	if err != nil {
+		return failed(r, before, err), nil, err
+	}
+	found, unread := f.findAll(ctx, p, r.At)
+	unread = errors.Join(unread, p.recheck(ctx, f, found))
+	r.Totals = f.totals(found)
+	boundary, version, err := p.boundary(ctx, before, r.At.Truncate(time.Second))
+	if err != nil {
+		return failed(r, before, err), nil, err
+	}
+	r.BoundaryVersion, r.Totals.IAMCalls = version, f.account.Calls+boundary.calls
+	allowed := p.MaxChanges.Of(r.Totals.Roles)
+	if r.Stopped, err = p.brake(ctx, found, allowed, r.At); err != nil {
+		return failed(r, before, err), nil, err
+	}
+	portion(found, id, allowed)
+	for _, one := range found {
+		r.Findings = append(r.Findings, one.told(r.Stopped != nil)...)
+		r.Leaving = append(r.Leaving, one.leaving...)
+	}
+	r.Findings = append(r.Findings, boundary.findings...)
+	r.Orphans = f.orphans(found, r.At)
+	before.compare(&r)
+	r.Totals.Drifted, r.Totals.Orphans = drifted(r.Findings), len(r.Orphans)
+	bound(&r)
+	r.Seconds = p.Now().Sub(r.At).Seconds()
+	return r, found, unread
+}
+
+func (p Pass) mode() plan.DriftMode {
+	if p.Drift == plan.ReportDrift {
+		return plan.ReportDrift
+	}
+	return plan.RepairDrift
+}
+
+// failed gives the report of a pass that could not be taken: what the one before
+// found is still the newest that is known.
+func failed(r report.Pass, before memory, why error) report.Pass {
+	r.Failed = report.Clip(why.Error())
+	r.History = before.history()
+	r.FoundAt = before.last.At
+	if !before.last.FoundAt.IsZero() {
+		r.FoundAt = before.last.FoundAt
+	}
+	r.Totals, r.Findings, r.Leaving, r.Orphans, r.Omitted = before.last.Totals, before.last.Findings, before.last.Leaving, before.last.Orphans, before.last.Omitted
+	r.Totals.Enqueued, r.Totals.IAMCalls, r.BoundaryVersion = 0, 0, before.last.BoundaryVersion
+	return r
 }
 
 // enqueue sends the messages. It ends with the first that cannot be sent: all
 // that differs in them is bounded, so the others could not be either.
-func (p Pass) enqueue(ctx context.Context, id string, now time.Time, findings []finding) (sent int, err error) {
-	for _, f := range findings {
+func (p Pass) enqueue(ctx context.Context, id string, now time.Time, found []finding) (sent int, err error) {
+	for _, f := range found {
 		hints := f.hints(id, now)
 		if len(hints) == 0 {
 			continue
@@ -124,97 +195,84 @@ func (p Pass) enqueue(ctx context.Context, id string, now time.Time, findings []
 	return sent, nil
 }
 
-// config is a config or a status that is there, or both.
-type config struct {
-	key      string
-	uploaded time.Time // zero when there is only a status
-	answered bool      // there is a status
+// write puts the report into the bucket: for the record, for people, and for the
+// next pass.
+func (p Pass) write(ctx context.Context, r report.Pass) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode report: %w", err)
+	}
+	page, err := report.Page(r)
+	if err != nil {
+		return fmt.Errorf("make the report's page: %w", err)
+	}
+	// A run that used up its time must be able to say so.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer cancel()
+	return errors.Join(
+		p.Reports.Put(ctx, naming.DriftReportKey(r.At), "application/json", data),
+		p.Reports.Put(ctx, naming.LatestPassKey, "application/json", data),
+		p.Reports.Put(ctx, naming.LatestReportKey, "text/html; charset=utf-8", page),
+	)
 }
 
-// configs lists them in the order of their keys.
-func (p Pass) configs(ctx context.Context, report *Report) ([]config, error) {
-	all := map[string]config{}
-	uploaded, err := p.Objects.Entries(ctx, naming.ConfigPrefix)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range uploaded {
-		if naming.CheckConfigKey(e.Key) != nil {
-			report.Skipped++
-			continue
-		}
-		report.Configs++
-		all[e.Key] = config{key: e.Key, uploaded: e.Modified}
-	}
-	answers, err := p.Objects.Entries(ctx, naming.StatusPrefix)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range answers {
-		key, ok := naming.ConfigKeyOf(e.Key)
-		if !ok || naming.CheckConfigKey(key) != nil {
-			report.Skipped++
-			continue
-		}
-		all[key] = config{key: key, uploaded: all[key].uploaded, answered: true}
-	}
-	sorted := make([]config, 0, len(all))
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		sorted = append(sorted, all[key])
-	}
-	return sorted, nil
+const writeTime = 10 * time.Second
+
+// boundary is what was seen of the boundary's policy.
+type boundary struct {
+	findings []report.Finding
+	calls    int
 }
 
-// find reads the status of a config and says what is due or was missed.
-func (p Pass) find(ctx context.Context, c config, l look) (finding, error) {
-	if !c.answered {
-		return finding{missed: true}, nil
+// ownBoundary gives what the boundary's policy should say; a document without
+// statements when that is not the stack's own policy.
+func (p Pass) ownBoundary() policy.Document {
+	e := p.Env
+	if e.PermissionsBoundary != fmt.Sprintf("arn:%s:iam::%s:policy/%s", e.Partition, e.Account, naming.Boundary(e.Region)) {
+		return policy.Document{}
 	}
-	object, err := p.Objects.Get(ctx, naming.StatusKey(c.key))
+	return desired.Boundary(e.Place, e.SourceBucket)
+}
+
+// boundary judges the policy that is the boundary of all roles. Its document is
+// read when its version is not the one of the last pass, or when that told of it.
+func (p Pass) boundary(ctx context.Context, before memory, now time.Time) (b boundary, version string, err error) {
+	arn, own := p.Env.PermissionsBoundary, p.ownBoundary()
+	tell := func(message, observed string) {
+		b.findings = []report.Finding{{
+			Role: arn, Kind: report.KindBoundary, Action: report.ActionTold, Since: now, Observed: observed, Message: message,
+			Fix: "have the platform team find out who changed it (CloudTrail: CreatePolicyVersion, SetDefaultPolicyVersion, DeletePolicy) and deploy the stack again",
+		}}
+		if len(own.Statements) > 0 {
+			b.findings[0].Desired = own.JSON()
+		}
+	}
+	b.calls = 1
+	version, _, err = p.Policies.BoundaryVersion(ctx, arn)
+	if errors.Is(err, fault.ErrNotFound) {
+		tell("the policy that limits all roles does not exist; nothing can be made or changed without it", "")
+		return b, "", nil
+	}
+	was := before.last.BoundaryVersion
 	switch {
-	case errors.Is(err, fault.ErrNotFound):
-		return finding{missed: !c.uploaded.IsZero()}, nil
 	case err != nil:
-		return finding{unread: true}, fmt.Errorf("status of %s: %w", c.key, err)
+		return b, "", err
+	case version == was:
+		return b, version, nil
+	case len(own.Statements) == 0:
+		if was != "" {
+			tell(fmt.Sprintf("version %s of the policy that limits all roles is in force now, it was %s", version, was), "")
+		}
+		return b, version, nil
 	}
-	return l.judge(c, object.Body), nil
-}
-
-// finding is why reconcile is to look at a config; of one at rest it is only the key.
-type finding struct {
-	key           string
-	due, missed   bool
-	runtimes      []string // ids
-	newer, unread bool
-}
-
-func (r *Report) count(f finding) {
-	r.Due += one(f.due)
-	r.Missed += one(f.missed)
-	r.Newer += one(f.newer)
-	r.Unread += one(f.unread)
-	r.Runtimes += len(f.runtimes)
-}
-
-func one(b bool) int {
-	if b {
-		return 1
+	b.calls = 3
+	document, err := p.Policies.Managed(ctx, arn)
+	if err != nil {
+		return b, "", err
 	}
-	return 0
-}
-
-// maxHints bounds a message: reconcile asks AgentCore for every runtime in it.
-// The next pass finds the others.
-const maxHints = 100
-
-// hints gives what reconcile is to record, none when there is nothing to look at.
-func (f finding) hints(pass string, now time.Time) []event.Hint {
-	var hints []event.Hint
-	if f.due || f.missed {
-		hints = append(hints, event.Hint{Kind: event.PassHint, ID: pass, Time: now})
+	if own.Same(document) {
+		return b, version, nil
 	}
-	for _, id := range f.runtimes[:min(len(f.runtimes), maxHints)] {
-		hints = append(hints, event.Hint{Kind: event.RuntimeHint, ID: id, Time: now})
-	}
-	return hints
+	tell("the policy that limits all roles does not say what the stack made it say: it may let more through than any role is to have, or less than agents need", document)
+	return b, "", nil
 }

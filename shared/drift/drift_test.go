@@ -2,8 +2,10 @@ package drift_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,46 +21,139 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/aws/agentcore"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
 )
 
 const (
-	bucket = "bedrock-agentcore-configs-123456789012-us-east-1"
-	key    = "configs/team/agent.yaml"
+	bucket   = "bedrock-agentcore-configs-123456789012-us-east-1"
+	sources  = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
+	boundary = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1"
+	key      = "configs/team/agent.yaml"
 )
 
-// world is an account whose statuses are written by hand.
+// world is an account with the scheduled pass in it.
 type world struct {
 	t     testing.TB
 	cloud *awsfake.Cloud
-	queue string
+	queue string // work
+	inbox string
+
+	settings  reconcile.Settings
+	hash      string
+	most      model.Portion
+	operators bool
+	nonces    int
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, cloud: awsfake.New()}
-	w.cloud.AddBucket(bucket)
-	w.queue = w.cloud.AddQueue("work.fifo", time.Minute, 10, "")
-	w.cloud.AssumeAgentCoreRoles(func(string, string) bool { return true })
+	w := &world{t: t, cloud: awsfake.New(), hash: "settings-1", most: model.Portion{Percent: 100}}
+	c := w.cloud
+	all := []string{"*"}
+	w.settings = reconcile.Settings{
+		Env: desired.Env{
+			Place:   agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account},
+			Profile: desired.Scoped, PermissionsBoundary: boundary, SourceBucket: sources, BuildImage: "image", LogRetentionDays: 30,
+		},
+		Allowed:  agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all},
+		Existing: plan.ReportExisting,
+	}
+	c.AddBucket(bucket)
+	c.AddBucket(sources)
+	c.AddPolicy(boundary, desired.Boundary(w.settings.Env.Place, sources).JSON())
+	w.queue = c.AddQueue("work.fifo", 6*time.Minute, 10, "")
+	w.inbox = c.AddQueue("inbox", 3*time.Minute, 10, "")
+	c.AssumeAgentCoreRoles(func(string, string) bool { return true })
+	w.admin().createRole("theirs", plainTrust)
 	return w
 }
 
-func (w *world) pass() drift.Pass {
-	return drift.Pass{
-		Objects:  configstore.NewReader(w.cloud.S3("drift"), bucket, w.cloud.Account),
-		Runtimes: agentcore.New(w.cloud.AgentCore("drift"), nil, nil),
-		Work:     workqueue.New(w.cloud.SQS("drift"), w.queue),
-		Now:      w.cloud.Now,
+func (w *world) must(_ any, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
 	}
+}
+
+func (w *world) pass() drift.Pass {
+	c := w.cloud
+	objects := configstore.New(c.S3("drift"), bucket, c.Account)
+	return drift.Pass{
+		Settings: w.settings, SettingsHash: w.hash, MaxChanges: w.most, Operators: w.operators,
+		Objects:  objects,
+		Account:  iamrole.NewAccount(c.IAM("drift")),
+		Policies: iamrole.NewReader(c.IAM("drift")),
+		Projects: buildproject.NewReader(c.CodeBuild("drift")),
+		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
+		Now:      c.Now,
+		Work:     workqueue.New(c.SQS("drift"), w.queue),
+		Reports:  objects,
+	}
+}
+
+// run takes a pass that is to succeed.
+func (w *world) run(id string) report.Pass {
+	w.t.Helper()
+	r, err := w.pass().Run(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// external gives a config of agents with a role that is not Rolekeeper's:
+// nothing is to be made for it.
+func external(agents ...string) string {
+	text := "agents:\n"
+	for _, name := range agents {
+		text += fmt.Sprintf("  %[1]s:\n    name: %[1]s\n    entrypoint: main.py\n    deployment_type: direct_code_deploy\n    aws:\n      execution_role: arn:aws:iam::123456789012:role/theirs\n", name)
+	}
+	return text
+}
+
+// config uploads one of such agents, my_agent when none is named.
+func (w *world) config(key string, agents ...string) {
+	w.t.Helper()
+	if agents == nil {
+		agents = []string{"my_agent"}
+	}
+	w.put(key, external(agents...))
+}
+
+// own has a config hold the names of agents.
+func (w *world) own(key string, agents ...string) {
+	w.t.Helper()
+	x := model.ClaimIndex{V: 1, Config: key}
+	for _, name := range agents {
+		w.write(naming.RoleClaimKey(name), model.Claim{V: 1, Config: key, Agent: name})
+		x.Claims = append(x.Claims, naming.RoleClaimKey(name))
+	}
+	slices.Sort(x.Claims)
+	w.write(naming.ClaimIndexKey(key), x)
+}
+
+// write puts a value as JSON.
+func (w *world) write(key string, v any) {
+	w.t.Helper()
+	body, err := json.Marshal(v)
+	w.must(nil, err)
+	w.put(key, string(body))
 }
 
 func (w *world) put(key, body string) {
@@ -89,16 +184,19 @@ func (w *world) answer(key string, change func(*status.Status)) {
 		change(&s)
 	}
 	body, err := s.JSON()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.must(nil, err)
 	w.put(naming.StatusKey(key), string(body))
+	var names []string
+	for _, a := range s.Agents {
+		names = append(names, a.Name)
+	}
+	w.own(key, names...)
 }
 
 // settled is a config at rest.
 func (w *world) settled(key string) {
 	w.t.Helper()
-	w.put(key, "agents: {}")
+	w.config(key)
 	w.answer(key, nil)
 }
 
@@ -154,15 +252,31 @@ func (w *world) hints() []string {
 	return all
 }
 
-// writes gives the calls of the pass that are no reads.
+// writes gives what the pass wrote: messages as the operation, objects by key.
 func (w *world) writes() []string {
 	var all []string
 	for _, c := range w.cloud.Calls() {
-		if c.Caller == "drift" && !strings.HasPrefix(c.Operation, "Get") && !strings.HasPrefix(c.Operation, "List") {
+		read := slices.ContainsFunc([]string{"Get", "List", "BatchGet"}, func(verb string) bool { return strings.HasPrefix(c.Operation, verb) })
+		switch {
+		case c.Caller != "drift" || read:
+		case c.Operation == "PutObject":
+			all = append(all, strings.TrimPrefix(c.Resource, bucket+"/"))
+		default:
 			all = append(all, c.Operation)
 		}
 	}
 	return all
+}
+
+// reports are the keys of what a pass writes that begins at the time.
+func reports(at time.Time) []string {
+	return []string{naming.DriftReportKey(at), naming.LatestPassKey, naming.LatestReportKey}
+}
+
+// counted leaves out of totals what they have beside what is due or was missed.
+func counted(r report.Pass) report.Totals {
+	t := r.Totals
+	return report.Totals{Configs: t.Configs, Due: t.Due, Missed: t.Missed, Runtimes: t.Runtimes, Newer: t.Newer, Unread: t.Unread, Skipped: t.Skipped, Enqueued: t.Enqueued}
 }
 
 // gone is a runtime of the agent that there is not.
@@ -171,7 +285,7 @@ const gone = "my_agent-abcdefghij"
 func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 	agent := func(change func(w *world, a *status.Agent)) func(*world) {
 		return func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { change(w, &s.Agents[0]) })
 		}
 	}
@@ -200,7 +314,7 @@ func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 	has := func(r status.Runtime, then func(w *world, id string)) func(*world) {
 		return func(w *world) {
 			r.ID = w.runtime("my_agent")
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Agents[0].Runtimes = []status.Runtime{r} })
 			if then != nil {
 				then(w, r.ID)
@@ -211,128 +325,126 @@ func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 	for name, c := range map[string]struct {
 		given func(w *world)
 		want  string // of the one message; none when empty. An id is written as *
-		count drift.Report
+		count report.Totals
 	}{
-		"nothing":                  {func(*world) {}, "", drift.Report{}},
-		"a config at rest":         {func(w *world) { w.settled(key) }, "", drift.Report{Configs: 1}},
-		"a config without answer":  {func(w *world) { w.put(key, "") }, missed, drift.Report{Configs: 1, Missed: 1}},
-		"a config that came again": {func(w *world) { w.settled(key); w.cloud.Advance(time.Second); w.put(key, "") }, missed, drift.Report{Configs: 1, Missed: 1}},
+		"nothing":                  {func(*world) {}, "", report.Totals{}},
+		"a config at rest":         {func(w *world) { w.settled(key) }, "", report.Totals{Configs: 1}},
+		"a config without answer":  {func(w *world) { w.config(key) }, missed, report.Totals{Configs: 1, Missed: 1}},
+		"a config that came again": {func(w *world) { w.settled(key); w.cloud.Advance(time.Second); w.config(key) }, missed, report.Totals{Configs: 1, Missed: 1}},
 		"an older version that is back": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.cloud.Advance(time.Second)
 			w.answer(key, nil)
-		}, missed, drift.Report{Configs: 1, Missed: 1}},
+		}, missed, report.Totals{Configs: 1, Missed: 1}},
 		"an answer that tells parts of a second": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.cloud.Advance(999 * time.Millisecond)
 			w.answer(key, nil)
-		}, "", drift.Report{Configs: 1}},
+		}, "", report.Totals{Configs: 1}},
 		"an answer in another time zone": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Config.UploadedAt = s.Config.UploadedAt.In(time.FixedZone("", 3600)) })
-		}, "", drift.Report{Configs: 1}},
+		}, "", report.Totals{Configs: 1}},
 		"an answer that does not tell when the config came": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Config.UploadedAt = time.Time{} })
-		}, missed, drift.Report{Configs: 1, Missed: 1}},
-		"a config that is gone": {func(w *world) { w.settled(key); w.remove(key) }, missed, drift.Report{Missed: 1}},
+		}, missed, report.Totals{Configs: 1, Missed: 1}},
+		"a config that is gone": {func(w *world) { w.settled(key); w.remove(key) }, missed, report.Totals{Missed: 1}},
 		"a config that is known to be gone": {func(w *world) {
 			w.answer(key, func(s *status.Status) { s.Config.VersionID, s.Agents[0].Phase = "", status.PhaseHeld })
-		}, "", drift.Report{}},
-		"a config that went when agents stayed": {func(w *world) { w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, drift.Report{Missed: 1}},
-		"a config that was gone and is as ever": {func(w *world) { w.put(key, ""); w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, drift.Report{Configs: 1, Missed: 1}},
+		}, "", report.Totals{}},
+		"a config that went when agents stayed": {func(w *world) { w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, report.Totals{Missed: 1}},
+		"a config that was gone and is as ever": {func(w *world) { w.config(key); w.answer(key, func(s *status.Status) { s.Config.VersionID = "" }) }, missed, report.Totals{Configs: 1, Missed: 1}},
 
-		"a damaged status":            {func(w *world) { w.settled(key); w.put(naming.StatusKey(key), `{"v":1,`) }, missed, drift.Report{Configs: 1, Missed: 1}},
-		"an empty status":             {func(w *world) { w.settled(key); w.put(naming.StatusKey(key), "") }, missed, drift.Report{Configs: 1, Missed: 1}},
-		"a damaged status of nothing": {func(w *world) { w.put(naming.StatusKey(key), "[]") }, missed, drift.Report{Missed: 1}},
+		"a damaged status":            {func(w *world) { w.settled(key); w.put(naming.StatusKey(key), `{"v":1,`) }, missed, report.Totals{Configs: 1, Missed: 1}},
+		"an empty status":             {func(w *world) { w.settled(key); w.put(naming.StatusKey(key), "") }, missed, report.Totals{Configs: 1, Missed: 1}},
+		"a damaged status of nothing": {func(w *world) { w.put(naming.StatusKey(key), "[]") }, missed, report.Totals{Missed: 1}},
 		"the status of another config": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Config.Key = "configs/b.yaml" })
-		}, missed, drift.Report{Configs: 1, Missed: 1}},
-		"a status of a later format": {func(w *world) { w.put(key, ""); w.put(naming.StatusKey(key), `{"v":2,"all":"new"}`) }, "", drift.Report{Configs: 1, Newer: 1}},
+		}, missed, report.Totals{Configs: 1, Missed: 1}},
+		"a status of a later format": {func(w *world) { w.config(key); w.put(naming.StatusKey(key), `{"v":2,"all":"new"}`) }, "", report.Totals{Configs: 1, Newer: 1}},
 
-		"one retiring, in time":      {phase(status.PhaseRetiring, 0), due, drift.Report{Configs: 1, Due: 1}},
-		"one retiring, late":         {phase(status.PhaseRetiring, -time.Hour), due, drift.Report{Configs: 1, Due: 1}},
-		"one retiring, too early":    {phase(status.PhaseRetiring, time.Second), "", drift.Report{Configs: 1}},
-		"one quarantined, in time":   {phase(status.PhaseQuarantined, 0), due, drift.Report{Configs: 1, Due: 1}},
-		"one quarantined, too early": {phase(status.PhaseQuarantined, time.Second), "", drift.Report{Configs: 1}},
-		"one active, with old times": {phase(status.PhaseActive, -time.Hour), "", drift.Report{Configs: 1}},
-		"one retired":                {phase(status.PhaseRetired, -time.Hour), "", drift.Report{Configs: 1}},
-		"one held":                   {phase(status.PhaseHeld, -time.Hour), "", drift.Report{Configs: 1}},
+		"one retiring, in time":      {phase(status.PhaseRetiring, 0), due, report.Totals{Configs: 1, Due: 1}},
+		"one retiring, late":         {phase(status.PhaseRetiring, -time.Hour), due, report.Totals{Configs: 1, Due: 1}},
+		"one retiring, too early":    {phase(status.PhaseRetiring, time.Second), "", report.Totals{Configs: 1}},
+		"one quarantined, in time":   {phase(status.PhaseQuarantined, 0), due, report.Totals{Configs: 1, Due: 1}},
+		"one quarantined, too early": {phase(status.PhaseQuarantined, time.Second), "", report.Totals{Configs: 1}},
+		"one active, with old times": {phase(status.PhaseActive, -time.Hour), "", report.Totals{Configs: 1}},
+		"one retired":                {phase(status.PhaseRetired, -time.Hour), "", report.Totals{Configs: 1}},
+		"one held":                   {phase(status.PhaseHeld, -time.Hour), "", report.Totals{Configs: 1}},
 		"the second of two agents": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) {
 				s.Agents = append(s.Agents, status.Agent{Name: "b", Phase: status.PhaseRetiring, RetireAfter: w.cloud.Now()}, status.Agent{Name: "c", Phase: status.PhaseActive})
 			})
-		}, due, drift.Report{Configs: 1, Due: 1}},
+		}, due, report.Totals{Configs: 1, Due: 1}},
 		"one retiring whose config is gone": {func(w *world) {
 			w.answer(key, func(s *status.Status) {
 				s.Config.VersionID, s.Agents[0].Phase, s.Agents[0].RetireAfter = "", status.PhaseRetiring, w.cloud.Now()
 			})
-		}, due, drift.Report{Due: 1}},
+		}, due, report.Totals{Due: 1}},
 
 		"a wake-up that was lost": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.WakeAt = w.cloud.Now().Add(-15*time.Minute - time.Second) })
-		}, missed, drift.Report{Configs: 1, Missed: 1}},
+		}, missed, report.Totals{Configs: 1, Missed: 1}},
 		"a wake-up that may still come": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.WakeAt = w.cloud.Now().Add(-15 * time.Minute) })
-		}, "", drift.Report{Configs: 1}},
+		}, "", report.Totals{Configs: 1}},
 
-		"a runtime that is gone":                     {had(status.PhaseActive, status.Runtime{ID: gone}), changed + gone, drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime that is gone, of one retiring":    {had(status.PhaseRetiring, status.Runtime{ID: gone}), changed + gone, drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime that is gone, of one quarantined": {had(status.PhaseQuarantined, status.Runtime{ID: gone}), "", drift.Report{Configs: 1}},
-		"a runtime that is gone, of one retired":     {had(status.PhaseRetired, status.Runtime{ID: gone}), "", drift.Report{Configs: 1}},
-		"a runtime that is gone, of one held":        {had(status.PhaseHeld, status.Runtime{ID: gone}), "", drift.Report{Configs: 1}},
+		"a runtime that is gone":                     {had(status.PhaseActive, status.Runtime{ID: gone}), changed + gone, report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime that is gone, of one retiring":    {had(status.PhaseRetiring, status.Runtime{ID: gone}), changed + gone, report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime that is gone, of one quarantined": {had(status.PhaseQuarantined, status.Runtime{ID: gone}), "", report.Totals{Configs: 1}},
+		"a runtime that is gone, of one retired":     {had(status.PhaseRetired, status.Runtime{ID: gone}), "", report.Totals{Configs: 1}},
+		"a runtime that is gone, of one held":        {had(status.PhaseHeld, status.Runtime{ID: gone}), "", report.Totals{Configs: 1}},
 		"a runtime recorded twice that is gone": {func(w *world) {
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Agents[0].Runtimes = []status.Runtime{{ID: gone}, {ID: gone}} })
-		}, changed + gone, drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime known to be gone":                             {had(status.PhaseActive, status.Runtime{ID: gone, Gone: true}), "", drift.Report{Configs: 1}},
-		"a runtime with another role that is gone":               {had(status.PhaseActive, status.Runtime{ID: gone, Foreign: true}), "", drift.Report{Configs: 1}},
-		"a runtime recorded for an agent not its own":            {had(status.PhaseActive, status.Runtime{ID: "your_agent-abcdefghij"}), "", drift.Report{Configs: 1}},
-		"what is no runtime recorded as one":                     {had(status.PhaseActive, status.Runtime{ID: strings.Repeat("my_agent", 100)}), "", drift.Report{Configs: 1}},
-		"a runtime that is there":                                {has(status.Runtime{}, nil), "", drift.Report{Configs: 1}},
-		"a runtime with another role":                            {has(status.Runtime{Foreign: true}, nil), "", drift.Report{Configs: 1}},
-		"a runtime that is being deleted":                        {has(status.Runtime{}, (*world).deleteRuntime), changed + "*", drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime recorded as gone that is there":               {has(status.Runtime{Gone: true}, nil), changed + "*", drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime known to be gone that still is being deleted": {has(status.Runtime{Gone: true}, (*world).deleteRuntime), "", drift.Report{Configs: 1}},
-		"a runtime whose deletion failed":                        {has(status.Runtime{}, failDeletion), "", drift.Report{Configs: 1}},
-		"a runtime whose deletion failed after it was recorded":  {has(status.Runtime{Gone: true}, failDeletion), changed + "*", drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime in a state that nobody knows":                 {has(status.Runtime{}, func(w *world, id string) { w.cloud.SetAgentCoreStatus(id, "MIGRATING") }), "", drift.Report{Configs: 1}},
-		"a runtime that was made":                                {func(w *world) { w.runtime("my_agent"); w.settled(key) }, changed + "*", drift.Report{Configs: 1, Runtimes: 1}},
-		"a runtime that was made and is being deleted":           {func(w *world) { w.deleteRuntime(w.runtime("my_agent")); w.settled(key) }, "", drift.Report{Configs: 1}},
-		"a runtime of no config's agent":                         {func(w *world) { w.runtime("My_agent"); w.runtime("my_agent2"); w.settled(key) }, "", drift.Report{Configs: 1}},
+		}, changed + gone, report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime known to be gone":                             {had(status.PhaseActive, status.Runtime{ID: gone, Gone: true}), "", report.Totals{Configs: 1}},
+		"a runtime with another role that is gone":               {had(status.PhaseActive, status.Runtime{ID: gone, Foreign: true}), "", report.Totals{Configs: 1}},
+		"a runtime recorded for an agent not its own":            {had(status.PhaseActive, status.Runtime{ID: "your_agent-abcdefghij"}), "", report.Totals{Configs: 1}},
+		"what is no runtime recorded as one":                     {had(status.PhaseActive, status.Runtime{ID: strings.Repeat("my_agent", 100)}), "", report.Totals{Configs: 1}},
+		"a runtime that is there":                                {has(status.Runtime{}, nil), "", report.Totals{Configs: 1}},
+		"a runtime with another role":                            {has(status.Runtime{Foreign: true}, nil), "", report.Totals{Configs: 1}},
+		"a runtime that is being deleted":                        {has(status.Runtime{}, (*world).deleteRuntime), changed + "*", report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime recorded as gone that is there":               {has(status.Runtime{Gone: true}, nil), changed + "*", report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime known to be gone that still is being deleted": {has(status.Runtime{Gone: true}, (*world).deleteRuntime), "", report.Totals{Configs: 1}},
+		"a runtime whose deletion failed":                        {has(status.Runtime{}, failDeletion), "", report.Totals{Configs: 1}},
+		"a runtime whose deletion failed after it was recorded":  {has(status.Runtime{Gone: true}, failDeletion), changed + "*", report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime in a state that nobody knows":                 {has(status.Runtime{}, func(w *world, id string) { w.cloud.SetAgentCoreStatus(id, "MIGRATING") }), "", report.Totals{Configs: 1}},
+		"a runtime that was made":                                {func(w *world) { w.runtime("my_agent"); w.settled(key) }, changed + "*", report.Totals{Configs: 1, Runtimes: 1}},
+		"a runtime that was made and is being deleted":           {func(w *world) { w.deleteRuntime(w.runtime("my_agent")); w.settled(key) }, "", report.Totals{Configs: 1}},
+		"a runtime of no config's agent":                         {func(w *world) { w.runtime("My_agent"); w.runtime("my_agent2"); w.settled(key) }, "", report.Totals{Configs: 1}},
 		"a runtime that was made for an agent retired": {func(w *world) {
 			w.runtime("my_agent")
 			w.answer(key, func(s *status.Status) { s.Config.VersionID, s.Agents[0].Phase = "", status.PhaseRetired })
-		}, changed + "*", drift.Report{Runtimes: 1}},
+		}, changed + "*", report.Totals{Runtimes: 1}},
 		"a runtime that was made in the place of another": {func(w *world) {
 			w.runtime("my_agent")
-			w.put(key, "")
+			w.config(key)
 			w.answer(key, func(s *status.Status) { s.Agents[0].Runtimes = []status.Runtime{{ID: gone}} })
-		}, changed + "* runtime-changed:" + gone, drift.Report{Configs: 1, Runtimes: 2}},
+		}, changed + "* runtime-changed:" + gone, report.Totals{Configs: 1, Runtimes: 2}},
 		"everything at once": {func(w *world) {
 			w.runtime("my_agent")
 			w.answer(key, func(s *status.Status) {
 				s.Agents[0].Phase, s.Agents[0].RetireAfter = status.PhaseRetiring, w.cloud.Now()
 			})
-		}, due + " runtime-changed:*", drift.Report{Due: 1, Missed: 1, Runtimes: 1}},
+		}, due + " runtime-changed:*", report.Totals{Due: 1, Missed: 1, Runtimes: 1}},
 
-		"a folder":                 {func(w *world) { w.put("configs/team/", "") }, "", drift.Report{Skipped: 1}},
-		"a key that no config has": {func(w *world) { w.put("configs/a b", ""); w.put("configs/../a", "") }, "", drift.Report{Skipped: 2}},
-		"a key that no status has": {func(w *world) { w.put("status/a", ""); w.put("status/a b.json", "") }, "", drift.Report{Skipped: 2}},
-		"what is elsewhere":        {func(w *world) { w.put("claims/a.json", ""); w.put("requests/config/a.json", "") }, "", drift.Report{}},
+		"a folder":                 {func(w *world) { w.put("configs/team/", "") }, "", report.Totals{Skipped: 1}},
+		"a key that no config has": {func(w *world) { w.put("configs/a b", ""); w.put("configs/../a", "") }, "", report.Totals{Skipped: 2}},
+		"a key that no status has": {func(w *world) { w.put("status/a", ""); w.put("status/a b.json", "") }, "", report.Totals{Skipped: 2}},
+		"what is elsewhere":        {func(w *world) { w.put("claims/a.json", ""); w.put("requests/config/a.json", "") }, "", report.Totals{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c.given(w)
 			w.cloud.ForgetCalls()
-			report, err := w.pass().Run(t.Context(), "id")
-			if err != nil {
-				t.Fatal(err)
-			}
+			at := w.cloud.Now()
+			r := w.run("id")
 			var want []string
 			if c.want != "" {
 				want, c.count.Enqueued = []string{c.want}, 1
@@ -347,11 +459,15 @@ func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("messages (-want +got)\n%s", diff)
 			}
-			if diff := cmp.Diff(c.count, report); diff != "" {
+			if diff := cmp.Diff(c.count, counted(r)); diff != "" {
 				t.Errorf("report (-want +got)\n%s", diff)
 			}
-			if writes := w.writes(); len(writes) != len(want) || slices.ContainsFunc(writes, func(op string) bool { return op != "SendMessage" }) {
-				t.Errorf("writes %v", writes)
+			writes := reports(at)
+			if len(want) > 0 {
+				writes = slices.Insert(writes, 0, "SendMessage")
+			}
+			if diff := cmp.Diff(writes, w.writes()); diff != "" {
+				t.Errorf("writes (-want +got)\n%s", diff)
 			}
 		})
 	}
@@ -379,61 +495,22 @@ func (w *world) runtimes() []string {
 
 func name(n int) string { return fmt.Sprintf("configs/team%d/agent%04d.yaml", n%7, n) }
 
-// fleet makes as many configs at rest, each with a runtime of its own.
-func (w *world) fleet(n int) {
-	w.t.Helper()
-	for i := range n {
-		agent := fmt.Sprintf("agent_%04d", i)
-		id := w.runtime(agent)
-		w.put(name(i), "")
-		w.answer(name(i), func(s *status.Status) {
-			s.Agents = []status.Agent{{Name: agent, Phase: status.PhaseActive, Runtimes: []status.Runtime{{ID: id}}}}
-		})
-	}
-	w.cloud.ForgetCalls()
-}
-
-func TestAFleetAtRestIsReadOnceAndLeftAlone(t *testing.T) {
-	const n = 3000
-	w := newWorld(t)
-	w.fleet(n)
-	for _, id := range []string{"first", "second"} {
-		w.cloud.ForgetCalls()
-		report, err := w.pass().Run(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(drift.Report{Configs: n}, report); diff != "" {
-			t.Errorf("report (-want +got)\n%s", diff)
-		}
-		calls := map[string]int{}
-		for _, c := range w.cloud.Calls() {
-			calls[c.Operation]++
-		}
-		if diff := cmp.Diff(map[string]int{"ListObjectsV2": 3 + 3, "ListAgentRuntimes": 30, "GetObject": n}, calls); diff != "" {
-			t.Errorf("calls (-want +got)\n%s", diff)
-		}
-		w.cloud.Advance(time.Hour)
-	}
-}
-
 func TestMessagesComeInTheOrderOfKeysAndOncePerPass(t *testing.T) {
 	const n = 1100 // more than a page of either listing
 	w := newWorld(t)
 	var want []string
 	for i := range n {
-		w.put(name(i), "")
+		w.config(name(i), fmt.Sprintf("agent_%04d", i))
 		if i%2 == 0 {
-			w.answer(name(i), nil)
+			w.answer(name(i), func(s *status.Status) { s.Agents[0].Name = fmt.Sprintf("agent_%04d", i) })
 			continue
 		}
 		want = append(want, name(i))
 	}
 	slices.Sort(want)
 	for round, id := range []string{"first", "first", "second"} {
-		report, err := w.pass().Run(t.Context(), id)
-		if err != nil || report.Enqueued != len(want) || report.Missed != len(want) {
-			t.Fatalf("%+v, %v", report, err)
+		if r := w.run(id); r.Totals.Enqueued != len(want) || r.Totals.Missed != len(want) {
+			t.Fatalf("%+v", r.Totals)
 		}
 		var got []string
 		for _, work := range w.sent() {
@@ -446,15 +523,6 @@ func TestMessagesComeInTheOrderOfKeysAndOncePerPass(t *testing.T) {
 		if diff := cmp.Diff(expected, got); diff != "" {
 			t.Fatalf("round %d (-want +got)\n%s", round, diff)
 		}
-	}
-	read := map[string]int{}
-	for _, c := range w.cloud.Calls() {
-		if c.Operation == "GetObject" {
-			read[c.Resource]++
-		}
-	}
-	if _, there := read[bucket+"/"+naming.StatusKey(want[0])]; there || len(read) != n-len(want) {
-		t.Errorf("%d statuses were read of %d that there are", len(read), n-len(want))
 	}
 	groups := map[string]bool{}
 	for _, m := range w.cloud.Receive(w.queue, 2*n).Records {
@@ -473,36 +541,46 @@ func TestMessagesComeInTheOrderOfKeysAndOncePerPass(t *testing.T) {
 func unsettled(t testing.TB) *world {
 	w := newWorld(t)
 	w.cloud.PageAgentCore(1)
+	w.cloud.LimitPages(1)
+	w.admin().createRole("another", plainTrust)
 	made := w.runtime("agent_a")
 	w.runtime("agent_b")
-	w.put("configs/a.yaml", "")
+	w.config("configs/a.yaml", "agent_a", "agent_b", "agent_c")
 	w.answer("configs/a.yaml", func(s *status.Status) {
 		s.Agents = []status.Agent{
 			{Name: "agent_a", Phase: status.PhaseActive, Runtimes: []status.Runtime{{ID: made}}},
 			{Name: "agent_b", Phase: status.PhaseActive},
-			{Name: "my_agent", Phase: status.PhaseActive, Runtimes: []status.Runtime{{ID: gone}}},
+			{Name: "agent_c", Phase: status.PhaseActive, Runtimes: []status.Runtime{{ID: "agent_c-abcdefghij"}}},
 		}
 	})
-	w.answer("configs/b.yaml", nil) // whose config is gone
-	w.put("configs/c.yaml", "")
-	w.put("configs/d.yaml", "")
+	w.answer("configs/b.yaml", func(s *status.Status) { s.Agents[0].Name = "b" }) // whose config is gone
+	w.config("configs/c.yaml", "c")
+	w.config("configs/d.yaml", "d")
 	w.answer("configs/d.yaml", func(s *status.Status) {
-		s.Agents[0].Phase, s.Agents[0].RetireAfter = status.PhaseRetiring, w.cloud.Now()
+		s.Agents[0] = status.Agent{Name: "d", Phase: status.PhaseRetiring, RetireAfter: w.cloud.Now()}
 	})
 	w.cloud.ForgetCalls()
 	return w
 }
 
 // Whatever call fails, nothing is taken for missing that was only not seen, and
-// all that was seen is told.
+// the report says what happened.
 func TestACallThatFailsHidesNoMoreThanItWasFor(t *testing.T) {
 	sound := unsettled(t)
-	if _, err := sound.pass().Run(t.Context(), "id"); err != nil {
-		t.Fatal(err)
-	}
+	sound.run("id")
 	all := sound.hints()
 	if len(all) != 4 || len(strings.Fields(all[0])) != 3 {
 		t.Fatalf("the world is not as it was meant: %q", all)
+	}
+	owners := map[string]string{}
+	for key, agents := range map[string][]string{"configs/a.yaml": {"agent_a", "agent_b", "agent_c"}, "configs/b.yaml": {"b"}, "configs/d.yaml": {"d"}} {
+		for _, name := range agents {
+			owners[naming.RoleClaimKey(name)] = key
+		}
+	}
+	for _, line := range all {
+		key := strings.Fields(line)[0]
+		owners[key], owners[naming.StatusKey(key)], owners[naming.ClaimIndexKey(key)] = key, key, key
 	}
 	for _, code := range []string{"AccessDeniedException", "ThrottlingException"} {
 		for _, call := range sound.cloud.Calls() {
@@ -514,104 +592,129 @@ func TestACallThatFailsHidesNoMoreThanItWasFor(t *testing.T) {
 						nth++
 					}
 				}
+				left := nth
 				w.cloud.Before = func(c awsfake.Call) error {
 					if c.Operation != call.Operation || c.Resource != call.Resource {
 						return nil
 					}
-					if nth--; nth != -1 {
+					if left--; left != -1 {
 						return nil
 					}
 					return awsfake.APIError(code, "not now")
 				}
-				want, unread := all, 0
-				switch call.Operation {
-				case "ListObjectsV2":
-					want = nil
-				case "ListAgentRuntimes":
-					want = all[1:] // the first has nothing but runtimes to tell
-				case "GetObject":
-					want, unread = slices.DeleteFunc(slices.Clone(all), func(line string) bool {
-						return naming.StatusKey(strings.Fields(line)[0]) == strings.TrimPrefix(call.Resource, bucket+"/")
-					}), 1
-				case "SendMessage":
+				var want []string
+				unread := 0
+				switch owner := owners[strings.TrimPrefix(call.Resource, bucket+"/")]; {
+				case call.Operation == "PutObject":
+					want = all
+				case call.Operation == "SendMessage":
 					want = all[:nth]
+				case owner != "":
+					want, unread = slices.DeleteFunc(slices.Clone(all), func(line string) bool { return strings.Fields(line)[0] == owner }), 1
 				}
-				report, err := w.pass().Run(t.Context(), "id")
+				r, err := w.pass().Run(t.Context(), "id")
 				var failure smithy.APIError
-				if !errors.As(err, &failure) || failure.ErrorCode() != code {
-					t.Errorf("error %v", err)
+				if !errors.As(err, &failure) || failure.ErrorCode() != code || call.Operation != "PutObject" && !strings.Contains(r.Failed, "not now") {
+					t.Errorf("error %v, told as %q", err, r.Failed)
 				}
-				if diff := cmp.Diff(want, w.hints(), cmpopts.EquateEmpty()); diff != "" || report.Enqueued != len(want) || report.Unread != unread {
-					t.Errorf("%+v (-want +got)\n%s", report, diff)
+				if diff := cmp.Diff(want, w.hints(), cmpopts.EquateEmpty()); diff != "" || r.Totals.Enqueued != len(want) || r.Totals.Unread != unread {
+					t.Errorf("%+v (-want +got)\n%s", r.Totals, diff)
+				}
+				if call.Operation == "PutObject" {
+					return
+				}
+				if stored := w.latest(); stored.Failed != r.Failed {
+					t.Errorf("the report says %q", stored.Failed)
 				}
 			})
 		}
 	}
 }
 
-// fixed is a bucket and an AgentCore that tests say the answers of.
+// latest gives the newest report as it is in the bucket.
+func (w *world) latest() report.Pass {
+	w.t.Helper()
+	r, err := report.ParsePass(w.cloud.Objects(bucket, "reports/")[naming.LatestPassKey])
+	w.must(nil, err)
+	return r
+}
+
+// fixed is an account that has nothing but what tests say of its bucket.
 type fixed struct {
-	configs, statuses []string
-	get               func(key string) (model.Object, error)
-	sent              []event.Message
+	drift.Runtimes
+	configs, others []string
+	get             func(key string) (model.Object, error)
+	sent            []event.Message
 }
 
 func (f *fixed) Entries(_ context.Context, prefix string) ([]model.Entry, error) {
 	var entries []model.Entry
-	keys := f.configs
-	if prefix == naming.StatusPrefix {
-		keys = f.statuses
-	}
-	for _, key := range keys {
-		entries = append(entries, model.Entry{Key: key, Modified: time.Unix(1, 999)})
+	for _, key := range slices.Concat(f.configs, f.others) {
+		if strings.HasPrefix(key, prefix) {
+			entries = append(entries, model.Entry{Key: key, Modified: time.Unix(1, 999)})
+		}
 	}
 	return entries, nil
 }
 
-func (f *fixed) Get(_ context.Context, key string) (model.Object, error)  { return f.get(key) }
-func (f *fixed) Runtimes(context.Context) ([]model.RuntimeSummary, error) { return nil, nil }
+func (f *fixed) Get(_ context.Context, key string) (model.Object, error) { return f.get(key) }
+
+func (f *fixed) GetUpTo(context.Context, string, int64) (model.Object, error) {
+	return model.Object{}, fault.ErrNotFound
+}
+
+func (f *fixed) Read(context.Context, []string) (map[string]model.ObservedProject, error) {
+	return map[string]model.ObservedProject{}, nil
+}
+
 func (f *fixed) Send(_ context.Context, m event.Message) error {
 	f.sent = append(f.sent, m)
 	return nil
 }
 
-func (f *fixed) pass() drift.Pass {
-	return drift.Pass{Objects: f, Runtimes: f, Work: f, Now: func() time.Time { return time.Unix(1e9, 0) }}
+func (f *fixed) pass(t testing.TB) drift.Pass {
+	t.Helper()
+	p := newWorld(t).pass()
+	p.Objects, p.Projects, p.Work, p.Now = f, f, f, func() time.Time { return time.Unix(1e9, 0) }
+	return p
 }
 
 func TestAStatusThatGoesMeanwhileIsOneThatIsNotThere(t *testing.T) {
 	f := &fixed{
-		configs: []string{"configs/a.yaml"}, statuses: []string{"status/a.yaml.json", "status/b.yaml.json"},
+		configs: []string{"configs/a.yaml"}, others: []string{"status/a.yaml.json", "status/b.yaml.json"},
 		get: func(key string) (model.Object, error) {
+			if strings.HasPrefix(key, naming.ConfigPrefix) {
+				return model.Object{Body: []byte(external("my_agent"))}, nil
+			}
 			return model.Object{}, fmt.Errorf("get %s: %w", key, fault.ErrNotFound)
 		},
 	}
-	report, err := f.pass().Run(t.Context(), "id")
-	if diff := cmp.Diff(drift.Report{Configs: 1, Missed: 1, Enqueued: 1}, report); diff != "" || err != nil {
+	r, err := f.pass(t).Run(t.Context(), "id")
+	if diff := cmp.Diff(report.Totals{Configs: 1, Missed: 1, Enqueued: 1}, counted(r)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
-	}
-	if len(f.sent) != 1 || f.sent[0].Group != naming.ConfigID("configs/a.yaml") {
-		t.Errorf("sent %+v", f.sent)
 	}
 }
 
 func TestAListingThatTellsPartsOfASecondIsComparedWithoutThem(t *testing.T) {
 	f := &fixed{
-		configs: []string{key}, statuses: []string{naming.StatusKey(key)},
-		get: func(string) (model.Object, error) {
+		configs: []string{key}, others: []string{naming.StatusKey(key)},
+		get: func(k string) (model.Object, error) {
+			if k == key {
+				return model.Object{Body: []byte(external("my_agent"))}, nil
+			}
 			body, err := status.Status{
 				V: status.Version, Outcome: status.Ready, Config: status.Config{Key: key, VersionID: "v1", UploadedAt: time.Unix(1, 0).UTC()},
 			}.JSON()
 			return model.Object{Body: body}, err
 		},
 	}
-	report, err := f.pass().Run(t.Context(), "id")
-	if diff := cmp.Diff(drift.Report{Configs: 1}, report); diff != "" || err != nil {
+	r, err := f.pass(t).Run(t.Context(), "id")
+	if diff := cmp.Diff(report.Totals{Configs: 1}, counted(r)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 }
 
-func TestStatusesAreReadSixteenAtATime(t *testing.T) {
+func TestObjectsAreReadSixteenAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reading, most atomic.Int64
 		f := &fixed{get: func(string) (model.Object, error) {
@@ -623,35 +726,46 @@ func TestStatusesAreReadSixteenAtATime(t *testing.T) {
 			return model.Object{Body: []byte(`{"v":2}`)}, nil
 		}}
 		for i := range 160 {
-			f.statuses = append(f.statuses, naming.StatusKey(name(i)))
+			f.others = append(f.others, naming.StatusKey(name(i)))
 		}
 		begin := time.Now()
-		report, err := f.pass().Run(t.Context(), "id")
-		if err != nil || report.Newer != 160 || most.Load() != 16 || time.Since(begin) != 10*time.Second {
-			t.Errorf("%+v, %v: at most %d at a time, %s", report, err, most.Load(), time.Since(begin))
+		r, err := f.pass(t).Run(t.Context(), "id")
+		if err != nil || r.Totals.Newer != 160 || most.Load() != 16 || time.Since(begin) != 10*time.Second {
+			t.Errorf("%+v, %v: at most %d at a time, %s", r.Totals, err, most.Load(), time.Since(begin))
 		}
 	})
 }
 
-// FuzzAnyStatusLeadsToABoundedMessage holds what reconcile gets to what it can
-// take: at most one message for a config, of a size that SQS takes, with hints
-// of runtimes that can be the agents'.
-func FuzzAnyStatusLeadsToABoundedMessage(f *testing.F) {
+// FuzzAnyObjectsLeadToABoundedMessage holds what reconcile gets to what it can
+// take, whatever the status of a config, a claim and the list of its claims say:
+// at most one message, of a size that SQS takes, with hints of runtimes that can
+// be the agents'. What cannot be judged is told.
+func FuzzAnyObjectsLeadToABoundedMessage(f *testing.F) {
 	w := newWorld(f)
 	w.answer(key, func(s *status.Status) {
 		for i := range 300 {
 			s.Agents[0].Runtimes = append(s.Agents[0].Runtimes, status.Runtime{ID: fmt.Sprintf("my_agent-%010d", i)})
 		}
 	})
-	many := w.cloud.Objects(bucket, naming.StatusPrefix)[naming.StatusKey(key)]
-	for _, body := range []string{"", "{}", `{"v":2}`, string(many), strings.ReplaceAll(string(many), "my_agent-", "my_agent<"), strings.ReplaceAll(string(many), "active", "retired")} {
-		f.Add([]byte(body))
+	objects := w.cloud.Objects(bucket, "")
+	many, claim, index := string(objects[naming.StatusKey(key)]), string(objects[naming.RoleClaimKey("my_agent")]), string(objects[naming.ClaimIndexKey(key)])
+	for _, body := range []string{"", "{}", `{"v":2}`, many, strings.ReplaceAll(many, "my_agent-", "my_agent<"), strings.ReplaceAll(many, "active", "retired")} {
+		f.Add([]byte(body), []byte(claim), []byte(index))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		bed := &fixed{statuses: []string{naming.StatusKey(key)}, get: func(string) (model.Object, error) { return model.Object{Body: body}, nil }}
-		report, err := bed.pass().Run(t.Context(), "id")
-		if err != nil || report.Enqueued != len(bed.sent) || len(bed.sent) > 1 {
-			t.Fatalf("%+v, %v", report, err)
+	f.Add([]byte(many), []byte(strings.Replace(claim, "team/agent", "another", 1)), []byte(index))
+	f.Add([]byte(nil), []byte(strings.Replace(claim, "}", `,"runtimeRoleId":"AROA1"}`, 1)), []byte(index))
+	f.Add([]byte(many), []byte("{}"), []byte(strings.Replace(index, "claims/", "configs/", 1)))
+	f.Fuzz(func(t *testing.T, answer, claim, index []byte) {
+		bodies := map[string][]byte{naming.StatusKey(key): answer, naming.RoleClaimKey("my_agent"): claim, naming.ClaimIndexKey(key): index}
+		bed := &fixed{others: slices.Collect(maps.Keys(bodies)), get: func(key string) (model.Object, error) {
+			if body, there := bodies[key]; there {
+				return model.Object{Body: body}, nil
+			}
+			return model.Object{}, fault.ErrNotFound
+		}}
+		r, err := bed.pass(t).Run(t.Context(), "id")
+		if (err != nil) != (r.Totals.Unread > 0) || r.Totals.Enqueued != len(bed.sent) || len(bed.sent) > 1 {
+			t.Fatalf("%+v, %v", r, err)
 		}
 		if len(bed.sent) == 0 {
 			return
@@ -660,14 +774,16 @@ func FuzzAnyStatusLeadsToABoundedMessage(f *testing.F) {
 		if err != nil || work.Key != key || len(work.Hints) == 0 || len(work.Hints) > 101 || len(bed.sent[0].Body) > 64<<10 {
 			t.Fatalf("%+v, %v", work, err)
 		}
-		s, err := status.Parse(body)
+		s, unreadable := status.Parse(answer)
+		held, unclaimed := model.ParseClaim(claim)
 		for _, h := range work.Hints {
 			if h.Kind == event.PassHint {
 				continue
 			}
 			agent, ok := naming.RuntimeAgent(h.ID)
-			if _, known := s.Agent(agent); err != nil || h.Kind != event.RuntimeHint || !ok || !known {
-				t.Errorf("hint %+v of a status that is read with %v", h, err)
+			_, known := s.Agent(agent)
+			if unreadable != nil || unclaimed != nil || held.Config != key || h.Kind != event.RuntimeHint || !ok || !known || agent != "my_agent" {
+				t.Errorf("hint %+v of a status that is read with %v", h, unreadable)
 			}
 		}
 	})

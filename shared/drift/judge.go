@@ -11,10 +11,18 @@ import (
 	"rolekeeper/shared/status"
 )
 
-// look is what a config's status is compared with.
+// look is what configs are judged by.
 type look struct {
 	now  time.Time
-	live map[string][]string // ids of runtimes that are not being deleted, by agent; nil when they are not known
+	live map[string][]string // ids of runtimes that are not being deleted, by agent
+	hash string              // of the settings
+}
+
+// judged is why reconcile is to look at a config, by its status.
+type judged struct {
+	due, missed   bool
+	runtimes      []string // ids
+	newer, unread bool
 }
 
 // live sorts runtimes by the agent whose name they have. One being deleted is as
@@ -31,25 +39,26 @@ func live(runtimes []model.RuntimeSummary) map[string][]string {
 
 // judge says what is due or was missed, by the status of a config. A damaged one
 // is reconcile's to rebuild; one of a later format is for a later version.
-func (l look) judge(c config, body []byte) finding {
+// Runtimes are of interest only for agents whose names the config holds.
+func (l look) judge(c config, body []byte, holds func(agent string) bool) judged {
 	s, err := status.Parse(body)
 	switch {
 	case errors.Is(err, status.ErrNewer):
-		return finding{newer: true}
+		return judged{newer: true}
 	case err != nil || s.Config.Key != c.key:
-		return finding{missed: true}
+		return judged{missed: true}
 	}
-	f := finding{missed: l.stale(c, s.Config) || l.overslept(s.WakeAt)}
+	j := judged{missed: l.stale(c, s.Config) || l.overslept(s.WakeAt)}
 	for _, a := range s.Agents {
-		f.due = f.due || l.due(a)
-		f.missed = f.missed || c.uploaded.IsZero() && a.Phase == status.PhaseActive // it is to go since its config is gone
-		if l.live != nil {
-			f.runtimes = append(f.runtimes, l.unknown(a)...)
+		j.due = j.due || l.due(a)
+		j.missed = j.missed || c.uploaded.IsZero() && a.Phase == status.PhaseActive // it is to go since its config is gone
+		if holds(a.Name) {
+			j.runtimes = append(j.runtimes, l.unknown(a)...)
 		}
 	}
-	slices.Sort(f.runtimes)
-	f.runtimes = slices.Compact(f.runtimes)
-	return f
+	slices.Sort(j.runtimes)
+	j.runtimes = slices.Compact(j.runtimes)
+	return j
 }
 
 // stale reports whether the config that was answered is not the one that is

@@ -16,11 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
-	"rolekeeper/shared/drift"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -622,14 +620,10 @@ func (h *history) run(bound time.Duration) bool {
 // pass runs the scheduled pass and what it leads to.
 func (h *history) pass() {
 	calm := h.trouble.left == 0
-	c := h.cloud
-	report, err := drift.Pass{
-		Objects:  configstore.NewReader(c.S3("drift"), bucket, c.Account),
-		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
-		Work:     workqueue.New(c.SQS("drift"), h.work),
-		Now:      h.now(),
-	}.Run(context.Background(), fmt.Sprint("pass-", h.nonces.Add(1)))
-	h.note("pass: %+v, %v", report, err)
+	p := h.drift()
+	p.Now = h.now()
+	report, err := p.Run(context.Background(), fmt.Sprint("pass-", h.nonces.Add(1)))
+	h.note("pass: %+v %s, %v", report.Totals, report.Failed, err)
 	if err != nil && calm {
 		h.wrong("the pass fails: %v", err)
 	}

@@ -16,7 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"rolekeeper/shared/aws/agentcore"
+	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/model"
@@ -45,14 +47,25 @@ func (w *world) elapse(d time.Duration) {
 
 // sweep runs the scheduled pass as functions/drift does.
 func (w *world) sweep() error {
-	c := w.cloud
-	_, err := drift.Pass{
-		Objects:  configstore.NewReader(c.S3("drift"), bucket, c.Account),
-		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
-		Work:     workqueue.New(c.SQS("drift"), w.work),
-		Now:      c.Now,
-	}.Run(context.Background(), fmt.Sprint("pass-", w.nonces.Add(1)))
+	_, err := w.drift().Run(context.Background(), fmt.Sprint("pass-", w.nonces.Add(1)))
 	return err
+}
+
+// drift wires the scheduled pass as functions/drift does.
+func (w *world) drift() drift.Pass {
+	c := w.cloud
+	objects := configstore.New(c.S3("drift"), bucket, c.Account)
+	return drift.Pass{
+		Settings: w.settings(), SettingsHash: w.hash, Operators: w.operators, MaxChanges: model.Portion{Percent: 100},
+		Objects:  objects,
+		Account:  iamrole.NewAccount(c.IAM("drift")),
+		Policies: iamrole.NewReader(c.IAM("drift")),
+		Projects: buildproject.NewReader(c.CodeBuild("drift")),
+		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
+		Now:      c.Now,
+		Work:     workqueue.New(c.SQS("drift"), w.work),
+		Reports:  objects,
+	}
 }
 
 // deploy has a developer make a runtime of the agent's name with a role.

@@ -1,0 +1,404 @@
+package drift
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rolekeeper/shared/event"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/report"
+	"rolekeeper/shared/status"
+)
+
+// finding is what a pass found out about a config.
+type finding struct {
+	key string
+	judged
+
+	agents, roles int
+	refused       bool             // the config, or one of its roles
+	outdated      bool             // what differs was applied from older templates or under other settings
+	differences   []report.Finding // by role and element
+	leaving       []report.Leaving
+	later         bool // it is outdated, and its turn comes with another pass
+}
+
+// findAll judges every config, in their order. The error is that of one that could
+// not be judged.
+func (f *fleet) findAll(ctx context.Context, p Pass, now time.Time) ([]finding, error) {
+	viewer := f.viewer(p.Settings)
+	l := look{now: now, live: f.live, hash: p.SettingsHash}
+	found := make([]finding, len(f.configs))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range f.configs {
+		group.Go(func() (err error) {
+			found[i], err = f.find(ctx, viewer, l, c)
+			found[i].key = c.key
+			return err
+		})
+	}
+	err := group.Wait()
+	return found, err
+}
+
+// find judges one config: by its status, and by what reconcile would do about it.
+func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c config) (finding, error) {
+	var out finding
+	answer, err := f.Get(ctx, naming.StatusKey(c.key))
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		out.missed = !c.answered || !c.uploaded.IsZero() // else the answer went since, and there is nothing to answer
+	case err != nil:
+		return unread(fmt.Errorf("status of %s: %w", c.key, err))
+	default:
+		out.judged = l.judge(c, answer.Body, func(agent string) bool { return f.claims[naming.RoleClaimKey(agent)].Config == c.key })
+	}
+	if out.newer {
+		return out, nil
+	}
+	preview, err := viewer.Preview(ctx, c.key, nil)
+	if err != nil {
+		return unread(err)
+	}
+	s := preview.Status
+	out.agents, out.leaving = population(c.key, s.Agents)
+	out.roles = f.recorded(c.key)
+	if preview.Gone {
+		return out, nil
+	}
+	if out.refused = fault.Blocks(preview.Problems); out.refused {
+		out.missed = out.missed || s.Outcome != status.Rejected
+		return out, nil
+	}
+	out.missed = out.missed || s.Outcome == status.Failed || s.Outcome == status.Rejected || untold(s, preview)
+	out.differences = f.differences(l, preview)
+	out.refused = len(preview.Plan.Refusals) > 0
+	out.outdated = slices.ContainsFunc(out.differences, func(d report.Finding) bool { return d.Kind == report.KindOutdated })
+	return out, nil
+}
+
+func unread(err error) (finding, error) { return finding{judged: judged{unread: true}}, err }
+
+// recorded counts the roles that the claims of a config record.
+func (f *fleet) recorded(key string) int {
+	n := 0
+	for _, claim := range f.indexes[key] {
+		if c, ok := f.claims[claim]; ok && c.Config == key {
+			for _, kind := range []model.RoleKind{model.RuntimeRole, model.BuildRole} {
+				if c.RoleID(kind) != "" {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// untold reports whether the status does not tell of what is left alone now, or
+// tells of what is not so any more. Of repositories nothing is known here.
+func untold(s status.Status, p reconcile.Preview) bool {
+	told, now := map[string]bool{}, map[string]bool{}
+	for _, a := range s.Agents {
+		if p.Desired.Agent(a.Name).Name == "" {
+			continue
+		}
+		for _, b := range a.BlockedBy {
+			if k := plan.RefusalKind(b.Kind); !plan.BlockerKind(b.Kind).Known() && k.Part() != model.RepositoryPart {
+				told[a.Name+" "+b.ARN] = true
+			}
+		}
+		for _, d := range a.Drift {
+			if plan.KindOf(d.Element) != model.RoleKind(model.RepositoryPart) {
+				told[a.Name+" "+d.Element+" "+d.Kind] = true
+			}
+		}
+	}
+	for _, r := range p.Plan.Refusals {
+		now[r.Agent+" "+r.ARN] = true
+	}
+	for _, d := range p.Plan.Findings {
+		if !d.Repaired {
+			now[d.Agent+" "+d.Element+" "+string(d.Kind)] = true
+		}
+	}
+	return !maps.Equal(told, now)
+}
+
+// differences gives what a plan finds and does, a finding for each element.
+func (f *fleet) differences(l look, p reconcile.Preview) []report.Finding {
+	c := comparison{fleet: f, p: p, look: l, seen: map[[2]string]bool{}}
+	for _, r := range p.Plan.Refusals {
+		c.add(report.Finding{Agent: r.Agent, Role: r.Role, Kind: refusalKind(r), Action: report.ActionBlocked, Message: r.Message, Fix: r.Fix})
+	}
+	for _, d := range p.Plan.Findings {
+		one := report.Finding{Agent: d.Agent, Role: d.Role, Element: d.Element, Kind: kinds()[d.Kind], Action: report.ActionTold}
+		if !strings.Contains(d.Element, "/") {
+			one.Kind = report.KindRoleMissing
+		}
+		if d.Repaired {
+			one.Action = report.ActionRepaired
+		}
+		c.add(one)
+	}
+	for _, s := range p.Plan.Steps {
+		if one, ok := c.step(s); ok {
+			c.add(one)
+		}
+	}
+	slices.SortStableFunc(c.all, func(a, b report.Finding) int {
+		return cmp.Or(cmp.Compare(a.Agent, b.Agent), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Element, b.Element))
+	})
+	return c.all
+}
+
+// kinds translates the kinds of a plan's findings.
+func kinds() map[plan.FindingKind]report.Kind {
+	return map[plan.FindingKind]report.Kind{
+		plan.Edited: report.KindEdited, plan.Missing: report.KindMissing, plan.Extra: report.KindExtra, plan.RoleMissing: report.KindRoleMissing,
+	}
+}
+
+func refusalKind(r plan.Refusal) report.Kind {
+	switch r.Kind {
+	case plan.Replaced:
+		return report.KindReplaced
+	case plan.TagsFull, plan.PoliciesFull:
+		return report.KindFull
+	case plan.NotOurs, plan.Hostile, plan.RepositoryNotOurs, plan.RepositoryMissing, plan.ProjectNotOurs:
+	}
+	return report.KindStranger
+}
+
+// comparison gathers the findings about one config.
+type comparison struct {
+	*fleet
+	look
+	p    reconcile.Preview
+	seen map[[2]string]bool // by role and element
+	all  []report.Finding
+}
+
+// add adds a finding with what is there and what should be, who did it and since
+// when, as far as the status tells.
+func (c *comparison) add(d report.Finding) {
+	if at := [2]string{d.Role, d.Element}; c.seen[at] {
+		return
+	} else {
+		c.seen[at] = true
+	}
+	d.Config, d.Since = c.p.Key, c.now.Truncate(time.Second)
+	a, _ := c.p.Status.Agent(d.Agent)
+	for _, known := range a.Drift {
+		if known.Element == d.Element {
+			d.Actor, d.Since = known.Actor, known.At
+		}
+	}
+	d.Observed, d.Desired = c.texts(d)
+	c.all = append(c.all, d)
+}
+
+// step gives the finding that a step is about which no finding of the plan tells.
+func (c *comparison) step(s plan.Step) (report.Finding, bool) {
+	d := report.Finding{Agent: s.Agent, Role: s.Role, Element: s.Element, Kind: report.KindPending, Action: report.ActionRepaired}
+	switch s.Op {
+	case plan.CreateServiceLinkedRole:
+		d.Kind = report.KindLinked
+		return d, true
+	case plan.RecordRoles, plan.RecordParts:
+		if slices.ContainsFunc(c.p.Plan.Steps, func(other plan.Step) bool { return other.Agent == s.Agent && other.Role != "" }) {
+			return d, false // it goes with what is made or changed
+		}
+		d.Role, d.Kind, d.Message = s.Claim, report.KindHalfMade, "a run died before it could record what it had made"
+		return d, true
+	case plan.ReserveCreation, plan.ArchiveRole, plan.FinishAdoption, plan.StartBuild:
+		return d, false
+	}
+	if c.partOfNew(s) {
+		return d, false
+	}
+	switch {
+	case s.Reason == plan.Create && s.Op != plan.CreateRole && s.Op != plan.CreateProject && s.Op != plan.CreateLogGroup && s.Op != plan.RetainLogs:
+		d.Kind = report.KindHalfMade
+	case c.old():
+		d.Kind = report.KindOutdated
+	}
+	return d, true
+}
+
+// partOfNew reports whether a step goes with making the role or the project that
+// it is about.
+func (c *comparison) partOfNew(s plan.Step) bool {
+	_, role := c.account.Roles[s.Role]
+	_, project := c.projects[s.Role]
+	return s.Desired != nil && s.Op != plan.CreateRole && !role || s.Project != nil && s.Op != plan.CreateProject && !project
+}
+
+// old reports whether what was applied last is of an older template, or of other
+// settings.
+func (c *comparison) old() bool {
+	s := c.p.Status
+	return s.TemplateVersion != 0 && (s.TemplateVersion != model.TemplateVersion || s.SettingsHash != c.hash)
+}
+
+// texts gives what is there of an element, and what should be.
+func (c *comparison) texts(d report.Finding) (observed, desired string) {
+	want := c.p.Desired.Agent(d.Agent)
+	kind, part, _ := strings.Cut(d.Element, "/")
+	if kind == string(model.ProjectPart) {
+		if want.Project != nil && part == "settings" {
+			return report.SettingsText(c.projects[d.Role].ProjectSettings), report.SettingsText(want.Project.ProjectSettings)
+		}
+		return "", ""
+	}
+	for _, r := range want.Roles() {
+		if string(r.Kind) == kind {
+			return roleTexts(c.account.Roles[r.Name], r, part)
+		}
+	}
+	return "", ""
+}
+
+func roleTexts(o model.ObservedRole, d model.Role, part string) (observed, desired string) {
+	what, name, _ := strings.Cut(part, "/")
+	switch what {
+	case "trust":
+		return o.Trust, d.Trust.JSON()
+	case "boundary":
+		return o.PermissionsBoundary, d.PermissionsBoundary
+	case "tags":
+		return tagText(o.Tags, d.Tags), tagText(d.Tags, d.Tags)
+	case "settings":
+		return settingText(o.Description, o.MaxSessionDuration), settingText(d.Description, d.MaxSessionDuration)
+	case "attached":
+		return name, ""
+	case "policy":
+		if want, ours := d.Policies[name]; ours {
+			desired = want.JSON()
+		}
+		return o.Policies[name], desired
+	}
+	return "", ""
+}
+
+// tagText gives those of some tags whose keys are among ours, a line each.
+func tagText(tags, ours map[string]string) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(ours)) {
+		if value, there := tags[key]; there {
+			fmt.Fprintf(&b, "%s = %s\n", key, value)
+		}
+	}
+	return b.String()
+}
+
+func settingText(description string, session int32) string {
+	return fmt.Sprintf("description: %s\nlongest session: %d s\n", description, session)
+}
+
+// population counts the agents of a config, and gives those that leave.
+func population(key string, agents []status.Agent) (n int, all []report.Leaving) {
+	for _, a := range agents {
+		if a.Phase != status.PhaseRetired {
+			n++
+		}
+		if one, ok := leaving(key, a); ok {
+			all = append(all, one)
+		}
+	}
+	return n, all
+}
+
+// leaving gives an agent that is on its way out, or held.
+func leaving(key string, a status.Agent) (report.Leaving, bool) {
+	l := report.Leaving{Config: key, Agent: a.Name, Phase: string(a.Phase)}
+	switch a.Phase {
+	case status.PhaseRetiring:
+		l.Until = a.RetireAfter
+	case status.PhaseQuarantined:
+		l.Until = a.DeleteAfter
+	case status.PhaseHeld:
+	case status.PhaseActive, status.PhaseRetired:
+		return l, false
+	}
+	for _, b := range a.BlockedBy[:min(len(a.BlockedBy), maxBlocks)] {
+		l.Blocks = append(l.Blocks, b.ARN+": "+b.Fix)
+	}
+	return l, true
+}
+
+const maxBlocks = 10
+
+// recheck forgets what differs of configs that were uploaded, worked on or
+// answered since they were read: what is there now is not what they were judged
+// by. Whether one was that cannot be read now is not known: it is unread, and
+// the error is that of one.
+func (p Pass) recheck(ctx context.Context, f *fleet, found []finding) error {
+	var keys []string
+	for _, one := range found {
+		if len(one.differences) > 0 {
+			keys = append(keys, f.judgedBy(one)...)
+		}
+	}
+	again := p.readAll(ctx, keys)
+	var failure error
+	for i, one := range found {
+		if len(one.differences) == 0 {
+			continue
+		}
+		for _, key := range f.judgedBy(one) {
+			now := again[key]
+			if now.err == nil && now.ETag == f.objects[key].ETag {
+				continue
+			}
+			found[i] = finding{key: one.key, agents: one.agents, roles: one.roles, leaving: one.leaving}
+			if now.err != nil {
+				found[i].unread, failure = true, fmt.Errorf("look at %s again: %w", one.key, now.err)
+			}
+			break
+		}
+	}
+	return failure
+}
+
+// judgedBy gives the keys of the objects that say what a config's roles are to be.
+func (f *fleet) judgedBy(one finding) []string {
+	keys := []string{one.key, naming.StatusKey(one.key), naming.ClaimIndexKey(one.key)}
+	for _, d := range one.differences {
+		if d.Agent != "" {
+			keys = append(keys, naming.RoleClaimKey(d.Agent), naming.ProjectClaimKey(d.Agent))
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// maxHints bounds a message: reconcile asks AgentCore for every runtime in it.
+// The next pass finds the others.
+const maxHints = 100
+
+// hints gives what reconcile is to record, none when there is nothing to look at.
+func (f finding) hints(pass string, now time.Time) []event.Hint {
+	var hints []event.Hint
+	changes := slices.ContainsFunc(f.differences, func(d report.Finding) bool { return d.Action == report.ActionRepaired })
+	if f.due || f.missed || changes && !f.later {
+		hints = append(hints, event.Hint{Kind: event.PassHint, ID: pass, Time: now})
+	}
+	for _, id := range f.runtimes[:min(len(f.runtimes), maxHints)] {
+		hints = append(hints, event.Hint{Kind: event.RuntimeHint, ID: id, Time: now})
+	}
+	return hints
+}
