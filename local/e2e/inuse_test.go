@@ -54,6 +54,7 @@ type use struct {
 	end    func(s stack, arn string)
 	kind   string
 	fix    string // of what is told to do
+	late   bool   // it begins when the config is gone: what is done to a role before is undone
 }
 
 func (u use) text() string {
@@ -135,7 +136,7 @@ func uses() []use {
 			}
 		},
 	}, {
-		agent: "let_in", kind: "trusts-others", fix: "lambda.amazonaws.com",
+		agent: "let_in", kind: "trusts-others", fix: "lambda.amazonaws.com", late: true,
 		begin: func(s stack, agent string) string {
 			role := s.role(owned(agent))
 			return s.trust(role, strings.Replace(role.Trust, `"bedrock-agentcore.amazonaws.com"`, `["bedrock-agentcore.amazonaws.com","lambda.amazonaws.com"]`, 1))
@@ -238,13 +239,21 @@ func testUses(s stack) {
 	s.idle()
 	var names []string
 	holds, was := map[string]string{}, map[string]model.ObservedRole{}
+	begin := func(late bool) {
+		for _, u := range all {
+			if u.late == late {
+				holds[u.agent] = u.begin(s, u.agent)
+				was[u.agent] = s.role(owned(u.agent))
+			}
+		}
+		s.idle()
+	}
 	for _, u := range all {
-		holds[u.agent] = u.begin(s, u.agent)
-		was[u.agent] = s.role(owned(u.agent))
 		names = append(names, u.agent)
 	}
-	s.idle()
+	begin(false)
 	s.leaving(names...)
+	begin(true)
 	s.Proxy().Reset()
 	s.pass()
 	s.pass() // and tells nothing twice
