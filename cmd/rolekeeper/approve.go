@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -17,23 +16,38 @@ import (
 
 func (p program) approveCommand() *cobra.Command {
 	var f requestFlags
+	var pass bool
 	c := &cobra.Command{
-		Use:   "approve CONFIG [AGENT...]",
-		Short: "Have done what waits for an operator about a config",
+		Use:   "approve {CONFIG [AGENT...] | --pass}",
+		Short: "Have done what waits for an operator about a config, or a stopped pass",
 		Long: `Show what waits for an operator about an uploaded config, or about some of its
 agents, and, once you confirm, ask for it. That is the deletion of roles that is
 held back because MaxDeletesPerHour were deleted within the hour, and where there is
 none the adoption of roles that somebody else made. What the next look at the config does
 by itself waits for nobody and is left out; the plan has it. CONFIG is the config's S3
-key, with or without configs/ in front.` + requestHelp,
+key, with or without configs/ in front.
+
+--pass is about the scheduled pass, which stops when more differs than
+MaxChangesPerSweep lets it put right at once: it shows what the last pass would have
+changed, and lets the next one change it, which begins at once. That one is stopped
+again when it finds something else.` + requestHelp,
 		Example: `  rolekeeper approve team/agent.yaml
-  rolekeeper approve team/agent.yaml my_agent --yes`,
-		Args: takes(1, math.MaxInt, "a CONFIG and any number of AGENTs"),
+  rolekeeper approve team/agent.yaml my_agent --yes
+  rolekeeper approve --pass`,
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case pass && len(args) > 0:
+				return fmt.Errorf("approve takes either --pass or %q", args[0])
+			case pass:
+				return p.approvePass(c.Context(), f)
+			case len(args) == 0:
+				return fmt.Errorf("what is approved? Pass a CONFIG and any number of AGENTs, or --pass; see %s --help", c.CommandPath())
+			}
 			return p.request(c.Context(), f, model.Approve, args[0], p.approval(args[1:]))
 		},
 	}
 	f.register(c)
+	c.Flags().BoolVar(&pass, "pass", false, "let the stopped pass go")
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -41,8 +42,8 @@ func connect(ctx context.Context, region string) (account, error) {
 	roles, images, builds := iam.NewFromConfig(ac), ecr.NewFromConfig(ac), codebuild.NewFromConfig(ac)
 	return account{
 		id: aws.ToString(who.Account), region: ac.Region, caller: aws.ToString(who.Arn),
-		objects: objects, requests: objects, buckets: objects, sources: objects, roles: roles, iam: roles,
+		objects: objects, requests: objects, buckets: objects, sources: objects, roles: roles, iam: roles, bulk: roles,
 		repositories: images, registry: images, projects: builds, builders: builds,
-		parameters: ssm.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
+		parameters: ssm.NewFromConfig(ac), runtimes: bedrockagentcorecontrol.NewFromConfig(ac), queues: sqs.NewFromConfig(ac), trails: cloudtrail.NewFromConfig(ac),
 	}, nil
 }

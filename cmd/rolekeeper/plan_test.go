@@ -50,7 +50,12 @@ func scenes() map[string]scene {
 			w.put(w.t, teamKey, container("solo"))
 		}, exitChanges},
 		"as-is":   {func(w *deployed) { w.built(teamKey, "solo", awsfake.Outcome{}) }, exitGood},
-		"drifted": {drift, exitChanges},
+		"drifted": {changeAll, exitChanges},
+		"drift-told": {func(w *deployed) {
+			w.parameters["DriftMode"] = "report"
+			changeAll(w)
+			w.must(w.CodeBuild("admin").DeleteProject(w.t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(naming.Project("solo"))}))
+		}, exitProblems},
 		"rebuilt": {func(w *deployed) {
 			w.built(teamKey, "solo", awsfake.Outcome{})
 			w.parameters["BuildImage"], w.parameters["LogRetentionDays"] = "aws/codebuild/amazonlinux2-aarch64-standard:3.0", "90"
@@ -229,8 +234,8 @@ func TestPeriodsAreShort(t *testing.T) {
 	}
 }
 
-// drift changes by hand all that can be of the roles of an agent.
-func drift(w *deployed) {
+// changeAll changes by hand all that can be of the roles of an agent.
+func changeAll(w *deployed) {
 	w.built(teamKey, "solo", awsfake.Outcome{})
 	w.changeProject("solo")
 	w.changeRepository("solo")
@@ -668,7 +673,7 @@ func TestWhatIsGoneIsNotMadeWhileItsBuildRoleIsBlocked(t *testing.T) {
 	w.must(w.CodeBuild("admin").DeleteProject(t.Context(), &codebuild.DeleteProjectInput{Name: aws.String(naming.Project("solo"))}))
 	got := w.run(t, "plan", teamKey)
 	_, told, _ := strings.Cut(got.stdout, "  project ")
-	if want := naming.Project("solo") + "\n    drift: the project is gone, and is not made anew while its build role is blocked\n"; got.code != exitProblems || told != want {
+	if want := naming.Project("solo") + "\n    drift: the project is gone, and is not made anew while the build role is blocked\n"; got.code != exitProblems || told != want {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }

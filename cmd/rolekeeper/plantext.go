@@ -258,7 +258,7 @@ func (p planned) subjectText(t *terminal, of plan.Plan, about subject) {
 	t.line("  %s", about)
 	for _, f := range of.Findings {
 		if f.Element == about.kind {
-			goneText(t, f)
+			p.goneText(t, f)
 		}
 	}
 	for _, s := range of.Steps {
@@ -268,7 +268,7 @@ func (p planned) subjectText(t *terminal, of plan.Plan, about subject) {
 	}
 	for _, f := range of.Findings {
 		if ofFinding(f) == about && f.Element != about.kind && !f.Repaired {
-			leftText(t, f)
+			p.leftText(t, f)
 		}
 	}
 	for _, f := range of.Refusals {
@@ -289,28 +289,36 @@ func (p planned) subjectText(t *terminal, of plan.Plan, about subject) {
 }
 
 // goneText tells that something is gone as a whole.
-func goneText(t *terminal, f plan.Finding) {
+func (p planned) goneText(t *terminal, f plan.Finding) {
 	noun, more := ofFinding(f).kind, "is made anew"
 	if f.Kind == plan.RoleMissing {
 		noun = "role"
 	}
 	if !f.Repaired {
-		more = "is not made anew while its build role is blocked"
+		more = "is not made anew " + p.whyLeft()
 	}
 	t.line("    drift: the %s is gone, and %s", noun, more)
 }
 
 // leftText tells of what is left as it is.
-func leftText(t *terminal, f plan.Finding) {
+func (p planned) leftText(t *terminal, f plan.Finding) {
 	what := elementText(f.Element)
 	switch {
 	case f.Kind == plan.Extra:
 		t.line("    kept: %s, which is not Rolekeeper's", what)
-	case what == "tags":
+	case what == "tags" && p.look.viewer.Drift != plan.ReportDrift:
 		t.line("    drift: tags, left while others' leave no room for them or the build role is blocked")
 	default:
-		t.line("    drift: %s, left while the build role is blocked", what)
+		t.line("    drift: %s, left %s", what, p.whyLeft())
 	}
+}
+
+// whyLeft says why drift is left as it is.
+func (p planned) whyLeft() string {
+	if p.look.viewer.Drift == plan.ReportDrift {
+		return "since the stack's DriftMode is " + string(plan.ReportDrift)
+	}
+	return "while the build role is blocked"
 }
 
 // elementText names an element of a role or of a project for people.

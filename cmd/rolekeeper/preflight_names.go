@@ -94,7 +94,7 @@ func (i *inspection) parameterFinding(value string, there bool, err error) findi
 		return f
 	}
 	// The parameter has the names of what the stack made itself, too.
-	own := env(settings.Parameters{}, i.place())
+	own := shape(settings.Parameters{}, i.place())
 	for _, s := range []struct {
 		flag, parameter, value, own string
 		to                          *string

@@ -147,7 +147,7 @@ func desiredEnv(f renderFlags, params settings.Parameters, file string, place ag
 	if err := settings.Boundary(f.boundary); err != nil {
 		return desired.Env{}, fmt.Errorf("--boundary: %w", err)
 	}
-	e := env(params, place)
+	e := shape(params, place).Env()
 	e.ConfigKey = key
 	e.Profile = cmp.Or(desired.Profile(f.profile.value), e.Profile)
 	e.PermissionsBoundary = cmp.Or(f.boundary, e.PermissionsBoundary)

@@ -120,26 +120,36 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	return p.ask(ctx, f, s, model.Request{Action: action, Config: key, Plans: plans})
 }
 
-// ask asks for what was shown, once it is confirmed, and waits for the answer.
-// The request lacks what all have.
+// ask asks for what was shown, and waits for the answer. The request lacks what
+// all have.
 func (p program) ask(ctx context.Context, f requestFlags, s stack, r model.Request) error {
+	r, err := p.submit(ctx, f, s, r)
+	if err != nil || !f.wait {
+		return err
+	}
+	return p.await(ctx, s.bucket, r)
+}
+
+// submit writes a request once it is confirmed, and gives it whole.
+func (p program) submit(ctx context.Context, f requestFlags, s stack, r model.Request) (model.Request, error) {
 	if len(s.settings.OperatorPrincipalArns) == 0 {
-		return errors.New("requests are off: the stack's parameter OperatorPrincipalArns names nobody who may write them; nothing was written")
+		return r, errors.New("requests are off: the stack's parameter OperatorPrincipalArns names nobody who may write them; nothing was written")
 	}
 	if err := p.confirm(ctx, f.yes); err != nil {
-		return err
+		return r, err
 	}
 	at := p.now().UTC()
 	r.V, r.ID, r.Expires, r.By = 1, at.Format(model.IDTime)+"-"+p.random(), at.Add(f.expiresIn), s.account.caller
 	if err := s.write(ctx, r); err != nil {
-		return err
+		return r, err
+	}
+	answer := naming.StatusKey(r.Config)
+	if r.Config == "" {
+		answer = naming.LatestPassKey
 	}
 	p.stdout.line("")
-	p.stdout.line("request %s is written; the answer comes into s3://%s/%s", r.ID, s.bucket.name, naming.StatusKey(r.Config))
-	if !f.wait {
-		return nil
-	}
-	return p.await(ctx, s.bucket, r)
+	p.stdout.line("request %s is written; the answer comes into s3://%s/%s", r.ID, s.bucket.name, answer)
+	return r, nil
 }
 
 // adoption proposes the adoption of an agent's roles.
@@ -299,13 +309,17 @@ func (p program) confirm(ctx context.Context, yes bool) error {
 	}
 }
 
-// write puts a request where there is none of its id.
+// write puts a request where there is none of its id. One for no config is for
+// the whole fleet.
 func (s stack) write(ctx context.Context, r model.Request) error {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("request %s: %w", r.ID, err)
 	}
 	key := naming.RequestKey(r.Config, r.ID)
+	if r.Config == "" {
+		key = naming.FleetRequestKey(r.ID)
+	}
 	_, err = s.account.requests.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket.name, Key: &key, Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
 		ContentType: aws.String("application/json"), ExpectedBucketOwner: &s.account.id,

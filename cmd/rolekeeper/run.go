@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/buildproject"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
@@ -44,6 +46,9 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr *terminal
 	interactive    bool // there is somebody at stdin to be asked
+	screen         bool // stdout is a terminal
+	desktop        bool // a browser can be opened
+	browse         func(ctx context.Context, file string) error
 	getenv         func(string) string
 	connect        func(ctx context.Context, region string) (account, error)
 	now            func() time.Time
@@ -59,6 +64,8 @@ type account struct {
 	objects      configstore.ReadAPI
 	requests     requestAPI
 	roles        iamrole.ReadAPI
+	bulk         iamrole.AccountAPI
+	runtimes     agentcore.API
 	sources      sourcebucket.API
 	repositories imagerepository.ReadAPI
 	projects     buildproject.ReadAPI
@@ -75,16 +82,17 @@ type account struct {
 // the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	p := program{
-		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr}, interactive: interactive(stdin),
+		stdin: stdin, stdout: &terminal{w: stdout}, stderr: &terminal{w: stderr},
+		interactive: device(stdin), screen: device(stdout), desktop: desktop(runtime.GOOS, getenv), browse: browse,
 		getenv: getenv, connect: connect, now: time.Now, sleep: sleep, random: random,
 	}
 	return p.run(ctx, args)
 }
 
-// interactive reports whether input comes from a device such as a terminal. The
-// null device, which scripts and services have for input, answers nobody.
-func interactive(stdin io.Reader) bool {
-	f, ok := stdin.(*os.File)
+// device reports whether a stream is a device such as a terminal. The null
+// device, which scripts and services have, answers nobody and shows nothing.
+func device(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}
@@ -164,7 +172,7 @@ an operator it writes requests, which Rolekeeper carries out. It never writes IA
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.restoreCommand(), p.releaseCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.restoreCommand(), p.releaseCommand(), p.retireCommand(), p.reportCommand(), p.driftCommand(), p.preflightCommand())
 	return root
 }
 

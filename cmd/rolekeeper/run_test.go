@@ -30,6 +30,9 @@ type outcome struct {
 type tool struct {
 	stdin    string
 	terminal bool // stdin is one
+	screen   bool // stdout is one
+	desktop  bool
+	browse   func(context.Context, string) error
 	env      map[string]string
 	connect  func(context.Context, string) (account, error)
 	sleep    func(context.Context, time.Duration) error
@@ -52,7 +55,8 @@ func (c tool) run(t *testing.T, args ...string) outcome {
 	}
 	p := program{
 		stdin: strings.NewReader(c.stdin), stdout: &terminal{w: &stdout}, stderr: &terminal{w: &stderr},
-		getenv: func(name string) string { return c.env[name] }, connect: connect, interactive: c.terminal,
+		getenv: func(name string) string { return c.env[name] }, connect: connect,
+		interactive: c.terminal, screen: c.screen, desktop: c.desktop, browse: c.browse,
 		now: now, sleep: c.sleep, random: func() string { return "0123abcd" },
 	}
 	code := p.run(t.Context(), args)
@@ -121,6 +125,12 @@ func TestExitCodes(t *testing.T) {
 		"a plan of two":                        {[]string{"plan", "a", "b"}, "", 1},
 		"an adoption of nobody":                {[]string{"adopt", "a"}, "", 1},
 		"an approval of nothing":               {[]string{"approve"}, "", 1},
+		"an approval of two things":            {[]string{"approve", "a", "--pass"}, "", 1},
+		"a retirement of nothing":              {[]string{"retire"}, "", 1},
+		"a check of something":                 {[]string{"drift", "a"}, "", 1},
+		"a report on something":                {[]string{"report", "a"}, "", 1},
+		"a report that is data and opened":     {[]string{"report", "-o=json", "--open"}, "", 1},
+		"a report that is a page twice":        {[]string{"report", "-o=html", "--file=a"}, "", 1},
 		"a release of no agent":                {[]string{"release", "a"}, "", 1},
 		"a restoring of nothing":               {[]string{"restore"}, "", 1},
 		"a restoring to no time":               {[]string{"restore", "a", "--at=yesterday"}, "", 1},
@@ -177,11 +187,11 @@ func TestWhoCanBeAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = f.Close() })
-		if got := interactive(f); got != want {
+		if got := device(f); got != want {
 			t.Errorf("%s: %t, want %t", name, got, want)
 		}
 	}
-	if interactive(strings.NewReader("yes")) {
+	if device(strings.NewReader("yes")) {
 		t.Error("a text is nobody")
 	}
 }

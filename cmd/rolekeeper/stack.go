@@ -15,7 +15,6 @@ import (
 	"rolekeeper/shared/aws/imagerepository"
 	"rolekeeper/shared/aws/parameter"
 	"rolekeeper/shared/aws/sourcebucket"
-	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
@@ -75,18 +74,32 @@ func (a account) place() agent.Place {
 	return agent.Place{Partition: naming.Partition(a.region), Account: a.id, Region: a.region}
 }
 
-// env gives what shapes the roles of a stack's configs beside them. What the
-// stack was not given it makes itself.
-func env(p settings.Parameters, place agent.Place) desired.Env {
+// shape gives what decides, beside a config, what is made of its agents: as the
+// functions have it in their environment. What the stack was not given it makes
+// itself.
+func shape(p settings.Parameters, place agent.Place) settings.Shape {
 	boundary := fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region))
-	return desired.Env{
-		Place:               place,
-		Profile:             p.PermissionProfile,
-		PermissionsBoundary: cmp.Or(p.PermissionsBoundaryArn, boundary),
-		SourceBucket:        cmp.Or(p.SourceBucketName, naming.SourceBucket(place.Account, place.Region)),
-		TeamTag:             p.TeamTag,
-		BuildImage:          p.BuildImage,
-		LogRetentionDays:    p.LogRetentionDays,
+	return settings.Shape{
+		Account: place.Account, Partition: place.Partition, Region: place.Region,
+		SourceBucket:             cmp.Or(p.SourceBucketName, naming.SourceBucket(place.Account, place.Region)),
+		Profile:                  p.PermissionProfile,
+		PermissionsBoundary:      cmp.Or(p.PermissionsBoundaryArn, boundary),
+		EnsureServiceLinkedRoles: p.EnsureServiceLinkedRoles,
+		ExistingRoles:            p.ExistingRoles,
+		DriftMode:                p.DriftMode,
+		UnmanagedPolicies:        p.UnmanagedPolicies,
+		BuildImage:               p.BuildImage,
+		LogRetentionDays:         p.LogRetentionDays,
+		TeamTag:                  p.TeamTag,
+	}
+}
+
+// rules gives the settings that decide what becomes of configs.
+func (s stack) rules() reconcile.Settings {
+	shape := shape(s.settings, s.account.place())
+	return reconcile.Settings{
+		Env: shape.Env(), Allowed: s.settings.Allowed, Existing: shape.ExistingRoles,
+		Drift: shape.DriftMode, Unmanaged: shape.UnmanagedPolicies, EnsureServiceLinkedRoles: shape.EnsureServiceLinkedRoles,
 	}
 }
 
@@ -103,10 +116,10 @@ type look struct {
 
 // look begins a look at an uploaded config.
 func (s stack) look(key string) look {
-	env := env(s.settings, s.account.place())
+	rules := s.rules()
 	seen := newSnapshot(reconcile.Viewer{
 		Objects: s.bucket, Roles: iamrole.NewReader(s.account.roles),
-		Sources:      sourcebucket.New(s.account.sources, env.SourceBucket, s.account.id),
+		Sources:      sourcebucket.New(s.account.sources, rules.Env.SourceBucket, s.account.id),
 		Repositories: imagerepository.NewReader(s.account.repositories, s.account.id),
 		Projects:     buildproject.NewReader(s.account.projects),
 	})
@@ -114,11 +127,8 @@ func (s stack) look(key string) look {
 		grace: s.settings.GracePeriod,
 		key:   key, name: key, seen: seen,
 		viewer: reconcile.Viewer{
-			Settings: reconcile.Settings{
-				Env: env, Allowed: s.settings.Allowed, Existing: s.settings.ExistingRoles,
-				EnsureServiceLinkedRoles: s.settings.EnsureServiceLinkedRoles,
-			},
-			Objects: seen, Roles: seen, ServiceLinkedRoles: seen,
+			Settings: rules,
+			Objects:  seen, Roles: seen, ServiceLinkedRoles: seen,
 			Sources: seen.sources, Repositories: seen.repositories, Projects: seen.projects,
 		},
 	}

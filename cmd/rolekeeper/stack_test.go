@@ -37,6 +37,7 @@ import (
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/settings"
 	"rolekeeper/shared/status"
 )
 
@@ -79,7 +80,7 @@ func deploy(t *testing.T) *deployed {
 		}
 		return account{
 			id: w.Account, region: region, caller: operatorARN,
-			objects: w.S3(operator), requests: w.S3(operator), roles: w.IAM(operator), parameters: w,
+			objects: w.S3(operator), requests: w.S3(operator), roles: w.IAM(operator), bulk: w.IAM(operator), runtimes: w.AgentCore(operator), parameters: w,
 			sources: w.S3(operator), repositories: w.ECR(operator), projects: w.CodeBuild(operator),
 		}, nil
 	}
@@ -122,12 +123,20 @@ func (w *deployed) reconcile(key string, hints ...event.Hint) {
 	w.must(nil, err)
 	most, err := strconv.Atoi(text("MaxDeletesPerHour"))
 	w.must(nil, err)
+	value, err := json.Marshal(w.parameters)
+	w.must(nil, err)
+	parameters, err := settings.ParseStored(value, w.place())
+	w.must(nil, err)
+	hash, err := shape(parameters, w.place()).Hash()
+	w.must(nil, err)
 	n := 0
 	r := &reconcile.Reconciler{
 		Grace: grace, MaxDeletesPerHour: most, DeleteRepositories: text("DeleteRepositories") == "true",
-		Users:        agentcore.New(w.AgentCore(owner), nil, nil),
-		Settings:     reconcile.Settings{Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), EnsureServiceLinkedRoles: true},
-		SettingsHash: "hash", Operators: true,
+		Users: agentcore.New(w.AgentCore(owner), nil, nil),
+		Settings: reconcile.Settings{
+			Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), Drift: parameters.DriftMode, Unmanaged: parameters.UnmanagedPolicies, EnsureServiceLinkedRoles: true,
+		},
+		SettingsHash: hash, Operators: true,
 		Store: configstore.New(w.S3(owner), w.bucket, w.Account), Roles: iamrole.New(w.IAM(owner)), ServiceLinkedRoles: slrole.New(w.IAM(owner)),
 		Sources: sourcebucket.New(w.S3(owner), w.sourceBucket, w.Account), Repositories: imagerepository.New(w.ECR(owner), w.Account),
 		Projects: buildproject.New(w.CodeBuild(owner)), LogGroups: loggroup.New(w.Logs(owner)),

@@ -42,6 +42,14 @@ func newWorld() *world {
 	return w
 }
 
+// forget deletes an object.
+func (w *world) forget(t *testing.T, key string) {
+	t.Helper()
+	if _, err := w.S3(owner).DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &w.bucket, Key: &key}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *world) put(t *testing.T, key, body string) {
 	t.Helper()
 	_, err := w.S3(owner).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &w.bucket, Key: &key, Body: strings.NewReader(body)})
