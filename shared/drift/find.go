@@ -142,13 +142,16 @@ func untold(s status.Status, p reconcile.Preview) bool {
 func (f *fleet) differences(l look, p reconcile.Preview) []report.Finding {
 	c := comparison{fleet: f, p: p, look: l, seen: map[[2]string]bool{}}
 	for _, r := range p.Plan.Refusals {
-		c.add(report.Finding{Agent: r.Agent, Role: r.Role, Kind: refusalKind(r), Action: report.ActionBlocked, Message: r.Message, Fix: r.Fix})
+		one := report.Finding{Agent: r.Agent, Role: r.Role, Kind: c.refused(r), Action: report.ActionBlocked, Message: r.Message, Fix: r.Fix}
+		for _, d := range p.Plan.Findings {
+			if about(r, d) { // which is not told twice
+				one.Element, one.Kind = d.Element, kind(d)
+			}
+		}
+		c.add(one)
 	}
 	for _, d := range p.Plan.Findings {
-		one := report.Finding{Agent: d.Agent, Role: d.Role, Element: d.Element, Kind: kinds()[d.Kind], Action: report.ActionTold}
-		if !strings.Contains(d.Element, "/") {
-			one.Kind = report.KindRoleMissing
-		}
+		one := report.Finding{Agent: d.Agent, Role: d.Role, Element: d.Element, Kind: kind(d), Action: report.ActionTold}
 		if d.Repaired {
 			one.Action = report.ActionRepaired
 		}
@@ -165,22 +168,32 @@ func (f *fleet) differences(l look, p reconcile.Preview) []report.Finding {
 	return c.all
 }
 
-// kinds translates the kinds of a plan's findings.
-func kinds() map[plan.FindingKind]report.Kind {
-	return map[plan.FindingKind]report.Kind{
-		plan.Edited: report.KindEdited, plan.Missing: report.KindMissing, plan.Extra: report.KindExtra, plan.RoleMissing: report.KindRoleMissing,
+// kind gives the kind of a plan's finding.
+func kind(d plan.Finding) report.Kind {
+	switch {
+	case !strings.Contains(d.Element, "/"):
+		return report.KindRoleMissing
+	case d.Kind == plan.Missing:
+		return report.KindMissing
+	case d.Kind == plan.Extra:
+		return report.KindExtra
 	}
+	return report.KindEdited
 }
 
-func refusalKind(r plan.Refusal) report.Kind {
-	switch r.Kind {
-	case plan.Replaced:
-		return report.KindReplaced
-	case plan.TagsFull, plan.PoliciesFull:
-		return report.KindFull
-	case plan.NotOurs, plan.Hostile, plan.RepositoryNotOurs, plan.RepositoryMissing, plan.ProjectNotOurs:
+// about reports whether a refusal is because of what a finding tells, which is
+// not repaired.
+func about(r plan.Refusal, d plan.Finding) bool {
+	if r.Role != d.Role || d.Repaired {
+		return false
 	}
-	return report.KindStranger
+	switch r.Kind {
+	case plan.RoleGone, plan.ProjectGone:
+		return kind(d) == report.KindRoleMissing
+	case plan.BoundaryDiffers:
+		return strings.HasSuffix(d.Element, "/boundary")
+	}
+	return false
 }
 
 // comparison gathers the findings about one config.
@@ -190,6 +203,22 @@ type comparison struct {
 	p    reconcile.Preview
 	seen map[[2]string]bool // by role and element
 	all  []report.Finding
+}
+
+// refused gives the kind of a refusal.
+func (c *comparison) refused(r plan.Refusal) report.Kind {
+	switch r.Kind {
+	case plan.Replaced:
+		return report.KindReplaced
+	case plan.TagsFull, plan.PoliciesFull:
+		return report.KindFull
+	}
+	for _, d := range c.p.Desired.Agent(r.Agent).Roles() {
+		if d.Name == r.Role && c.claims[naming.RoleClaimKey(r.Agent)].RoleID(d.Kind) != "" {
+			return report.KindReplaced // and never adopted
+		}
+	}
+	return report.KindStranger
 }
 
 // add adds a finding with what is there and what should be, who did it and since

@@ -70,6 +70,17 @@ func (w *world) settle() {
 	}
 }
 
+// drain has nobody handle the messages there are.
+func (w *world) drain() {
+	for {
+		e := w.cloud.Receive(w.queue, 10)
+		if len(e.Records) == 0 {
+			return
+		}
+		w.cloud.Done(w.queue, e, nil)
+	}
+}
+
 // apply uploads a config and has reconcile look at it.
 func (w *world) apply(key, body string) {
 	w.t.Helper()
@@ -89,6 +100,18 @@ func (w *world) status(key string) status.Status {
 	s, err := status.Parse(w.cloud.Objects(bucket, naming.StatusPrefix)[naming.StatusKey(key)])
 	w.must(nil, err)
 	return s
+}
+
+// made gives what reconcile wrote of IAM and CodeBuild.
+func (w *world) made() []string {
+	var all []string
+	for _, c := range w.cloud.Calls() {
+		read := slices.ContainsFunc([]string{"Get", "List", "BatchGet"}, func(verb string) bool { return strings.HasPrefix(c.Operation, verb) })
+		if c.Caller == "reconcile" && (c.Service == "iam" || c.Service == "codebuild") && !read {
+			all = append(all, c.Operation+" "+c.Resource)
+		}
+	}
+	return all
 }
 
 func (w *world) role(name string) model.ObservedRole {
