@@ -63,8 +63,12 @@ func run(ctx context.Context, out io.Writer, goflags string) error {
 	if err != nil {
 		return err
 	}
+	fleets, err := measureFleets(ctx)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "%s, %s/%s, %d cores\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	fmt.Fprintf(out, "%s\n%s\n%s", programTable(programs, others), workTable(work), callTable(work))
+	fmt.Fprintf(out, "%s\n%s\n%s\n%s", programTable(programs, others), workTable(work), callTable(work), fleetTable(fleets))
 	return nil
 }
 

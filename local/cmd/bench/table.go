@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -197,3 +198,40 @@ func table(head []string, rows ...[]string) string {
 	}
 	return b.String()
 }
+
+// The targets of a pass over the largest fleet.
+const (
+	maxPass       = 20 * time.Second
+	maxPassMemory = 256_000_000
+)
+
+// fleetTable tells what a pass over the account takes, by the size of the fleet.
+func fleetTable(all []fleet) string {
+	rows := [][]string{}
+	for i, f := range all {
+		pages := 2 * ((f.account + 999) / 1000)
+		missed := []string{}
+		if f.iam > pages+2 {
+			missed = append(missed, "calls")
+		}
+		target := fmt.Sprintf("%d + 2 calls of IAM", pages)
+		if i == len(all)-1 {
+			target += fmt.Sprintf(", %s, %s", seconds(maxPass), megabytes(maxPassMemory))
+			if f.took > maxPass {
+				missed = append(missed, "time")
+			}
+			if f.peak > maxPassMemory {
+				missed = append(missed, "memory")
+			}
+		}
+		rows = append(rows, []string{
+			strconv.Itoa(f.roles), strconv.Itoa(f.account), strconv.Itoa(f.iam), strconv.Itoa(f.all), seconds(f.took), megabytes(f.peak),
+			strconv.Itoa(f.oneByOneCalls), seconds(f.oneByOne), target, verdict(missed...),
+		})
+	}
+	return table([]string{
+		"roles of agents", "all roles", "calls of IAM", "all calls", "time", "memory", "one by one: calls of IAM", "time", "target: at most", "verdict",
+	}, rows...)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s" }

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
+
+	"rolekeeper/shared/agent"
+	"rolekeeper/shared/aws/agentcore"
+	"rolekeeper/shared/aws/buildproject"
+	"rolekeeper/shared/aws/bus"
+	"rolekeeper/shared/aws/configstore"
+	"rolekeeper/shared/aws/iamrole"
+	"rolekeeper/shared/aws/imagerepository"
+	"rolekeeper/shared/aws/loggroup"
+	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/aws/sourcebucket"
+	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
+	"rolekeeper/shared/drift"
+	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
+	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
+)
+
+const (
+	fleetLatency = 5 * time.Millisecond
+	// others is how many roles of the account are nobody's agents'.
+	others = 5000
+	// readers is how many roles are read one by one at the same time, as many as
+	// configs are worked on.
+	readers = 5
+)
+
+// fleetSizes are numbers of configs, each of one container agent with two roles.
+func fleetSizes() []int { return []int{5, 50, 500, 2500} }
+
+// fleet is what one pass over a fleet took.
+type fleet struct {
+	configs, roles, account int // configs, their roles, all roles of the account
+	took                    time.Duration
+	iam, all                int           // calls
+	peak                    int64         // bytes of the heap beyond what the fakes had
+	oneByOne                time.Duration // to read the same roles with four calls each
+	oneByOneCalls           int
+}
+
+// measureFleets takes passes over fleets that are as they were left, on fakes of
+// which every call takes fleetLatency.
+func measureFleets(ctx context.Context) ([]fleet, error) {
+	var all []fleet
+	for _, n := range fleetSizes() {
+		f, err := measureFleet(ctx, n)
+		if err != nil {
+			return nil, fmt.Errorf("fleet of %d configs: %w", n, err)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func measureFleet(ctx context.Context, n int) (fleet, error) {
+	w, err := newFleetWorld(ctx, n)
+	if err != nil {
+		return fleet{}, err
+	}
+	pass := w.pass()
+	if _, err := pass.Run(ctx, "first"); err != nil { // it reads the boundary's document
+		return fleet{}, err
+	}
+	w.cloud.ForgetCalls()
+	w.cloud.Latency = fleetLatency
+	stop := watchHeap()
+	started := time.Now()
+	r, err := pass.Run(ctx, "second")
+	f := fleet{configs: n, took: time.Since(started), peak: stop(), roles: r.Totals.Roles, account: r.Totals.AccountRoles}
+	if err != nil {
+		return fleet{}, err
+	}
+	if r.Totals.Roles != 2*n || len(r.Findings)+len(r.Orphans)+r.Totals.Enqueued+r.Totals.Unread > 0 {
+		return fleet{}, fmt.Errorf("the fleet is not as it was left: %+v", r.Totals)
+	}
+	for _, c := range w.cloud.Calls() {
+		f.all++
+		if c.Service == "iam" {
+			f.iam++
+		}
+	}
+	w.cloud.ForgetCalls()
+	started = time.Now()
+	if err := w.readOneByOne(ctx); err != nil {
+		return fleet{}, err
+	}
+	f.oneByOne, f.oneByOneCalls = time.Since(started), len(w.cloud.Calls())
+	return f, nil
+}
+
+// watchHeap watches how far the heap grows until it is stopped.
+func watchHeap() (stop func() int64) {
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // a heap is smaller
+	}
+	runtime.GC()
+	before, peak, done := heap(), int64(0), make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			peak = max(peak, heap()-before)
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 {
+		close(done)
+		<-ended
+		return peak
+	}
+}
+
+// fleetWorld is an account on the fakes in which configs were applied.
+type fleetWorld struct {
+	cloud  *awsfake.Cloud
+	work   string
+	nonces atomic.Int64
+	names  []string // of the agents' roles
+}
+
+func newFleetWorld(ctx context.Context, n int) (*fleetWorld, error) {
+	w := &fleetWorld{cloud: awsfake.New()}
+	c := w.cloud
+	bucket := naming.ConfigBucket(c.Account, c.Region)
+	c.AddBucket(bucket)
+	c.AddBucket(naming.SourceBucket(c.Account, c.Region))
+	c.SetRolesQuota(20_000)
+	w.work = c.AddQueue("work.fifo", time.Minute, 10, "")
+	s := w.settings()
+	c.AddPolicy(s.Env.PermissionsBoundary, desired.Boundary(s.Env.Place, s.Env.SourceBucket).JSON())
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	for i := range others {
+		if _, err := c.IAM("others").CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(fmt.Sprintf("other-%05d", i)), AssumeRolePolicyDocument: &trust}); err != nil {
+			return nil, err
+		}
+	}
+	r := w.reconciler(bucket)
+	for i := range n {
+		key, name := fmt.Sprintf("configs/team%d/agent%05d.yaml", i%10, i), fmt.Sprintf("agent%05d", i)
+		if _, err := c.S3("developer").PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(container(name))}); err != nil {
+			return nil, err
+		}
+		if _, err := r.Reconcile(ctx, key); err != nil {
+			return nil, err
+		}
+		w.names = append(w.names, naming.RuntimeRole(c.Region, name), naming.BuildRole(c.Region, name))
+	}
+	c.Advance(time.Minute)
+	return w, nil
+}
+
+func (w *fleetWorld) settings() reconcile.Settings {
+	c := w.cloud
+	place, all := agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account}, []string{"*"}
+	return reconcile.Settings{
+		Env: desired.Env{
+			Place: place, Profile: desired.Scoped, SourceBucket: naming.SourceBucket(c.Account, c.Region),
+			PermissionsBoundary: fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region)),
+			BuildImage:          "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
+		},
+		Allowed:  agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all},
+		Existing: plan.ReportExisting, EnsureServiceLinkedRoles: true,
+	}
+}
+
+func (w *fleetWorld) reconciler(bucket string) *reconcile.Reconciler {
+	c := w.cloud
+	roles := c.IAM("reconcile")
+	return &reconcile.Reconciler{
+		Settings:           w.settings(),
+		SettingsHash:       "settings",
+		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
+		Roles:              iamrole.New(roles),
+		ServiceLinkedRoles: slrole.New(roles),
+		Sources:            sourcebucket.New(c.S3("reconcile"), naming.SourceBucket(c.Account, c.Region), c.Account),
+		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
+		Projects:           buildproject.New(c.CodeBuild("reconcile")),
+		LogGroups:          loggroup.New(c.Logs("reconcile")),
+		Users:              agentcore.New(c.AgentCore("reconcile"), nil, nil),
+		Grace:              24 * time.Hour,
+		MaxDeletesPerHour:  20,
+		Inbox:              workqueue.New(c.SQS("reconcile"), c.AddQueue("inbox", time.Minute, 10, "")),
+		Bus:                bus.New(c.EventBridge("reconcile")),
+		Now:                c.Now,
+		Random:             func() string { return fmt.Sprintf("random-%06d", w.nonces.Add(1)) },
+	}
+}
+
+func (w *fleetWorld) pass() drift.Pass {
+	c := w.cloud
+	objects := configstore.New(c.S3("drift"), naming.ConfigBucket(c.Account, c.Region), c.Account)
+	return drift.Pass{
+		Settings: w.settings(), SettingsHash: "settings", MaxChanges: model.Portion{Percent: 10},
+		Objects:  objects,
+		Account:  iamrole.NewAccount(c.IAM("drift")),
+		Policies: iamrole.NewReader(c.IAM("drift")),
+		Projects: buildproject.NewReader(c.CodeBuild("drift")),
+		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
+		Now:      c.Now,
+		Work:     workqueue.New(c.SQS("drift"), w.work),
+		Reports:  objects,
+	}
+}
+
+// readOneByOne reads the agents' roles as who has no bulk does.
+func (w *fleetWorld) readOneByOne(ctx context.Context) error {
+	reader := iamrole.NewReader(w.cloud.IAM("reader"))
+	var group errgroup.Group
+	group.SetLimit(readers)
+	for _, name := range w.names {
+		group.Go(func() error {
+			o, err := reader.Read(ctx, name)
+			if err == nil && len(o.Policies) == 0 {
+				err = errors.New("it has no policy")
+			}
+			if err != nil {
+				return fmt.Errorf("read role %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
