@@ -22,6 +22,7 @@ import (
 type agentCore struct {
 	cloud *awsfake.Cloud
 	clock sync.Mutex
+	now   func() time.Time
 }
 
 // How long it takes here to make or change something, and to delete it.
@@ -38,7 +39,15 @@ func (p *Proxy) startAgentCore() {
 	c.WatchAgentCore(func(e awsfake.TrailEvent) {
 		p.o.Bus.Publish(bus.Event{Source: awsfake.TrailEventSource, DetailType: awsfake.TrailEventDetailType, Time: e.Time, Detail: e.Detail})
 	})
-	p.agentCore.cloud = c
+	p.agentCore.cloud, p.agentCore.now = c, time.Now
+}
+
+// SetAgentCoreClock has AgentCore go by another clock than this machine's: what
+// it takes its time for then takes as much of a test's.
+func (p *Proxy) SetAgentCoreClock(now func() time.Time) {
+	p.agentCore.clock.Lock()
+	defer p.agentCore.clock.Unlock()
+	p.agentCore.now = now
 }
 
 // AgentCore is the account's AgentCore control plane, to set what becomes of its
@@ -46,7 +55,7 @@ func (p *Proxy) startAgentCore() {
 func (p *Proxy) AgentCore() *awsfake.Cloud {
 	p.agentCore.clock.Lock()
 	defer p.agentCore.clock.Unlock()
-	p.agentCore.cloud.Advance(time.Since(p.agentCore.cloud.Now()))
+	p.agentCore.cloud.Advance(p.agentCore.now().Sub(p.agentCore.cloud.Now()))
 	return p.agentCore.cloud
 }
 
