@@ -45,13 +45,14 @@ func TestLeastPrivilege(t *testing.T) {
 		"AllowedCredentialProviders": "crm",
 		"GracePeriod":                grace,
 		"DeleteRepositories":         "true",
+		"MaxChangesPerSweep":         "1",
 	}
 	s := startWith(t, local.Options{Parameters: parameters})
 	s.everything()
 	law := lawOf(t, s.Stack())
 	s.wantBuildRole()
 	calls := s.recorded()
-	attacks := slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), intrusions())
+	attacks := slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), intrusions())
 	strict := builderAttacks() // profile scoped stops these, too
 
 	// What is not as it should be is told here, and left out below.
@@ -79,7 +80,7 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Run("by default", func(t *testing.T) {
 		law := lawOf(t, s.with(t, nil))
 		calls := withoutTeam(slices.Concat(calls, pullsOfBases()))
-		attacks := withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), repositoryAttacks(), strict))
+		attacks := withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), repositoryAttacks(), strict))
 		asks := func(r request) bool {
 			return r.action == "s3:PutObject" && strings.Contains(r.resource, "/"+naming.RequestPrefix)
 		}
@@ -117,6 +118,7 @@ func TestLeastPrivilege(t *testing.T) {
 		law.sift(t, denied, false)
 		law.sift(t, open, true) // docs/security.md says so
 	})
+	t.Run("what brings IAM's events from another Region", s.in(t).forwarding)
 	t.Run("what no policy can tell the code refuses", func(t *testing.T) {
 		s.in(t).refusals()
 		s.in(t).forgeries()
@@ -271,12 +273,26 @@ func lawOf(t *testing.T, s *localstack.Stack) law {
 				t.Fatalf("%s is the policy of %v, want one queue", id, queues)
 			}
 			d.resource = queueARN(queues[0].(string)[strings.LastIndex(queues[0].(string), "/")+1:])
+		case "AWS::Lambda::Permission":
+			d = permission(t, r.Properties)
 		default:
 			continue
 		}
 		l.documents[id] = d
 	}
 	return l
+}
+
+// permission is the statement that a permission adds to the policy of a function:
+// here functions have one each (Lambda developer guide, "Viewing resource-based IAM
+// policies").
+func permission(t testing.TB, p map[string]any) document {
+	t.Helper()
+	resource := functionARN(p["FunctionName"].(string))
+	return document{resource: resource, text: toJSON(t, map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
+		"Effect": "Allow", "Principal": map[string]any{"Service": p["Principal"]}, "Action": p["Action"], "Resource": resource,
+		"Condition": map[string]any{"ArnLike": map[string]any{"aws:SourceArn": p["SourceArn"]}},
+	}}})}
 }
 
 func profileOf(s *localstack.Stack) desired.Profile {

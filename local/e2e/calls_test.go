@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
@@ -90,6 +91,7 @@ func (s stack) everything() {
 
 	s.everythingOfImages(key)
 	s.everythingOfDeletions(folder+"going.yaml", "going")
+	s.everythingOfPasses(key, "my_agent")
 
 	// A request that intake does not find any more.
 	stop := s.Proxy().AddHook(proxy.Hook{Before: func(c proxy.Call) proxy.Verdict {
@@ -224,6 +226,30 @@ func (s stack) everythingOfDeletions(key, agent string) {
 	must(admin.TagRole(ctx, &iam.TagRoleInput{RoleName: &runtime, Tags: []types.Tag{{Key: aws.String("mine"), Value: aws.String("1")}}}))
 	restore(runtime)
 	s.wantPhase(key, agent, status.PhaseHeld)
+}
+
+// everythingOfPasses has a pass stopped and an operator look at what it found and
+// let it go, and roles go that nobody claims; key is that of the agent's config.
+func (s stack) everythingOfPasses(key, agent string) {
+	s.t.Helper()
+	want := s.edited(owned(agent), naming.BuildRole(region, agent))
+	s.ask(naming.FleetRequestKey("0"), toJSON(s.t, model.Request{ // it is for another pass
+		V: 1, ID: "0", Action: model.Approve, Plans: map[string]string{model.FleetPlan: strings.Repeat("0", 64)}, Expires: time.Now().Add(time.Hour),
+	}))
+	s.idle()
+	const blocked = 3
+	s.tool("operator", blocked, "drift")
+	s.tool("operator", 0, "approve", "--pass", "--yes", "--wait=false")
+	s.idle()
+	s.tool("operator", 0, "report")
+	s.wantRoles(want)
+	s.wantPhase(key, agent, status.PhaseActive)
+
+	const left = "left_behind"
+	s.byToolkit(left)
+	s.tool("operator", 0, "retire", owned(left), "--yes", "--wait=false")
+	s.idle()
+	s.wantPhase(naming.ConfigPrefix+"retired/"+left+".yaml", left, status.PhaseRetiring)
 }
 
 // withBase is the config of my_agent, whose build pulls a base image.

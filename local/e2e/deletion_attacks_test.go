@@ -20,8 +20,7 @@ func (s stack) deletionAttacks() []request {
 	images, project := repositoryARN(naming.Repository("my_agent")), projectARN(naming.Project("my_agent"))
 	configs, once := "arn:aws:s3:::"+bucket, map[string]any{"s3:if-none-match": "*"}
 	abroad := map[string]any{"aws:RequestedRegion": "eu-west-1"}
-	agent, bus := agentCoreARNs+"runtime/my_agent-AbCdEf1234", "arn:aws:events:"+region+":"+account+":event-bus/default"
-	settings := "arn:aws:ssm:" + region + ":" + account + ":parameter" + s.Stack().Outputs["SettingsParameter"]
+	agent := agentCoreARNs + "runtime/my_agent-AbCdEf1234"
 	objects := []string{allObjects}
 
 	all := []request{
@@ -78,25 +77,6 @@ func (s stack) deletionAttacks() []request {
 		{what: "makes believe that nothing uses a role", caller: "intake", attached: objects, action: "s3:PutObject", resource: configs + "/" + naming.InventoryKey},
 		{what: "reads an archive", caller: "intake", action: "s3:GetObject", resource: configs + "/archive/role/1.json"},
 		{what: "reads a runtime", caller: "intake", action: "bedrock-agentcore:GetAgentRuntime", resource: agent},
-
-		// Taken over: drift.
-		{what: "reads a config", caller: "drift", action: "s3:GetObject", resource: configs + "/configs/team/a.yaml"},
-		{what: "reads a claim", caller: "drift", action: "s3:GetObject", resource: configs + "/claims/roles/0123456789.json"},
-		{what: "reads an archive", caller: "drift", action: "s3:GetObject", resource: configs + "/archive/role/1.json"},
-		{what: "writes a status", caller: "drift", attached: objects, action: "s3:PutObject", resource: configs + "/status/a.yaml.json"},
-		{what: "makes believe that nothing uses a role", caller: "drift", attached: objects, action: "s3:PutObject", resource: configs + "/" + naming.InventoryKey},
-		{what: "writes a request", caller: "drift", attached: objects, action: "s3:PutObject", resource: configs + "/requests/config/0/1.json", context: once},
-		{what: "lists sources", caller: "drift", action: "s3:ListBucket", resource: "arn:aws:s3:::" + sourceBucket},
-		{what: "reads a runtime", caller: "drift", action: "bedrock-agentcore:GetAgentRuntime", resource: agent},
-		{what: "deletes a runtime", caller: "drift", action: "bedrock-agentcore:DeleteAgentRuntime", resource: agent},
-		{what: "lists runtimes of another Region", caller: "drift", action: "bedrock-agentcore:ListAgentRuntimes", resource: "*", context: abroad},
-		{what: "reads a role", caller: "drift", action: "iam:GetRole", resource: roleARN(runtime)},
-		{what: "sends intake an event", caller: "drift", action: "sqs:SendMessage", resource: queueARN("rolekeeper-inbox")},
-		{what: "buries work", caller: "drift", action: "sqs:SendMessage", resource: queueARN("rolekeeper-work-dead-letters.fifo")},
-		{what: "takes work from reconcile", caller: "drift", action: "sqs:ReceiveMessage", resource: queueARN("rolekeeper-work.fifo")},
-		{what: "gives work without TLS", caller: "drift", action: "sqs:SendMessage", resource: queueARN("rolekeeper-work.fifo"), context: map[string]any{"aws:SecureTransport": "false"}},
-		{what: "reads the settings", caller: "drift", action: "ssm:GetParameter", resource: settings},
-		{what: "sends an event", caller: "drift", action: "events:PutEvents", resource: bus, context: map[string]any{"events:source": []string{"rolekeeper"}}},
 
 		// Scheduler with the schedule's role.
 		{what: "calls another function", caller: scheduler, action: "lambda:InvokeFunction", resource: functionARN("rolekeeper-reconcile")},

@@ -28,7 +28,9 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 		c.Operation = strings.TrimSuffix(c.Operation, "Batch") // a permission of its own no batch has
 		r := one(queueARN(c.Resource), nil)
 		if c.Caller == local.EventBridge {
-			r.context = map[string]any{"aws:SourceArn": s.rule(c)}
+			var in struct{ MessageBody string }
+			s.decode(c, &in)
+			r.context = map[string]any{"aws:SourceArn": s.rule(in.MessageBody)}
 		}
 		return []request{r}
 	case "events":
@@ -46,7 +48,11 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 	case "iam":
 		return s.needsOfIAM(c, boundary)
 	case "lambda":
-		return []request{{action: "lambda:InvokeFunction", resource: functionARN(c.Resource)}}
+		r := request{action: "lambda:InvokeFunction", resource: functionARN(c.Resource)}
+		if c.Caller == local.EventBridge {
+			r.context = map[string]any{"aws:SourceArn": s.rule(c.Request.Body)}
+		}
+		return []request{r}
 	case "sts":
 		return nil // nobody needs leave to ask who he is (STS API reference, GetCallerIdentity)
 	}
@@ -54,23 +60,19 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 	return nil
 }
 
-// rule gives the ARN of the rule whose event a call delivers.
-func (s stack) rule(c proxy.Call) string {
+// rule gives the ARN of the rule that an event is delivered for.
+func (s stack) rule(event string) string {
 	s.t.Helper()
-	var in struct{ MessageBody string }
-	if err := json.Unmarshal([]byte(c.Request.Body), &in); err != nil {
-		s.t.Fatal(err)
-	}
 	for _, r := range s.Stack().Rules {
 		pattern, err := bus.Compile(r.Pattern)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if pattern.Match([]byte(in.MessageBody)) {
+		if pattern.Match([]byte(event)) {
 			return r.ARN
 		}
 	}
-	s.t.Errorf("no rule is about %s", in.MessageBody)
+	s.t.Errorf("no rule is about %s", event)
 	return ""
 }
 
@@ -142,6 +144,8 @@ func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
 	case "GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "ListInstanceProfilesForRole":
 	case "GetPolicy", "GetPolicyVersion":
 		r.resource = c.Resource
+	case "GetAccountAuthorizationDetails", "GetAccountSummary", "ListRoles": // they know no resource
+		r.resource = "*"
 	case "CreateRole":
 		bounded(form["PermissionsBoundary"])
 		r.context["aws:TagKeys"] = tags
