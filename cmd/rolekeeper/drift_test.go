@@ -101,6 +101,10 @@ func TestWhatDriftEndsWith(t *testing.T) {
 				s.Agents[0].Drift = []status.Drift{{Element: "runtime/boundary", Kind: "missing", Actor: "arn:bob", At: at(9)}}
 			})
 		}, exitChanges, []string{"    missing: boundary, by arn:bob, first seen 2026-11-22T09:00:00Z; to be put right\n"}},
+		"a config that changed": {func(w *deployed) {
+			w.upload(teamKey, direct("solo", withToken))
+			w.put(w.t, teamKey, direct("solo"))
+		}, exitChanges, []string{"    pending: policy " + naming.RuntimePolicy("solo") + "; to be put right\n"}},
 		"settings that changed": {func(w *deployed) {
 			w.upload(teamKey, direct("solo", withToken))
 			w.parameters["PermissionProfile"] = "toolkit"

@@ -152,12 +152,15 @@ their images: you upload an agent config and its source to S3 and read the answe
 beside the config.
 
 This tool shows the roles before the upload, what Rolekeeper would do now, and the
-answer after it, and looks at an account before Rolekeeper is deployed to it. For
-an operator it writes requests, which Rolekeeper carries out. It never writes IAM.`,
+answer after it, how the whole account differs from what configs ask for, and looks
+at an account before Rolekeeper is deployed to it. For an operator it writes requests,
+which Rolekeeper carries out. It never writes IAM.`,
 		Example: `  rolekeeper preflight
   rolekeeper render .bedrock_agentcore.yaml
   rolekeeper plan team/agent.yaml
   rolekeeper status team/agent.yaml
+  rolekeeper report
+  rolekeeper drift
   rolekeeper archive
   rolekeeper adopt team/agent.yaml my_agent
   rolekeeper build team/agent.yaml my_agent
