@@ -11,6 +11,7 @@ LOCAL_STAMP := .venv/local/.installed
 POLICY_LINT_STAMP := .venv/lint/.installed
 CHECKOV_STAMP := .venv/checkov/.installed
 NODE_STAMP := local/simulate/node_modules/.installed
+PAGE_STAMP := local/page/node_modules/.installed
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -77,7 +78,7 @@ invoke-%: $(LOCAL_STAMP)
 	@test -n '$(EVENT)' || { echo 'which event? make invoke-$* EVENT=events/<file>.json' >&2; exit 2; }
 	@$(LOCALLY) go run ./local/cmd/localaws --invoke $* --event '$(EVENT)'
 
-tools: $(SAM_STAMP) $(LOCAL_STAMP) $(NODE_STAMP) $(POLICY_LINT_STAMP) $(CHECKOV_STAMP) $(GOLANGCI_LINT) ## Install the pinned tools into .venv, .build and local/simulate
+tools: $(SAM_STAMP) $(LOCAL_STAMP) $(NODE_STAMP) $(PAGE_STAMP) $(POLICY_LINT_STAMP) $(CHECKOV_STAMP) $(GOLANGCI_LINT) ## Install the pinned tools into .venv, .build, local/simulate and local/page
 
 $(SAM_STAMP): .ci/requirements.txt
 	@echo '== installing SAM CLI and cfn-lint into .venv/sam'
@@ -106,6 +107,11 @@ $(CHECKOV_STAMP): .ci/requirements-checkov.txt
 $(NODE_STAMP): local/simulate/package-lock.json
 	@echo '== installing the IAM simulator into local/simulate'
 	@npm ci --silent --no-audit --no-fund --prefix local/simulate
+	@touch $@
+
+$(PAGE_STAMP): local/page/package-lock.json
+	@echo '== installing a headless browser into local/page'
+	@npm ci --silent --no-audit --no-fund --prefix local/page
 	@touch $@
 
 $(GOLANGCI_LINT): .ci/tools/go.mod .ci/tools/go.sum

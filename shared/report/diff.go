@@ -158,23 +158,25 @@ func sorted(list []string) []string {
 // the same in the spelling they have there, those of the same Sid in the same
 // place, the others last.
 func aligned(before, after []policy.Statement) []policy.Statement {
-	placed := make([]*policy.Statement, len(after))
-	left := slices.Clone(before)
-	left = slices.DeleteFunc(left, func(s policy.Statement) bool {
-		same := false
-		for i := range after {
-			if policy.New(s).Equal(policy.New(after[i])) {
-				placed[i], same = &after[i], true
-			}
+	meanings := func(all []policy.Statement) []string {
+		digests := make([]string, len(all))
+		for i, s := range all {
+			digests[i] = policy.New(s).Digest()
 		}
-		return same
-	})
-	var out []policy.Statement
-	for i, p := range placed {
-		at := slices.IndexFunc(left, func(s policy.Statement) bool { return s.Sid == after[i].Sid })
+		return digests
+	}
+	had, have := meanings(before), meanings(after)
+	var left, out []policy.Statement
+	for i, s := range before {
+		if !slices.Contains(have, had[i]) {
+			left = append(left, s)
+		}
+	}
+	for i, s := range after {
+		at := slices.IndexFunc(left, func(l policy.Statement) bool { return l.Sid == s.Sid })
 		switch {
-		case p != nil:
-			out = append(out, *p)
+		case slices.Contains(had, have[i]):
+			out = append(out, s)
 		case at >= 0:
 			out = append(out, left[at])
 			left = slices.Delete(left, at, at+1)

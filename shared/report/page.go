@@ -25,10 +25,12 @@ const MaxPage = 20 << 20
 const (
 	maxRows     = 16 << 20 // of all findings, agents and orphans
 	maxDiffs    = 10 << 20 // of the differences of all findings
+	maxCompared = 6 << 20  // of all texts that are compared
 	leastDiff   = 1 << 10  // of one finding's differences, when there are many
 	mostDiff    = 64 << 10 // of one finding's differences
-	rowMarkup   = 700      // of a row around its texts; a test holds it
+	rowMarkup   = 700      // of a row around its texts
 	fewFindings = 12       // show their differences from the start
+	mostFilters = 40       // kinds that rows can be filtered by
 	mostNew     = 20       // findings and orphans that the list of what is new names
 	manyRows    = 500      // are laid out when they come into sight
 )
@@ -128,7 +130,7 @@ type findingRow struct {
 	New                                              bool
 	Found, Asked                                     int // lines of the difference
 	Lines                                            []line
-	CutLines                                         int
+	CutLines                                         int // -1 for all
 }
 
 // line is one of a difference; Mark is -, +, @ or a space.
@@ -146,7 +148,7 @@ type orphanRow struct {
 }
 
 func pageOf(p Pass) page {
-	b := builder{at: p.At, room: maxRows}
+	b := builder{at: p.At, room: maxRows, work: maxCompared}
 	v := page{
 		Style: template.HTML("<style>" + pageCSS + "</style>"), Script: template.HTML("<script>" + pageJS + "</script>"), //nolint:gosec // files of ours
 		Policy:  "default-src 'none'; style-src '" + source(pageCSS) + "'; script-src '" + source(pageJS) + "'; base-uri 'none'; form-action 'none'",
@@ -182,6 +184,7 @@ func source(text string) string {
 type builder struct {
 	at   time.Time // of the pass
 	room int       // bytes of HTML
+	work int       // bytes of texts that may still be compared
 	cut  int       // rows that there was no room for
 }
 
@@ -206,7 +209,13 @@ func (b *builder) row(left int) bool {
 
 // groups gives the findings by kind, in the order in which people should look.
 func (b *builder) groups(findings []Finding) []group {
-	diff := min(max(maxDiffs/max(len(findings), 1), leastDiff), mostDiff)
+	differ := 0
+	for _, f := range findings {
+		if f.Observed != f.Desired {
+			differ++
+		}
+	}
+	diff := min(max(maxDiffs/max(differ, 1), leastDiff), mostDiff)
 	rows := map[Kind][]findingRow{}
 	for i, f := range findings {
 		if !b.row(len(findings) - i) {
@@ -228,6 +237,10 @@ func (b *builder) groups(findings []Finding) []group {
 				r.Asked++
 			}
 		}
+		key := b.text(string(f.Kind), maxText)
+		if rows[f.Kind] == nil {
+			b.room -= 4*escaped(key) + rowMarkup // of the group and its filter
+		}
 		rows[f.Kind] = append(rows[f.Kind], r)
 	}
 	var groups []group
@@ -242,9 +255,13 @@ func (b *builder) groups(findings []Finding) []group {
 const longest = len(`\U0010ffff`)
 
 // lines gives the lines of the difference between what is there and what should
-// be, of at most so many bytes of HTML, and how many there is no room for.
+// be, of at most so many bytes of HTML, and how many there is no room for; -1
+// when so much was compared already that this was not.
 func (b *builder) lines(f Finding, most int) (lines []line, cut int) {
 	const markup = 24 // of a line
+	if b.work -= len(f.Observed) + len(f.Desired); b.work < 0 && f.Observed != f.Desired {
+		return nil, -1
+	}
 	all := DocumentDiff(f.Observed, f.Desired)
 	for i, text := range all {
 		one := line{text[:1], shown(text[1:], most)}
@@ -317,7 +334,8 @@ func (b *builder) since(at time.Time) (ago, when string) {
 	return "for " + span(d), moment(at)
 }
 
-// filters gives what rows can be filtered by, with how many there are.
+// filters gives what rows can be filtered by, with how many there are. There are
+// too many only when somebody made them up.
 func filters(v page) []filter {
 	var all []filter
 	add := func(key, name string, n int) {
@@ -325,7 +343,9 @@ func filters(v page) []filter {
 			all[at].N += n
 			return
 		}
-		all = append(all, filter{key, name, n})
+		if len(all) < mostFilters {
+			all = append(all, filter{key, name, n})
+		}
 	}
 	for _, g := range v.Groups {
 		add(g.Key, g.Name, len(g.Rows))
@@ -376,12 +396,15 @@ func shown(s string, most int) string {
 	return b.String()
 }
 
-// escaped gives the bytes that a text has in HTML, at most.
+// escaped gives how many bytes a text has in HTML, at most.
 func escaped(s string) int {
 	n := len(s)
 	for _, c := range []byte(s) {
-		if strings.IndexByte(`"&'+<>`, c) >= 0 {
+		switch c {
+		case '"', '&', '\'', '+', '<', '>':
 			n += len("&#34;") - 1
+		case '`':
+			n += len("<code></code>") / 2 // see words
 		}
 	}
 	return n
