@@ -438,6 +438,13 @@ func TestAPassIsComparedWithTheLastWholeOne(t *testing.T) {
 			t.Errorf("%q is not shown", want)
 		}
 	}
+	p.Findings = make([]report.Finding, 1200)
+	text = read(t, page(t, p))
+	for _, want := range []string{"Of 1,200 findings 1,200 are", "The last whole pass, of 1970-01-01 00:01:00 UTC, had them all."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not shown", want)
+		}
+	}
 }
 
 // constants gives the values of the constants of a type in pass.go.

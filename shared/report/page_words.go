@@ -140,7 +140,11 @@ func details(p Pass) []string {
 		tell("`rolekeeper approve --pass` lets it go, when what is below is meant to be put right.")
 	}
 	if text := actions(p.Findings); text != "" {
-		tell("Of %s %s.", count(len(p.Findings), "finding"), text)
+		findings := "findings"
+		if len(p.Findings) == 1 {
+			findings = "finding"
+		}
+		tell("Of %s %s %s.", thousands(len(p.Findings)), findings, text)
 	}
 	added := 0
 	for _, f := range p.Findings {
@@ -148,7 +152,11 @@ func details(p Pass) []string {
 			added++
 		}
 	}
-	if last := lastWhole(p.History); last != nil && len(p.Findings) > 0 {
+	switch last := lastWhole(p.History); {
+	case last == nil || len(p.Findings) == 0:
+	case added == 0:
+		tell("The last whole pass, of %s, had them all.", moment(last.At))
+	default:
 		tell("The last whole pass, of %s, did not have %s of them.", moment(last.At), thousands(added))
 	}
 	if p.Totals.Unread > 0 {
