@@ -387,6 +387,9 @@ func (h *history) reconcile(ctx context.Context, m sqsbatch.Message) error {
 	}
 	result, err := r.Handle(ctx, m.Body, m.Receives)
 	h.note("reconcile %s: %s %v", work.Key, result.Outcome, err)
+	if err == nil {
+		h.stay(work.Key)
+	}
 	return err
 }
 
