@@ -179,7 +179,11 @@ func TestAnOperatorLetsThePassGoThatWasShown(t *testing.T) {
 				t.Fatal("it was not stopped")
 			}
 			c.ask(w, first.Stopped.Hash)
+			w.cloud.ForgetCalls()
 			second := w.run("second")
+			if n := w.reads(naming.RequestPrefix); n > 100 {
+				t.Errorf("%d requests are read", n)
+			}
 			if goes := second.Stopped == nil && second.Totals.Enqueued == 3; goes != c.goes || !goes && len(w.sent()) > 0 {
 				t.Errorf("%+v, enqueued %d", second.Stopped, second.Totals.Enqueued)
 			}
@@ -226,6 +230,15 @@ func TestOtherSettingsGoOutInPortionsAndNeverPullTheBrake(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{n, n - 5, n - 10, 0}, left); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAConfigWithMoreRolesThanAPortionHasItsTurn(t *testing.T) {
+	w := kept(t)
+	w.most = model.Portion{Count: 1}
+	w.settings.Env.Profile, w.hash = desired.Toolkit, "settings-2"
+	if r := w.run("id"); r.Totals.Enqueued != 1 || r.Totals.Outdated != 2 {
+		t.Errorf("%+v", r.Totals)
 	}
 }
 

@@ -434,6 +434,9 @@ func TestWhatIsDueOrWasMissedIsEnqueuedOnceAndNothingElse(t *testing.T) {
 			})
 		}, due + " runtime-changed:*", report.Totals{Due: 1, Missed: 1, Runtimes: 1}},
 
+		"a list of claims under another config's name": {func(w *world) {
+			w.write(naming.ClaimIndexKey("configs/a.yaml"), model.ClaimIndex{V: 1, Config: "configs/b.yaml", Claims: []string{naming.RoleClaimKey("b")}})
+		}, "", report.Totals{}},
 		"a folder":                 {func(w *world) { w.put("configs/team/", "") }, "", report.Totals{Skipped: 1}},
 		"a key that no config has": {func(w *world) { w.put("configs/a b", ""); w.put("configs/../a", "") }, "", report.Totals{Skipped: 2}},
 		"a key that no status has": {func(w *world) { w.put("status/a", ""); w.put("status/a b.json", "") }, "", report.Totals{Skipped: 2}},

@@ -102,6 +102,17 @@ func (w *world) status(key string) status.Status {
 	return s
 }
 
+// reads counts the objects under a prefix that were read.
+func (w *world) reads(prefix string) int {
+	n := 0
+	for _, c := range w.cloud.Calls() {
+		if c.Operation == "GetObject" && strings.HasPrefix(c.Resource, bucket+"/"+prefix) {
+			n++
+		}
+	}
+	return n
+}
+
 // made gives what reconcile wrote of IAM and CodeBuild.
 func (w *world) made() []string {
 	var all []string

@@ -99,24 +99,25 @@ func TestWhatWasWorkedOnMeanwhileIsNotTold(t *testing.T) {
 }
 
 func TestWhetherAConfigWasWorkedOnMustBeKnown(t *testing.T) {
-	w := kept(t)
-	w.admin().trust(runtimeRole("my_agent"), evil)
-	w.admin().trust(runtimeRole("other"), evil)
-	reads := 0
-	w.cloud.Before = func(c awsfake.Call) error {
-		if c.Operation == "GetObject" && c.Resource == bucket+"/"+naming.StatusKey(key) {
-			if reads++; reads == 2 {
-				return awsfake.APIError("SlowDown", "not now")
+	for again, nth := range map[string]int{naming.StatusKey(config(0)): 2, naming.ProjectClaimKey(named(0)): 1} { // there is no such claim
+		w := fleet(t, 2)
+		w.edit(2)
+		reads := 0
+		w.cloud.Before = func(c awsfake.Call) error {
+			if c.Operation == "GetObject" && c.Resource == bucket+"/"+again {
+				if reads++; reads == nth {
+					return awsfake.APIError("SlowDown", "not now")
+				}
 			}
+			return nil
 		}
-		return nil
-	}
-	r, err := w.pass().Run(t.Context(), "id")
-	if err == nil || !strings.Contains(r.Failed, key) || r.Totals.Unread != 1 || len(r.Findings) != 1 {
-		t.Errorf("%v %+v", err, r)
-	}
-	if diff := cmp.Diff([]string{other + " pass:id"}, w.hints()); diff != "" {
-		t.Error(diff)
+		r, err := w.pass().Run(t.Context(), "id")
+		if err == nil || !strings.Contains(r.Failed, config(0)) || r.Totals.Unread != 1 || len(r.Findings) != 1 {
+			t.Errorf("%s: %v %+v", again, err, r)
+		}
+		if diff := cmp.Diff([]string{config(1) + " pass:id"}, w.hints()); diff != "" {
+			t.Errorf("%s\n%s", again, diff)
+		}
 	}
 }
 
