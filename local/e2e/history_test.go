@@ -54,9 +54,9 @@ var (
 // runtimes in DELETING, at gateways and at the time of the last use, the error of a
 // listing, its second page, the second proof, the age of the proof, the archive,
 // the quarantine, the wake-up that ends it, the rollback, the grace period, the
-// comparison of unique ids, the pass's look for what is due, and that an agent
-// which never ran does not go. When the second inventory was begun they do not see,
-// as those on fakes do not.
+// comparison of unique ids, and that an agent which never ran does not go. The pass's
+// look for what is due and when the second inventory was begun they do not see; on
+// fakes the first is seen.
 func TestNothingThatIsInUseIsEverTakenAway(t *testing.T) {
 	a := localtest.Start(t, local.Options{Account: account, Region: region})
 	c := &clock{at: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC), written: map[string]time.Time{}}
