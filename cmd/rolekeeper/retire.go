@@ -139,6 +139,8 @@ func (a *abandoned) name(role string, f retireFlags) error {
 	switch {
 	case i >= 0:
 		a.agent = names[i]
+	case f.agent != "" && !naming.ValidAgent(f.agent):
+		return fmt.Errorf("--agent: no agent can be called %q", f.agent)
 	case f.agent != "":
 		return fmt.Errorf("role %s is not named after agent %q: its hash is %s, and the name gives %s", role, f.agent, hash, naming.Hash(f.agent))
 	default:
@@ -187,12 +189,12 @@ func (a *abandoned) names() []string {
 func (p program) wanted(now planned, left abandoned) (done bool, err error) {
 	a, known := now.answer.Agent(left.agent)
 	switch {
-	case !now.Gone && fault.Blocks(now.Problems):
+	case fault.Blocks(now.Problems):
 		now.text(p.stdout)
 		p.stdout.line("")
 		p.stdout.line("while the config is refused it cannot be told whether it has agent %s", left.agent)
 		return false, errProblems
-	case !now.Gone && now.has(status.Agent{Name: left.agent, Phase: a.Phase}):
+	case now.has(status.Agent{Name: left.agent, Phase: a.Phase}):
 		p.stdout.line("%s has agent %s: remove the agent from the config, and its roles go; or have them adopted with `rolekeeper adopt %[1]s %[2]s`", now.Key, left.agent)
 		return false, errProblems
 	case !known:

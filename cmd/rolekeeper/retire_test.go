@@ -171,6 +171,10 @@ func TestNoRolesAreRetiredThatAConfigHas(t *testing.T) {
 		})
 	}
 	w := strays(t)
+	w.createRole(runtimeRole("not-one"), lambdaTrust)
+	if got := w.run(t, "retire", runtimeRole("not-one"), "--agent=not-one", "--yes"); got.code != exitError || !strings.Contains(got.stderr, `--agent: no agent can be called "not-one"`) {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
 	if got := w.run(t, "retire", "Mine"); got.code != exitError || !strings.Contains(got.stderr, `"Mine" is no role of an agent in us-east-1`) {
 		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
