@@ -118,6 +118,7 @@ func (p Pass) Run(ctx context.Context, id string) (report.Pass, error) {
 func (p Pass) look(ctx context.Context, id string) (report.Pass, []finding, error) {
 	r := report.Pass{
 		V: report.PassVersion, ID: id, At: p.Now().UTC().Truncate(time.Millisecond), Account: p.Env.Account, Region: p.Env.Region, Mode: string(p.mode()),
+		Findings: []report.Finding{}, Leaving: []report.Leaving{}, Orphans: []report.Orphan{}, History: []report.Point{},
 	}
 	before, err := p.before(ctx)
 	if err != nil {
@@ -129,7 +130,7 @@ func (p Pass) look(ctx context.Context, id string) (report.Pass, []finding, erro
 		return failed(r, before, err), nil, err
 	}
 	found, unread := f.findAll(ctx, p, r.At)
-	unread = errors.Join(unread, p.recheck(ctx, f, found))
+	unread = errors.Join(unread, p.recheck(ctx, f, found, r.At))
 	r.Totals = f.totals(found)
 	boundary, version, err := p.boundary(ctx, before, r.At.Truncate(time.Second))
 	if err != nil {

@@ -617,7 +617,11 @@ func TestACallThatFailsHidesNoMoreThanItWasFor(t *testing.T) {
 				}
 				r, err := w.pass().Run(t.Context(), "id")
 				var failure smithy.APIError
-				if !errors.As(err, &failure) || failure.ErrorCode() != code || call.Operation != "PutObject" && !strings.Contains(r.Failed, "not now") {
+				if closed := code == "AccessDeniedException" && strings.HasPrefix(call.Resource, bucket+"/configs/") && call.Operation == "GetObject"; closed { // by who uploaded it
+					if err != nil || r.Failed != "" {
+						t.Errorf("error %v, told as %q", err, r.Failed)
+					}
+				} else if !errors.As(err, &failure) || failure.ErrorCode() != code || call.Operation != "PutObject" && !strings.Contains(r.Failed, "not now") {
 					t.Errorf("error %v, told as %q", err, r.Failed)
 				}
 				if diff := cmp.Diff(want, w.hints(), cmpopts.EquateEmpty()); diff != "" || r.Totals.Enqueued != len(want) || r.Totals.Unread != unread {

@@ -18,6 +18,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
@@ -63,7 +64,7 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	case errors.Is(err, fault.ErrNotFound):
 		out.missed = !c.answered || !c.uploaded.IsZero() // else the answer went since, and there is nothing to answer
 	case err != nil:
-		return unread(fmt.Errorf("status of %s: %w", c.key, err))
+		return f.unread(c, l.now, fmt.Errorf("status of %s: %w", c.key, err))
 	default:
 		out.judged = l.judge(c, answer.Body, func(agent string) bool { return f.claims[naming.RoleClaimKey(agent)].Config == c.key })
 	}
@@ -72,7 +73,7 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	}
 	preview, err := viewer.Preview(ctx, c.key, nil)
 	if err != nil {
-		return unread(err)
+		return f.unread(c, l.now, err)
 	}
 	s := preview.Status
 	out.agents, out.leaving = population(c.key, s.Agents)
@@ -82,6 +83,7 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	}
 	if out.refused = fault.Blocks(preview.Problems); out.refused {
 		out.missed = out.missed || s.Outcome != status.Rejected
+		out.differences = []report.Finding{refusal(c.key, preview.Problems, l.now)}
 		return out, nil
 	}
 	out.missed = out.missed || s.Outcome == status.Failed || s.Outcome == status.Rejected || untold(s, preview)
@@ -91,7 +93,34 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	return out, nil
 }
 
-func unread(err error) (finding, error) { return finding{judged: judged{unread: true}}, err }
+// unread tells of a config that cannot be judged. It is an error of the pass, but
+// when the config itself cannot be read: whoever uploads one that nobody can read
+// is to make no pass fail.
+func (f *fleet) unread(c config, now time.Time, err error) (finding, error) {
+	out := finding{judged: judged{unread: true}, differences: []report.Finding{{
+		Config: c.key, Role: c.key, Kind: report.KindUnread, Action: report.ActionTold, Since: now.Truncate(time.Second), Message: report.Clip(err.Error()),
+		Fix: "nothing, when the next pass judges it; else have the platform team look at what the message names",
+	}}}
+	if unreadable := f.objects[c.key].err; unreadable != nil && fault.Of(unreadable) != fault.Retry {
+		return out, nil
+	}
+	return out, err
+}
+
+// compared reports whether something was found when a config was compared.
+func (f finding) compared() bool {
+	return slices.ContainsFunc(f.differences, func(d report.Finding) bool { return d.Kind != report.KindUnread && d.Kind != report.KindRefused })
+}
+
+// refusal tells of a config that is at fault.
+func refusal(key string, problems []fault.Problem, now time.Time) report.Finding {
+	first := slices.IndexFunc(problems, func(p fault.Problem) bool { return p.Severity == fault.SeverityError })
+	return report.Finding{
+		Config: key, Role: key, Kind: report.KindRefused, Action: report.ActionBlocked, Since: now.Truncate(time.Second),
+		Message: report.Clip(problems[max(first, 0)].String()),
+		Fix:     "have its owner mend the config; `rolekeeper status " + key + "` lists all its problems",
+	}
+}
 
 // recorded counts the roles that the claims of a config record.
 func (f *fleet) recorded(key string) int {
@@ -237,7 +266,31 @@ func (c *comparison) add(d report.Finding) {
 		}
 	}
 	d.Observed, d.Desired = c.texts(d)
+	if d.Kind == report.KindExtra && strings.Contains(d.Element, "/policy/") {
+		c.cut(&d)
+	}
 	c.all = append(c.all, d)
+}
+
+// cut says of a policy that somebody added what the boundary lets nobody do by it.
+func (c *comparison) cut(d *report.Finding) {
+	added, err := policy.Parse(d.Observed)
+	if err != nil || len(c.boundary.Statements) == 0 {
+		return
+	}
+	beyond := policy.Beyond(added, c.boundary)
+	var only policy.Document
+	var words []string
+	for _, g := range beyond {
+		only.Statements, words = append(only.Statements, g.Statement()), append(words, g.String())
+	}
+	switch {
+	case len(beyond) == 0:
+	case len(policy.Beyond(added, only)) == 0:
+		d.Kind, d.Message = report.KindIneffective, "the permissions boundary lets nothing of it through"
+	default:
+		d.Message = report.Clip("the permissions boundary does not let through: " + strings.Join(words, "; "))
+	}
 }
 
 // step gives the finding that a step is about which no finding of the plan tells.
@@ -288,8 +341,13 @@ func (c *comparison) texts(d report.Finding) (observed, desired string) {
 	want := c.p.Desired.Agent(d.Agent)
 	kind, part, _ := strings.Cut(d.Element, "/")
 	if kind == string(model.ProjectPart) {
-		if want.Project != nil && part == "settings" {
-			return report.SettingsText(c.projects[d.Role].ProjectSettings), report.SettingsText(want.Project.ProjectSettings)
+		o, there := c.projects[d.Role]
+		switch {
+		case want.Project == nil || !there:
+		case part == "settings":
+			return report.SettingsText(o.ProjectSettings), report.SettingsText(want.Project.ProjectSettings)
+		case part == "tags":
+			return tagText(o.Tags, want.Project.Tags), tagText(want.Project.Tags, want.Project.Tags)
 		}
 		return "", ""
 	}
@@ -375,17 +433,17 @@ const maxBlocks = 10
 // answered since they were read: what is there now is not what they were judged
 // by. Whether one was that cannot be read now is not known: it is unread, and
 // the error is that of one.
-func (p Pass) recheck(ctx context.Context, f *fleet, found []finding) error {
+func (p Pass) recheck(ctx context.Context, f *fleet, found []finding, at time.Time) error {
 	var keys []string
 	for _, one := range found {
-		if len(one.differences) > 0 {
+		if one.compared() {
 			keys = append(keys, f.judgedBy(one)...)
 		}
 	}
 	again := p.readAll(ctx, keys)
 	var failure error
 	for i, one := range found {
-		if len(one.differences) == 0 {
+		if !one.compared() {
 			continue
 		}
 		for _, key := range f.judgedBy(one) {
@@ -395,7 +453,8 @@ func (p Pass) recheck(ctx context.Context, f *fleet, found []finding) error {
 			}
 			found[i] = finding{key: one.key, agents: one.agents, roles: one.roles, leaving: one.leaving}
 			if now.err != nil {
-				found[i].unread, failure = true, fmt.Errorf("look at %s again: %w", one.key, now.err)
+				was, err := f.unread(config{key: one.key}, at, fmt.Errorf("look at %s again: %w", one.key, now.err))
+				found[i].judged, found[i].differences, failure = was.judged, was.differences, errors.Join(failure, err)
 			}
 			break
 		}

@@ -19,10 +19,11 @@ import (
 type fleet struct {
 	*bucket
 	region   string
+	limit    string // ARN of the boundary
 	account  model.Account
 	projects map[string]model.ObservedProject
 	live     map[string][]string // ids of runtimes that are not being deleted, by agent
-	boundary map[string]policy.Document
+	boundary policy.Document     // what its policy should say; of no statements when that is not known
 }
 
 // fleet reads everything, the bucket first: what a config that is worked on
@@ -32,7 +33,7 @@ func (p Pass) fleet(ctx context.Context) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{bucket: b, region: p.Env.Region, boundary: map[string]policy.Document{p.Env.PermissionsBoundary: p.ownBoundary()}}
+	f := &fleet{bucket: b, region: p.Env.Region, limit: p.Env.PermissionsBoundary, boundary: p.ownBoundary()}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		f.account, err = p.Account.Read(ctx)
@@ -93,8 +94,8 @@ func (b bulkRoles) Read(_ context.Context, name string) (model.ObservedRole, err
 // Managed implements reconcile.RoleReader. But for the boundary, policies are not
 // read in bulk: what adopting a role would take away, reconcile finds out.
 func (b bulkRoles) Managed(_ context.Context, arn string) (string, error) {
-	if d := b.boundary[arn]; len(d.Statements) > 0 {
-		return d.JSON(), nil
+	if arn == b.limit && len(b.boundary.Statements) > 0 {
+		return b.boundary.JSON(), nil
 	}
 	return "", fault.Errorf(fault.Unknown, "policy %s is not read in bulk: %w", arn, fault.ErrNotFound)
 }

@@ -77,7 +77,7 @@ func ways() map[string]drifting {
 			func(w *world) { w.admin().deletePolicy(b, naming.BuildPolicy) }, []string{"missing repaired " + b + " build/policy/" + naming.BuildPolicy}, [2]string{"", "ecr:"}, false,
 		},
 		"an inline policy that was added": {
-			func(w *world) { w.admin().putPolicy(r, "mine", handMade) }, []string{"extra told " + r + " runtime/policy/mine"}, [2]string{"by-hand", ""}, false,
+			func(w *world) { w.admin().putPolicy(r, "mine", handMade) }, []string{"ineffective told " + r + " runtime/policy/mine"}, [2]string{"by-hand", ""}, false,
 		},
 		"a managed policy that was attached": {
 			func(w *world) { w.admin().attach(b, readOnly) }, []string{"extra told " + b + " build/attached/" + readOnly}, [2]string{readOnly, ""}, false,
@@ -105,7 +105,7 @@ func ways() map[string]drifting {
 				w.admin().limit(r, "")
 				w.admin().trust(r, evil)
 				w.admin().putPolicy(r, "mine", handMade)
-			}, []string{"missing repaired " + r + " runtime/boundary", "extra told " + r + " runtime/policy/mine", "edited repaired " + r + " runtime/trust"}, [2]string{"", boundary}, false,
+			}, []string{"missing repaired " + r + " runtime/boundary", "ineffective told " + r + " runtime/policy/mine", "edited repaired " + r + " runtime/trust"}, [2]string{"", boundary}, false,
 		},
 		"a project that was changed": {
 			func(w *world) { w.changeProject(p) }, []string{"edited repaired " + p + " project/settings"}, [2]string{"BY_HAND", "IMAGE_TAG"}, false,

@@ -3,6 +3,7 @@ package drift_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,8 +52,12 @@ func TestARoleThatIsSeenInOneListOnlyIsNotJudged(t *testing.T) {
 	if err == nil || !strings.Contains(r.Failed, runtimeRole("other")) || r.Totals.Unread != 1 {
 		t.Errorf("%v %+v %s", err, r.Totals, r.Failed)
 	}
-	if diff := cmp.Diff([]string{"configs/new.yaml pass:id", key + " pass:id"}, w.hints()); diff != "" || len(r.Findings) != 1 {
-		t.Errorf("%q (-want +got)\n%s", rows(r), diff)
+	if diff := cmp.Diff([]string{"configs/new.yaml pass:id", key + " pass:id"}, w.hints()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	want := []string{"edited repaired " + runtimeRole("my_agent") + " runtime/trust", "unread told configs/team/other.yaml "}
+	if diff := cmp.Diff(want, rows(r)); diff != "" || !strings.Contains(r.Findings[1].Message, runtimeRole("other")) {
+		t.Errorf("%+v (-want +got)\n%s", r.Findings, diff)
 	}
 }
 
@@ -112,7 +117,7 @@ func TestWhetherAConfigWasWorkedOnMustBeKnown(t *testing.T) {
 			return nil
 		}
 		r, err := w.pass().Run(t.Context(), "id")
-		if err == nil || !strings.Contains(r.Failed, config(0)) || r.Totals.Unread != 1 || len(r.Findings) != 1 {
+		if err == nil || r.Totals.Unread != 1 || r.Totals.Roles != 2 || len(r.Findings) != 2 || r.Findings[0].Kind != report.KindUnread || !strings.Contains(r.Findings[0].Message, config(0)) {
 			t.Errorf("%s: %v %+v", again, err, r)
 		}
 		if diff := cmp.Diff([]string{config(1) + " pass:id"}, w.hints()); diff != "" {
@@ -148,8 +153,11 @@ func TestAConfigThatSettingsNoLongerAllowIsToldOnceAndItsRolesStay(t *testing.T)
 	w.admin().trust(runtimeRole("my_agent"), evil)
 	for n, id := range []string{"first", "second"} {
 		r := w.run(id)
-		if r.Totals.Refused != 1 || r.Totals.Enqueued != 1-n || len(r.Findings)+len(r.Orphans) > 0 || r.Totals.Roles != 2 {
+		if r.Totals.Refused != 1 || r.Totals.Enqueued != 1-n || len(r.Orphans) > 0 || r.Totals.Roles != 2 || r.Totals.Drifted > 0 {
 			t.Errorf("%s: %+v %q", id, r.Totals, rows(r))
+		}
+		if diff := cmp.Diff([]string{"refused blocked " + key + " "}, rows(r)); diff != "" || !strings.Contains(r.Findings[0].Message, "AllowedRepositories") {
+			t.Errorf("%+v (-want +got)\n%s", r.Findings, diff)
 		}
 		w.cloud.ForgetCalls()
 		w.settle()
@@ -320,5 +328,26 @@ func TestWhoDidItIsTold(t *testing.T) {
 	w.put(naming.StatusKey(key), string(body))
 	if d := w.run("id").Findings[0]; d.Actor != "arn:aws:iam::123456789012:user/somebody" || !d.Since.Equal(w.cloud.Now().Add(-time.Minute)) {
 		t.Errorf("%+v", d)
+	}
+}
+
+// Whoever uploads a config that the pass may not read, such as one with a key of
+// its own, is to keep no pass from counting the others.
+func TestAConfigThatNobodyCanReadIsToldAndFailsNoPass(t *testing.T) {
+	w := kept(t)
+	w.admin().trust(runtimeRole("my_agent"), evil)
+	w.put("configs/closed.yaml", "")
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" && c.Resource == bucket+"/configs/closed.yaml" {
+			return awsfake.APIError("AccessDenied", "with a key of its own")
+		}
+		return nil
+	}
+	r := w.run("id")
+	want := []string{"edited repaired " + runtimeRole("my_agent") + " runtime/trust", "unread told configs/closed.yaml "}
+	got := rows(r)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" || r.Failed != "" || r.Totals.Unread != 1 || r.Totals.Enqueued != 1 {
+		t.Errorf("%+v (-want +got)\n%s", r, diff)
 	}
 }

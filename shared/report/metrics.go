@@ -30,10 +30,12 @@ func Metrics(p Pass, now time.Time) ([]byte, error) {
 		all = append(all, count("PassStopped", 0))
 	}
 	if p.Failed == "" {
+		all = append(all, count("Passes", 1))
+	}
+	if p.Failed == "" || p.FoundAt.IsZero() && p.Totals.Configs > 0 { // it failed when all was counted
 		all = append(all,
-			count("Passes", 1),
 			count("Configs", p.Totals.Configs), count("Agents", p.Totals.Agents), count("Roles", p.Totals.Roles),
-			count("Drifted", p.Totals.Drifted), count("Outdated", p.Totals.Outdated), count("Refused", p.Totals.Refused),
+			count("Drifted", p.Totals.Drifted), count("Outdated", p.Totals.Outdated), count("Refused", p.Totals.Refused), count("Unread", p.Totals.Unread),
 			count("Orphans", p.Totals.Orphans), count("Retiring", p.Totals.Retiring), count("Blocked", p.Totals.Blocked),
 			count("AccountRoles", p.Totals.AccountRoles))
 		if p.Totals.RolesQuota > 0 {

@@ -81,11 +81,11 @@ func TestMetricsOfAPassAreWhatIsKnown(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)
 	totals := report.Totals{
 		Configs: 1, Agents: 2, Roles: 3, Drifted: 4, Outdated: 5, Refused: 6, Orphans: 7, Retiring: 8, Blocked: 9,
-		AccountRoles: 850, RolesQuota: 1000, IAMCalls: 11,
+		AccountRoles: 850, RolesQuota: 1000, IAMCalls: 11, Unread: 12,
 	}
 	whole := map[string]float64{
 		"Passes": 1, "PassStopped": 0, "Configs": 1, "Agents": 2, "Roles": 3, "Drifted": 4, "Outdated": 5, "Refused": 6, "Orphans": 7,
-		"Retiring": 8, "Blocked": 9, "Duration": 1.5, "IAMCalls": 11, "RolesOfQuota": 85, "AccountRoles": 850,
+		"Retiring": 8, "Blocked": 9, "Duration": 1.5, "IAMCalls": 11, "RolesOfQuota": 85, "AccountRoles": 850, "Unread": 12,
 	}
 	with := func(change func(map[string]float64)) map[string]float64 {
 		m := maps.Clone(whole)
@@ -101,9 +101,17 @@ func TestMetricsOfAPassAreWhatIsKnown(t *testing.T) {
 		"without a quota": {
 			func(p *report.Pass) { p.Totals.RolesQuota = 0 }, with(func(m map[string]float64) { delete(m, "RolesOfQuota") }),
 		},
-		"a failed one": {func(p *report.Pass) { p.Failed = "throttled" }, map[string]float64{"Duration": 1.5, "IAMCalls": 11}},
+		"a failed one that shows what the one before found": {
+			func(p *report.Pass) { p.Failed, p.FoundAt = "throttled", now }, map[string]float64{"Duration": 1.5, "IAMCalls": 11},
+		},
+		"a failed one of which nothing is known": {
+			func(p *report.Pass) { p.Failed, p.Totals = "throttled", report.Totals{} }, map[string]float64{"Duration": 1.5, "IAMCalls": 0},
+		},
+		"one that failed when all was counted": {
+			func(p *report.Pass) { p.Failed = "no queue" }, with(func(m map[string]float64) { delete(m, "Passes"); delete(m, "PassStopped") }),
+		},
 		"one that failed after it was stopped": {
-			func(p *report.Pass) { p.Failed, p.Stopped = "throttled", &report.Stop{} },
+			func(p *report.Pass) { p.Failed, p.FoundAt, p.Stopped = "throttled", now, &report.Stop{} },
 			map[string]float64{"Duration": 1.5, "IAMCalls": 11, "PassStopped": 1},
 		},
 	} {

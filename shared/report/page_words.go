@@ -13,7 +13,7 @@ import (
 func Kinds() []Kind {
 	return []Kind{
 		KindReplaced, KindStranger, KindBoundary, KindExtra, KindEdited, KindMissing, KindRoleMissing, KindLinked, KindFull, KindIneffective,
-		KindHalfMade, KindPending, KindOutdated,
+		KindUnread, KindRefused, KindHalfMade, KindPending, KindOutdated,
 	}
 }
 
@@ -35,35 +35,27 @@ func inOrder[K cmp.Ordered, V any](of map[K]V, order []K) []K {
 
 // words names a kind and says what it is.
 func (k Kind) words() (name, text string) {
-	switch k {
-	case KindEdited:
-		return "Edited by hand", "Somebody changed what Rolekeeper had written."
-	case KindMissing:
-		return "Taken away by hand", "Somebody took away what Rolekeeper had written."
-	case KindExtra:
-		return "Added by hand", "Somebody added what the config does not ask for."
-	case KindIneffective:
-		return "Added without effect", "Somebody added it, and the permissions boundary lets none of it through."
-	case KindRoleMissing:
-		return "Gone", "Somebody deleted the whole role, project or repository."
-	case KindReplaced:
-		return "Replaced", "Somebody deleted it and made another of the same name. That one is not Rolekeeper's and is never written until an operator adopts it."
-	case KindStranger:
-		return "Made by somebody else", "It was there before Rolekeeper could make it. It is never written until an operator adopts it."
-	case KindHalfMade:
-		return "Half made", "A run of Rolekeeper ended before it was done. Nobody else did anything."
-	case KindOutdated:
-		return "Behind", "It is as an older template of Rolekeeper, or other settings, had it. Nobody else did anything."
-	case KindPending:
-		return "Not applied yet", "The config asks for it since the last upload. Nobody else did anything."
-	case KindFull:
-		return "No room", "What others added leaves no room for what the config asks for."
-	case KindBoundary:
-		return "Boundary changed", "The document of the permissions boundary is not the stack's: every role of an agent is bounded by it."
-	case KindLinked:
-		return "Service-linked role missing", "AgentCore needs it, and it is not there."
+	words, known := map[Kind][2]string{
+		KindEdited:      {"Edited by hand", "Somebody changed what Rolekeeper had written."},
+		KindMissing:     {"Taken away by hand", "Somebody took away what Rolekeeper had written."},
+		KindExtra:       {"Added by hand", "Somebody added what the config does not ask for."},
+		KindIneffective: {"Added without effect", "Somebody added it, and the permissions boundary lets none of it through."},
+		KindRoleMissing: {"Gone", "Somebody deleted the whole role, project or repository."},
+		KindReplaced:    {"Replaced", "Somebody deleted it and made another of the same name. That one is not Rolekeeper's and is never written until an operator adopts it."},
+		KindStranger:    {"Made by somebody else", "It was there before Rolekeeper could make it. It is never written until an operator adopts it."},
+		KindHalfMade:    {"Half made", "A run of Rolekeeper ended before it was done. Nobody else did anything."},
+		KindOutdated:    {"Behind", "It is as an older template of Rolekeeper, or other settings, had it. Nobody else did anything."},
+		KindPending:     {"Not applied yet", "The config asks for it since the last upload. Nobody else did anything."},
+		KindFull:        {"No room", "What others added leaves no room for what the config asks for."},
+		KindBoundary:    {"Boundary changed", "The document of the permissions boundary is not the stack's: every role of an agent is bounded by it."},
+		KindUnread:      {"Not judged", "What the config asks for could not be compared with what there is."},
+		KindRefused:     {"Config refused", "The config is at fault. What its last good version made stays as it is, and is not compared."},
+		KindLinked:      {"Service-linked role missing", "AgentCore needs it, and it is not there."},
+	}[k]
+	if !known {
+		return string(k), "This version of Rolekeeper does not know the kind."
 	}
-	return string(k), "This version of Rolekeeper does not know the kind."
+	return words[0], words[1]
 }
 
 // name says what becomes of a finding.

@@ -71,7 +71,7 @@ type Totals struct {
 type Finding struct {
 	Config  string `json:"config,omitempty"` // S3 key; empty of what concerns all configs
 	Agent   string `json:"agent,omitempty"`
-	Role    string `json:"role"`              // name of the role, project or service-linked role; ARN of a managed policy
+	Role    string `json:"role"`              // name of the role, project or service-linked role; ARN of a managed policy; key of a config
 	Element string `json:"element,omitempty"` // runtime/trust, build/policy/…, project/settings
 	Kind    Kind   `json:"kind"`
 	// Action says what becomes of it.
@@ -105,12 +105,14 @@ const (
 	KindFull        Kind = "full"         // what others added leaves no room for ours
 	KindBoundary    Kind = "boundary"     // the document of the boundary's policy is not ours
 	KindLinked      Kind = "service-linked-role-missing"
+	KindRefused     Kind = "refused" // the config is at fault, and nothing of it is compared
+	KindUnread      Kind = "unread"  // the config could not be judged
 )
 
 // Drift reports whether a finding of the kind is something that others did.
 func (k Kind) Drift() bool {
 	switch k {
-	case KindHalfMade, KindOutdated, KindPending:
+	case KindHalfMade, KindOutdated, KindPending, KindRefused, KindUnread:
 		return false
 	}
 	return true
