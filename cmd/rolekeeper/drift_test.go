@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -13,6 +16,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
+	"rolekeeper/shared/settings"
 	"rolekeeper/shared/status"
 )
 
@@ -53,6 +57,9 @@ func TestDriftEndsAsPlanDoes(t *testing.T) {
 	}
 }
 
+// login grants what the boundary lets through.
+const login = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:GetAuthorizationToken","Resource":"*"}]}`
+
 // crowd has roles of so many agents, and their boundaries taken off.
 func crowd(w *deployed, n int) {
 	w.parameters["MaxChangesPerSweep"] = "3"
@@ -72,8 +79,8 @@ func TestWhatDriftEndsWith(t *testing.T) {
 		"an account without anything": {nil, exitGood, []string{"All is as it was left.\n  0 configs with 0 agents and 0 roles\n"}},
 		"a policy that is kept": {func(w *deployed) {
 			w.upload(teamKey, direct("solo"))
-			w.putPolicy(runtimeRole("solo"), "orders", orders)
-		}, exitChanges, []string{"    extra: policy orders; left as it is\n"}},
+			w.putPolicy(runtimeRole("solo"), "login", login)
+		}, exitChanges, []string{"    extra: policy login; left as it is\n"}},
 		"roles that nobody claims": {func(w *deployed) { w.byToolkit("solo", agent.Container) }, exitGood, []string{
 			"orphans, which no config asks for: 2", "\norphans\n  " + buildRole("solo") + ": ", "rolekeeper retire " + runtimeRole("solo"), "[role-unclaimed]",
 		}},
@@ -105,6 +112,11 @@ func TestWhatDriftEndsWith(t *testing.T) {
 			w.upload(teamKey, direct("solo", withToken))
 			w.put(w.t, teamKey, direct("solo"))
 		}, exitChanges, []string{"    pending: policy " + naming.RuntimePolicy("solo") + "; to be put right\n"}},
+		"a policy that is removed": {func(w *deployed) {
+			w.parameters["UnmanagedPolicies"] = "remove"
+			w.upload(teamKey, direct("solo"))
+			w.putPolicy(runtimeRole("solo"), "login", login)
+		}, exitChanges, []string{"    extra: policy login; to be put right\n"}},
 		"settings that changed": {func(w *deployed) {
 			w.upload(teamKey, direct("solo", withToken))
 			w.parameters["PermissionProfile"] = "toolkit"
@@ -122,6 +134,41 @@ func TestWhatDriftEndsWith(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFindingsStandUnderTheirConfigAgentAndRole(t *testing.T) {
+	build := buildRole("solo")
+	of := func(config, agent, role string) report.Finding {
+		return report.Finding{Config: config, Agent: agent, Role: role, Kind: report.KindStranger, Action: report.ActionBlocked}
+	}
+	var b bytes.Buffer
+	findingsText(&terminal{w: &b}, report.Pass{Findings: []report.Finding{
+		of("configs/a.yaml", "solo", build), of("configs/a.yaml", "solo", build), of("configs/a.yaml", "other", build), of("configs/b.yaml", "other", build), of("", "", "Mine"),
+	}})
+	const found = "    stranger; blocked\n"
+	role := "  build role " + build + "\n" + found
+	want := "\nconfigs/a.yaml\nagent solo\n" + role + found + "agent other\n" + role + "\nconfigs/b.yaml\nagent other\n" + role + "\nall configs\n  Mine\n" + found
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheToolGoesByEverySettingThatTheFunctionsHave(t *testing.T) {
+	w := deploy(t)
+	maps.Copy(w.parameters, map[string]any{"TeamTag": "team", "DriftMode": "report", "UnmanagedPolicies": "remove"})
+	value, err := json.Marshal(w.parameters)
+	w.must(nil, err)
+	parameters, err := settings.ParseStored(value, w.place())
+	w.must(nil, err)
+	s := stack{account: account{id: w.Account, region: w.Region}, settings: parameters}
+	for _, v := range []reflect.Value{reflect.ValueOf(shape(parameters, w.place())), reflect.ValueOf(s.rules())} {
+		for i := range v.NumField() {
+			// The tool reads the parameter, and needs not be told its name.
+			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "SettingsParameter" {
+				t.Errorf("%s: no %s", v.Type(), name)
+			}
+		}
 	}
 }
 

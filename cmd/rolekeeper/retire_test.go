@@ -64,7 +64,7 @@ func TestAnOperatorHasRolesRetiredThatNoConfigAsksFor(t *testing.T) {
 			w.tag(runtimeRole("solo"), model.TagAgent, "other")
 			w.tag(runtimeRole("solo"), model.TagConfig, "elsewhere")
 		}, "", nil, retiredKey, ""},
-		"by a claim": {func(w *deployed) { w.claim("solo", teamKey) }, "", nil, teamKey, "retire-claimed.txt"},
+		"by a claim": {func(w *deployed) { w.claim("solo", teamKey); w.UseRole(runtimeRole("solo"), at(9)) }, "", nil, teamKey, "retire-claimed.txt"},
 		"by a claim, whatever the tags": {func(w *deployed) {
 			w.claim("solo", teamKey)
 			w.tag(runtimeRole("solo"), model.TagConfig, "configs/other.yaml")
