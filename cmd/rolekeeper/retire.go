@@ -129,7 +129,7 @@ func (s stack) abandoned(ctx context.Context, role string) (abandoned, error) {
 }
 
 // name finds out the agent and the config of the roles.
-func (a *abandoned) name(role string, f retireFlags) error {
+func (a *abandoned) name(role string, f retireFlags) (err error) {
 	hash := role[strings.LastIndexByte(role, '-')+1:]
 	names := []string{f.agent}
 	if f.agent == "" {
@@ -146,28 +146,29 @@ func (a *abandoned) name(role string, f retireFlags) error {
 	default:
 		return fmt.Errorf("which agent is role %s named after? Neither a claim nor tags nor descriptions of the roles say so: pass --agent", role)
 	}
-	switch {
-	case f.config != "":
-		key, err := configKey(f.config)
-		if err != nil {
-			return err
+	a.config, err = a.answers(f.config)
+	return err
+}
+
+// answers gives the config that answers for the roles; named is what the operator
+// names, or empty.
+func (a *abandoned) answers(named string) (string, error) {
+	if named != "" {
+		key, err := configKey(named)
+		if err == nil && a.claim != nil && a.claim.Config != key {
+			err = fmt.Errorf("the roles of agent %s are claimed by %s: leave out --config", a.agent, a.claim.Config)
 		}
-		if a.claim != nil && a.claim.Config != key {
-			return fmt.Errorf("the roles of agent %s are claimed by %s: leave out --config", a.agent, a.claim.Config)
-		}
-		a.config = key
-	case a.claim != nil:
-		a.config = a.claim.Config
-	default:
-		a.config = naming.ConfigPrefix + "retired/" + a.agent + ".yaml"
-		for _, o := range a.roles {
-			if key := o.Tags[model.TagConfig]; naming.CheckConfigKey(key) == nil {
-				a.config = key
-				break
-			}
+		return key, err
+	}
+	if a.claim != nil {
+		return a.claim.Config, nil
+	}
+	for _, o := range a.roles {
+		if key := o.Tags[model.TagConfig]; naming.CheckConfigKey(key) == nil {
+			return key, nil
 		}
 	}
-	return nil
+	return naming.ConfigPrefix + "retired/" + a.agent + ".yaml", nil
 }
 
 // names gives what the agent may be called, the likeliest first. Anybody may have
