@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -39,13 +40,14 @@ import (
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/report"
 	"rolekeeper/shared/settings"
 	"rolekeeper/shared/sqsbatch"
 )
 
 func main() {
 	log := lambdacontext.NewLogger()
-	handle, err := wire(context.Background(), env.ToMap(os.Environ()), log, time.Now)
+	handle, err := wire(context.Background(), env.ToMap(os.Environ()), log, os.Stdout, time.Now)
 	if err != nil {
 		log.Error("init", "error", err.Error())
 		os.Exit(1)
@@ -57,7 +59,8 @@ func main() {
 type handler func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error)
 
 // wire builds the function from its environment and the settings parameter.
-func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now func() time.Time) (handler, error) {
+// Metrics are written a line at a time.
+func wire(ctx context.Context, environ map[string]string, log *slog.Logger, metrics io.Writer, now func() time.Time) (handler, error) {
 	s, err := settings.LoadReconcile(environ)
 	ac, awsErr := settings.AWS(environ)
 	if err := errors.Join(err, awsErr); err != nil {
@@ -95,7 +98,10 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 				log.WarnContext(ctx, "deletion brake", "config", r.Key, "agents", r.Braked)
 			}
 			log.InfoContext(ctx, "reconciled", "config", r.Key, "version", r.VersionID, "outcome", string(r.Outcome),
-				"steps", len(r.Steps), "problems", r.Problems, "answered", r.Written)
+				"steps", len(r.Steps), "repaired", r.Repaired, "problems", r.Problems, "answered", r.Written)
+			if err := count(metrics, r, now()); err != nil { // what was done is done, whoever counts it
+				log.ErrorContext(ctx, "metrics", "error", err.Error())
+			}
 			return nil
 		},
 	}
@@ -116,6 +122,18 @@ func wire(ctx context.Context, environ map[string]string, log *slog.Logger, now 
 		pipeline.Allowed, pipeline.Operators = p.Allowed, len(p.OperatorPrincipalArns) > 0
 		return batch.Lambda(ctx, e)
 	}, nil
+}
+
+// count writes the metric of what was repaired.
+func count(metrics io.Writer, r reconcile.Result, now time.Time) error {
+	if r.Repaired == 0 {
+		return nil
+	}
+	line, err := report.Repaired(r.Repaired, now)
+	if err == nil {
+		_, err = metrics.Write(line)
+	}
+	return err
 }
 
 // listsPerSecond leaves some of what AgentCore allows the account to others. Only

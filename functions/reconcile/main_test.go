@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/settings"
 )
 
@@ -158,7 +159,7 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			parameter := "{}"
 			environ, calls := standIn(t, c.status, c.code, &parameter)
-			handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now)
+			handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,12 +247,12 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			environ := environment()
 			delete(environ, missing)
-			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now); err == nil || !strings.Contains(err.Error(), missing) {
+			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, time.Now); err == nil || !strings.Contains(err.Error(), missing) {
 				t.Errorf("error %v does not name %s", err, missing)
 			}
 		})
 	}
-	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler), time.Now)
+	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler), io.Discard, time.Now)
 	for name := range environment() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
@@ -262,7 +263,7 @@ func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
 func TestAMalformedParameterIsAFaultAtTheStart(t *testing.T) {
 	parameter := `{"AllowedMemories":["arn:aws:bedrock-agentcore:us-east-1:*:memory/all"],"TeamTag":"a b","SourceBucketName":"A"}`
 	environ, calls := standIn(t, 0, "", &parameter)
-	_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), time.Now)
+	_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, time.Now)
 	for _, want := range []string{"AllowedMemories", "TeamTag", "SourceBucketName"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
@@ -286,7 +287,7 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 	parameter := `{"AllowedRepositories":["team/*"]}`
 	environ, calls := standIn(t, http.StatusOK, "", &parameter)
 	now := time.Now()
-	handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,3 +325,20 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 		t.Errorf("still throttled: %d back, %v, %q", back, err, calls()[before:])
 	}
 }
+
+func TestWhatWasRepairedIsCounted(t *testing.T) {
+	for repaired, want := range map[int]string{0: "", 3: `"Repaired":3`} {
+		var line strings.Builder
+		if err := count(&line, reconcile.Result{Repaired: repaired}, time.Now()); err != nil || !strings.Contains(line.String(), want) || (line.String() == "") != (repaired == 0) {
+			t.Errorf("%d: %q, %v", repaired, line.String(), err)
+		}
+	}
+	if err := count(denied{}, reconcile.Result{Repaired: 1}, time.Now()); err == nil {
+		t.Error("that nothing could be written is no error")
+	}
+}
+
+// denied is where nothing can be written.
+type denied struct{}
+
+func (denied) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -333,11 +333,11 @@ func TestEveryOutgoingEventIsAsItsSample(t *testing.T) {
 		},
 		"role-drift-detected.json": event.DriftDetected{
 			Transition: tr("my_agent", "found"),
-			Findings:   []event.DriftFinding{{Role: naming.RuntimeRole("us-east-1", "my_agent"), Element: "runtime/policy/read-orders", Kind: "extra"}},
+			Findings:   []event.DriftFinding{{Role: naming.RuntimeRole("us-east-1", "my_agent"), Element: "runtime/policy/read-orders", Kind: "extra", Actor: "arn:aws:iam::123456789012:user/somebody"}},
 		},
 		"role-drift-repaired.json": event.DriftRepaired{
 			Transition: tr("my_agent", "repaired"),
-			Findings:   []event.DriftFinding{{Role: naming.RuntimeRole("us-east-1", "my_agent"), Element: "runtime/trust", Kind: "edited"}},
+			Findings:   []event.DriftFinding{{Role: naming.RuntimeRole("us-east-1", "my_agent"), Element: "runtime/trust", Kind: "edited", Actor: "arn:aws:sts::123456789012:assumed-role/admin/somebody"}},
 		},
 		"agent-build-started.json": event.BuildStarted{
 			Transition: tr("my_agent", "started"), Build: project + ":8745a7a9-c340-456a-9166-edf953571b3c", SourceVersion: "hT3mJxQ0cVbW8dNfYz5kRsL1pGuA7eoX",

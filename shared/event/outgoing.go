@@ -59,11 +59,12 @@ func (ConfigRejected) DetailType() string { return "Agent Config Rejected" }
 type DriftFinding struct {
 	Role    string `json:"role"` // name of the role, the project or the repository
 	Element string `json:"element"`
-	Kind    string `json:"kind"` // edited, missing, extra, role-missing
+	Kind    string `json:"kind"`            // edited, missing, extra, removed, role-missing
+	Actor   string `json:"actor,omitempty"` // ARN of who did it, where CloudTrail told
 }
 
 // DriftDetected says that something on an agent's roles, repository or project is
-// not Rolekeeper's and was left alone.
+// not as Rolekeeper left it, and was left alone.
 type DriftDetected struct {
 	Transition
 	Findings []DriftFinding `json:"findings"`
@@ -72,7 +73,8 @@ type DriftDetected struct {
 // DetailType implements Outgoing.
 func (DriftDetected) DetailType() string { return "Role Drift Detected" }
 
-// DriftRepaired says that elements of an agent's roles were put back.
+// DriftRepaired says that elements of an agent's roles were put back, or policies
+// of others removed.
 type DriftRepaired struct {
 	Transition
 	Findings []DriftFinding `json:"findings"`

@@ -788,6 +788,29 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Touches reports whether a call of IAM can have made an element of a role drift
+// (IAM API reference, actions of roles).
+func Touches(call, element string) bool {
+	_, part, _ := strings.Cut(element, "/")
+	switch call {
+	case "CreateRole", "DeleteRole", "AcquireRole":
+		return part == ""
+	case "UpdateAssumeRolePolicy":
+		return part == partTrust
+	case "PutRolePolicy", "DeleteRolePolicy":
+		return strings.HasPrefix(part, partPolicy)
+	case "AttachRolePolicy", "DetachRolePolicy":
+		return strings.HasPrefix(part, partAttached)
+	case "TagRole", "UntagRole":
+		return part == partTags
+	case "UpdateRole", "UpdateRoleDescription":
+		return part == partSettings
+	case "PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary":
+		return part == partBoundary
+	}
+	return false
+}
+
 // KindOf gives what an element belongs to: a role of the kind, or the part of the
 // same spelling.
 func KindOf(element string) model.RoleKind {

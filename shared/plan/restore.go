@@ -51,6 +51,12 @@ func fromArchive(a model.Archive) (d model.Role, unreadable []string) {
 	return d, unreadable
 }
 
+// ArchivedDigests gives the digests of a role as it was archived.
+func ArchivedDigests(a model.Archive) map[string]string {
+	d, _ := fromArchive(a)
+	return Digests(d)
+}
+
 // writable gives the tags that are not AWS's own.
 func writable(tags map[string]string) map[string]string {
 	all := map[string]string{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"rolekeeper/shared/agent"
@@ -183,8 +184,8 @@ func roleARNs(want desired.State, a desired.Agent) (runtime, build string) {
 	return runtime, build
 }
 
-// drift gives the findings of an agent that are to be told, each with the time
-// it was first seen.
+// drift gives the findings of an agent that are to be told, each with who caused
+// it as far as CloudTrail told, and when that was, or else when it was first seen.
 func (r *run) drift(agent string, p plan.Plan, told func(plan.Finding) bool) []status.Drift {
 	before, _ := r.stored.Agent(agent)
 	var now []status.Drift
@@ -193,12 +194,33 @@ func (r *run) drift(agent string, p plan.Plan, told func(plan.Finding) bool) []s
 			continue
 		}
 		d := status.Drift{Element: f.Element, Kind: string(f.Kind), At: r.now.Truncate(time.Second)}
-		if i := slices.IndexFunc(before.Drift, d.Same); i >= 0 {
-			d = before.Drift[i]
+		i := slices.IndexFunc(before.Drift, d.Same)
+		if i >= 0 {
+			d.Actor, d.At = before.Drift[i].Actor, before.Drift[i].At
 		}
-		now = append(now, d)
+		if f.Kind == plan.Extra && f.Repaired {
+			d.Kind = status.DriftRemoved
+		}
+		now = append(now, r.attributed(d, f.Role, i >= 0))
 	}
 	return now
+}
+
+// attributed names in a drift of a role who made the last call that can have
+// caused it. What was known before a call was made, it did not cause.
+func (r *run) attributed(d status.Drift, role string, known bool) status.Drift {
+	if d.Actor != "" {
+		return d
+	}
+	seen := d.At
+	for _, h := range r.calls {
+		name, call, _ := strings.Cut(h.ID, "/")
+		at := earlier(h.Time, r.now).UTC().Truncate(time.Second)
+		if name == role && plan.Touches(call, d.Element) && !(known && at.After(seen)) {
+			d.Actor, d.At = h.Actor, at
+		}
+	}
+	return d
 }
 
 // note writes drift that is about to be repaired into the status, so that the
@@ -340,6 +362,11 @@ func (r *Reconciler) recall(ctx context.Context, work event.Work, version string
 func (r *run) write(ctx context.Context, s status.Status, p plan.Plan) (Result, error) {
 	s.Summary, s.Next = report.Words(s)
 	result := Result{Braked: r.braked, Key: r.key, VersionID: s.Config.VersionID, Outcome: s.Outcome, Steps: p.Steps, Problems: len(s.Problems)}
+	for _, f := range p.Findings {
+		if f.Repaired {
+			result.Repaired++
+		}
+	}
 	events := report.Events(r.stored, s)
 	if len(events) > 0 {
 		if err := r.Bus.Send(ctx, events); err != nil {

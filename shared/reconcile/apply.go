@@ -241,7 +241,8 @@ func withRoleIDs(c model.Claim, ids map[model.RoleKind]string) model.Claim {
 // so that a run that is repeated finds the archive of the first and does not
 // write another of a role half taken down. What is taken over, put back or taken
 // away is not changed before it is archived: of a role that others changed since,
-// there is another archive.
+// there is another archive. So there is when policies of others are removed: that
+// a run died half-way is no reason not to keep what they put there meanwhile.
 func (a applying) archive(ctx context.Context, s plan.Step) error {
 	archived := model.Archive{
 		V: 1, Reason: model.ArchivePoliciesRemoved, Config: a.key, Agent: s.Agent, Kind: s.Desired.Kind, Retirement: s.Retirement,
@@ -255,7 +256,9 @@ func (a applying) archive(ctx context.Context, s plan.Step) error {
 		archived.Reason, at = model.ArchiveRetired, s.Retirement
 	case plan.Restore:
 		archived.Reason, at = model.ArchiveRestored, a.now.Format(model.IDTime)
-	case plan.Create, plan.Change, plan.Drift:
+	case plan.Drift:
+		// Others can add to the role at any time: what is there is the cause.
+	case plan.Create, plan.Change:
 		cause = []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
 	}
 	sum, err := json.Marshal([]any{archived.Reason, cause})

@@ -171,8 +171,11 @@ func (v *view) peek(ctx context.Context, n need) (model.Claim, error) {
 	if err != nil {
 		return model.Claim{}, err
 	}
-	if c.Config == "" {
+	switch {
+	case c.Config == "":
 		c = model.Claim{V: 1, Config: v.key, Agent: n.agent.Name}
+	case c.Free:
+		c = disowned(c)
 	}
 	if c.Config == v.key {
 		v.claims[n.key] = held{Claim: c}
@@ -467,22 +470,22 @@ func put(ctx context.Context, s Store, key string, body []byte, etag string) (ne
 // all that was made under it: its owner no longer has the agent, and is of the
 // same team. What stands under a project claim goes with the agent's role; that
 // of a retired agent is its repository alone, and nothing when that is gone: then
-// the name is anybody's.
+// the name is anybody's, and no repository is missing.
 func (r *run) inherits(ctx context.Context, n need, c *held) (bool, error) {
 	role := n.key == naming.RoleClaimKey(n.agent.Name)
 	mates := r.env.TeamTag == "" || naming.Team(c.Config) == naming.Team(r.key)
 	switch {
 	case c.Deleting != "":
 		return false, nil
-	case c.Free && !role && !mates:
+	case c.Free && !role:
 		repository, err := r.repository(ctx, model.Repository{Name: naming.Repository(n.agent.Name), Named: true})
 		if err != nil || repository != nil {
-			return false, err
+			return mates, err
 		}
 		c.Claim = model.Claim{V: 1, Config: c.Config, Agent: n.agent.Name, Waiting: c.Waiting}
 		return true, nil
 	case c.Free:
-		return mates && (c.Agent == n.agent.Name || !role), nil
+		return mates && c.Agent == n.agent.Name, nil
 	}
 	return mates && !role && c.Agent == n.agent.Name && r.claims[naming.RoleClaimKey(c.Agent)].Config == r.key, nil
 }
@@ -491,6 +494,9 @@ func (r *run) inherits(ctx context.Context, n need, c *held) (bool, error) {
 // from then on, so that what it applied is no drift.
 func (r *run) inherit(ctx context.Context, n need, c held) (model.Claim, error) {
 	owner, next := c.Config, c.Claim
+	if next.Deleting == "" {
+		next = disowned(next)
+	}
 	next.Config, next.Agent, next.Free = r.key, n.agent.Name, false
 	next.Waiting = slices.DeleteFunc(slices.Clone(next.Waiting), func(key string) bool { return key == r.key })
 	if owner != r.key && n.key == naming.RoleClaimKey(n.agent.Name) {

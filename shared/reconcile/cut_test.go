@@ -222,6 +222,53 @@ var stories = map[string]story{
 			w.wantPhase(key, "my_agent", status.PhaseActive)
 		},
 	},
+	"an operator has roles retired that no config asks for": {
+		before: func(w *world) {
+			w.operators = true
+			w.byToolkit("my_agent")
+		},
+		action: func(w *world) { w.retire("my_agent") },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Retiring)
+			w = w.clone()
+			w.elapse(25 * time.Hour)
+			w.pass(0)
+			w.pass(time.Hour)
+			wantOutcome(t, w, key, status.Retired)
+			if w.hasRole(runtimeRole("my_agent")) || w.hasRole(buildRole("my_agent")) {
+				t.Errorf("left: %v", w.cloud.RoleNames())
+			}
+			if got := w.status(key).Requests; len(got) != 1 || got[0].Outcome != status.RequestDone {
+				t.Errorf("requests %+v", got)
+			}
+		},
+	},
+	"policies that somebody added are removed": {
+		before: func(w *world) {
+			w.unmanaged = plan.RemoveUnmanaged
+			w.upload(key, direct)
+			w.settle()
+			for _, name := range []string{"orders", "more-orders"} {
+				w.admin().putPolicy(runtimeRole("my_agent"), name, ordersPolicy)
+			}
+		},
+		action: func(w *world) { w.cloud.Put(w.inbox, wakeBody(w.t, key)) },
+		after: func(t *testing.T, w *world) {
+			wantOutcome(t, w, key, status.Ready)
+			kept := map[string]bool{}
+			for _, a := range w.archives() {
+				for name := range a.Role.Policies {
+					kept[name] = true
+				}
+			}
+			if !kept["orders"] || !kept["more-orders"] || len(w.role(runtimeRole("my_agent")).Policies) != 1 {
+				t.Errorf("kept %v of %v", kept, w.role(runtimeRole("my_agent")).Policies)
+			}
+			if len(w.sent("Role Drift Repaired")) == 0 {
+				t.Error("the removal is not told")
+			}
+		},
+	},
 	"an agent moves to another config": {
 		before: func(w *world) {
 			w.upload(key, container)

@@ -169,6 +169,7 @@ type Result struct {
 	Outcome   status.Outcome
 	Steps     []plan.Step
 	Problems  int
+	Repaired  int      // elements that others had changed and that were put right
 	Written   bool     // the status changed
 	Braked    []string // agents that are to go and are held back, since too many went within the hour
 }
@@ -254,8 +255,13 @@ func (r *Reconciler) begin(key string, hints []event.Hint) *run {
 			if agent, ok := naming.RuntimeAgent(h.ID); ok && !slices.Contains(out.hinted[agent], h.ID) {
 				out.hinted[agent] = append(out.hinted[agent], h.ID)
 			}
+		case event.RoleHint:
+			if h.Actor != "" && !h.Time.IsZero() {
+				out.calls = append(out.calls, h)
+			}
 		}
 	}
+	slices.SortStableFunc(out.calls, func(a, b event.Hint) int { return a.Time.Compare(b.Time) })
 	return out
 }
 
@@ -276,6 +282,7 @@ type run struct {
 
 	want     desired.State           // what is desired for all agents of the config
 	hinted   map[string][]string     // by agent: ids of its runtimes that something happened to
+	calls    []event.Hint            // of IAM that changed roles, oldest first
 	life     map[string]status.Agent // by name: agents of the config and known ones, each in its phase
 	released map[string]bool         // by agent: an operator ends its hold
 	approved map[string]string       // by agent: request that lets it go whatever the brake says

@@ -28,6 +28,8 @@ func (r *run) operate(ctx context.Context) error {
 			return r.restore(ctx, q)
 		case model.Release:
 			return r.release(ctx, q)
+		case model.Retire:
+			return r.dispose(ctx, q)
 		case model.Approve:
 			return status.Request{}, r.approve(ctx, q)
 		case model.Adopt, model.BuildImage:
@@ -78,7 +80,7 @@ func (r *run) putBack(ctx context.Context, q pending, a status.Agent, archived m
 		return refused(q.id, "what would be done to role %s now is not what the operator was shown; look at it again", archived.Role.Name), nil
 	}
 	if !begun || a.PhaseVersion != r.object.VersionID { // a new version would end the hold
-		if err := r.recordHold(ctx, a, q.Archive, archived.Kind); err != nil {
+		if err := r.recordHold(ctx, a, q.Archive, archived); err != nil {
 			return status.Request{}, err
 		}
 	}
@@ -139,14 +141,17 @@ func (r *run) own(ctx context.Context, name string) (model.Claim, error) {
 	if err != nil {
 		return model.Claim{}, err
 	}
-	if c.Config == r.key {
-		r.claims[key] = c
+	if c.Config != r.key {
+		return c.Claim, nil
 	}
-	return c.Claim, nil
+	r.claims[key] = c
+	return c.Claim, r.growIndex(ctx, []string{key}) // it may have been forgotten
 }
 
-// recordHold writes into the status that an agent is held.
-func (r *run) recordHold(ctx context.Context, a status.Agent, archive string, kind model.RoleKind) error {
+// recordHold writes into the status that an agent is held, and that what the
+// archive has is what was applied last: when the agent is kept up again, all that
+// is to be otherwise is a change.
+func (r *run) recordHold(ctx context.Context, a status.Agent, archive string, archived model.Archive) error {
 	if a.Phase != status.PhaseHeld {
 		a.ArchiveKeys = nil
 	}
@@ -154,8 +159,15 @@ func (r *run) recordHold(ctx context.Context, a status.Agent, archive string, ki
 	if !slices.Contains(a.ArchiveKeys, archive) {
 		a.ArchiveKeys = append(slices.Clone(a.ArchiveKeys), archive)
 	}
-	a.BlockedBy, a.Notes, a.Drift, a.Applied = nil, nil, nil, nil
-	if kind == model.BuildRole {
+	a.BlockedBy, a.Notes, a.Drift = nil, nil, nil
+	applied := plan.ArchivedDigests(archived)
+	for e, digest := range a.Applied {
+		if plan.KindOf(e) != archived.Kind {
+			applied[e] = digest
+		}
+	}
+	a.Applied = applied
+	if archived.Kind == model.BuildRole {
 		a.BuildRoleARN = r.env.RoleARN(naming.BuildRole(r.env.Region, a.Name))
 	} else {
 		a.RuntimeRoleARN = r.env.RoleARN(naming.RuntimeRole(r.env.Region, a.Name))

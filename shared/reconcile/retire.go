@@ -176,23 +176,27 @@ func retired(a status.Agent) status.Agent {
 }
 
 // offer lets another config of the team have the roles of an agent that this one
-// no longer has, and wakes those that wait for them: once more in advance, as
-// discard does.
+// no longer has.
 func (r *run) offer(ctx context.Context, a status.Agent) error {
 	key := naming.RoleClaimKey(a.Name)
 	c := r.claims[key]
 	if r.has(a.Name) || c.Free || c.Deleting != "" {
 		return nil
 	}
-	free := c.Claim
-	free.Free = true
-	if err := r.wake(ctx, free.Waiting, crashGrace); err != nil {
+	return r.giveUp(ctx, key, c.Claim)
+}
+
+// giveUp writes a claim of this config as free, and wakes the configs that wait for
+// the name: once more in advance, as discard does.
+func (r *run) giveUp(ctx context.Context, key string, c model.Claim) error {
+	c.Free = true
+	if err := r.wake(ctx, c.Waiting, crashGrace); err != nil {
 		return err
 	}
-	if err := r.writeClaim(ctx, key, free); err != nil {
+	if err := r.writeClaim(ctx, key, c); err != nil {
 		return err
 	}
-	return r.wake(ctx, free.Waiting, 0)
+	return r.wake(ctx, c.Waiting, 0)
 }
 
 // leaving reads what there is of an agent that is to go.
@@ -518,6 +522,9 @@ func (a applying) mark(ctx context.Context, s plan.Step) error {
 func (a applying) clear(ctx context.Context, s plan.Step) error {
 	c := a.claims[s.Claim].Claim
 	c.Deleting, c.Free = "", false
+	if a.has(s.Agent) {
+		c = disowned(c)
+	}
 	for _, kind := range s.Kinds {
 		c = c.WithRoleID(kind, "")
 	}

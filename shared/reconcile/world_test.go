@@ -62,6 +62,8 @@ type world struct {
 
 	profile   desired.Profile
 	existing  plan.Existing
+	mode      plan.DriftMode
+	unmanaged plan.Unmanaged
 	allowed   agent.Allowed
 	operators bool
 	hash      string
@@ -82,6 +84,7 @@ func newWorld(t testing.TB) *world {
 	c := awsfake.New()
 	w := &world{
 		t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1",
+		mode: plan.RepairDrift, unmanaged: plan.ReportUnmanaged,
 		grace: 24 * time.Hour, most: 20,
 		image: "aws/codebuild/amazonlinux-aarch64-standard:4.0", pushed: map[string]bool{},
 	}
@@ -108,7 +111,7 @@ const buildTime = 2 * time.Minute
 func (w *world) clone() *world {
 	out := &world{
 		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
-		profile: w.profile, existing: w.existing, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
+		profile: w.profile, existing: w.existing, mode: w.mode, unmanaged: w.unmanaged, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
 		grace: w.grace, teamTag: w.teamTag, most: w.most, empties: w.empties,
 		image: w.image, pushed: maps.Clone(w.pushed),
 	}
@@ -131,7 +134,7 @@ func (w *world) settings() reconcile.Settings {
 			Place: w.place(), Profile: w.profile, PermissionsBoundary: boundary,
 			SourceBucket: sources, BuildImage: w.image, LogRetentionDays: 30, TeamTag: w.teamTag,
 		},
-		Allowed: w.allowed, Existing: w.existing, EnsureServiceLinkedRoles: true,
+		Allowed: w.allowed, Existing: w.existing, Drift: w.mode, Unmanaged: w.unmanaged, EnsureServiceLinkedRoles: true,
 	}
 }
 

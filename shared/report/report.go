@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -377,7 +378,8 @@ func build(before, now status.Status, a status.Agent) []event.Outgoing {
 
 // drift tells of elements that were put back, and of those that were newly
 // found and left alone. What was found before is in the answer before; what is
-// not Rolekeeper's to put back and is gone, somebody else took away.
+// not Rolekeeper's to put back and is gone, somebody else took away, unless the
+// answer before says that it was being removed.
 func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 	if a.Phase != status.PhaseActive && a.Phase != status.PhaseRetiring {
 		return nil // its roles are not, or need not be, as Rolekeeper left them
@@ -385,13 +387,14 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 	was, _ := before.Agent(a.Name)
 	var repaired, found []event.DriftFinding
 	for _, d := range was.Drift {
-		if d.Kind != string(plan.Extra) && !slices.ContainsFunc(a.Drift, d.Same) {
-			repaired = append(repaired, finding(a, d))
+		still := slices.ContainsFunc(a.Drift, func(now status.Drift) bool { return now.Element == d.Element })
+		if one := finding(was, a, d); !still && d.Kind != string(plan.Extra) && !lost(a, one.Role) {
+			repaired = append(repaired, one)
 		}
 	}
 	for _, d := range a.Drift {
 		if !slices.ContainsFunc(was.Drift, d.Same) {
-			found = append(found, finding(a, d))
+			found = append(found, finding(was, a, d))
 		}
 	}
 	var events []event.Outgoing
@@ -404,15 +407,28 @@ func drift(before, now status.Status, a status.Agent) []event.Outgoing {
 	return events
 }
 
-func finding(a status.Agent, d status.Drift) event.DriftFinding {
-	name := naming.RoleOf(a.RuntimeRoleARN)
+// lost reports whether a role, repository or project is gone or somebody else's
+// now: what had drifted of ours was not put back.
+func lost(a status.Agent, name string) bool {
+	return name == "" || slices.ContainsFunc(a.BlockedBy, func(b status.Blocker) bool {
+		switch kind := plan.RefusalKind(b.Kind); kind {
+		case plan.NotOurs, plan.Replaced, plan.Hostile, plan.RoleGone, plan.RepositoryNotOurs, plan.RepositoryMissing, plan.ProjectNotOurs, plan.ProjectGone:
+			return strings.HasSuffix(b.ARN, "/"+name)
+		}
+		return false
+	})
+}
+
+// finding names what drifted as the agent has it, or had it when that is gone.
+func finding(was, a status.Agent, d status.Drift) event.DriftFinding {
+	name := naming.RoleOf(cmp.Or(a.RuntimeRoleARN, was.RuntimeRoleARN))
 	switch kind := plan.KindOf(d.Element); kind {
 	case model.BuildRole:
-		name = naming.RoleOf(a.BuildRoleARN)
+		name = naming.RoleOf(cmp.Or(a.BuildRoleARN, was.BuildRoleARN))
 	case model.RoleKind(model.ProjectPart):
-		name = a.Project
+		name = cmp.Or(a.Project, was.Project)
 	case model.RoleKind(model.RepositoryPart):
-		name = a.Repository
+		name = cmp.Or(a.Repository, was.Repository)
 	}
-	return event.DriftFinding{Role: name, Element: d.Element, Kind: d.Kind}
+	return event.DriftFinding{Role: name, Element: d.Element, Kind: d.Kind, Actor: d.Actor}
 }

@@ -13,6 +13,7 @@ import (
 
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/plan"
 	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
 )
@@ -175,9 +176,9 @@ func told(events []event.Outgoing) []string {
 		line := strings.TrimSpace(e.DetailType() + " " + t.Agent)
 		switch e := e.(type) {
 		case event.DriftDetected:
-			line += fmt.Sprint(" ", e.Findings)
+			line += found(e.Findings)
 		case event.DriftRepaired:
-			line += fmt.Sprint(" ", e.Findings)
+			line += found(e.Findings)
 		case event.BuildStarted:
 			line += fmt.Sprintf(" %s of %s", e.Build, e.SourceVersion)
 		case event.BuildSucceeded:
@@ -194,6 +195,18 @@ func told(events []event.Outgoing) []string {
 		all = append(all, line)
 	}
 	return all
+}
+
+func found(findings []event.DriftFinding) string {
+	var all []string
+	for _, f := range findings {
+		text := strings.Join([]string{f.Role, f.Element, f.Kind}, " ")
+		if f.Actor != "" {
+			text += " by " + f.Actor
+		}
+		all = append(all, "{"+text+"}")
+	}
+	return fmt.Sprint(" ", all)
 }
 
 func transition(e event.Outgoing) event.Transition {
@@ -305,9 +318,33 @@ func TestEventsTellWhatIsNew(t *testing.T) {
 		"a project that was gone":               {changed("project", "missing"), with(parts(nil)), []string{"Role Drift Repaired one [{project-of-one project missing}]"}},
 		"drift of the repository":               {changed("repository/tags", "edited"), with(parts(nil)), []string{"Role Drift Repaired one [{repository-of-one repository/tags edited}]"}},
 		"drift that was told":                   {drifted("runtime/policy/x", "extra"), drifted("runtime/policy/x", "extra"), nil},
-		"drift that became another":             {drifted("runtime/trust", "missing"), drifted("runtime/trust", "edited"), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/trust missing}]", "Role Drift Detected one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
+		"drift that became another":             {drifted("runtime/trust", "missing"), drifted("runtime/trust", "edited"), []string{"Role Drift Detected one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
 		"drift that was repaired":               {drifted("runtime/trust", "edited"), answer(nil), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
 		"an extra that somebody else took away": {drifted("runtime/policy/x", "extra"), answer(nil), nil},
+		"an extra that was removed":             {drifted("runtime/policy/x", "removed"), answer(nil), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/policy/x removed}]"}},
+		"an extra that is told again":           {drifted("runtime/policy/x", "removed"), drifted("runtime/policy/x", "extra"), nil},
+		"drift that somebody is known to have caused": {answer(nil), with(func(a *status.Agent) {
+			a.Drift = []status.Drift{{Element: "runtime/trust", Kind: "edited", Actor: "arn:somebody", At: noon}}
+		}), []string{"Role Drift Detected one [{" + role(runtimeARN) + " runtime/trust edited by arn:somebody}]"}},
+		"a role that is gone": {drifted("runtime/trust", "edited"), with(func(a *status.Agent) {
+			a.RuntimeRoleARN, a.BlockedBy = "", []status.Blocker{{ARN: runtimeARN, Kind: string(plan.RoleGone)}}
+			a.Drift = []status.Drift{{Element: "runtime", Kind: "role-missing", At: noon}}
+		}), []string{"Role Drift Detected one [{" + role(runtimeARN) + " runtime role-missing}]"}},
+		"a role that was gone and is somebody else's": {drifted("runtime", "role-missing"), with(func(a *status.Agent) {
+			a.RuntimeRoleARN, a.BlockedBy = "", []status.Blocker{{ARN: runtimeARN, Kind: string(plan.Replaced)}}
+		}), nil},
+		"a role that was gone for long and is somebody else's": {with(func(a *status.Agent) {
+			a.RuntimeRoleARN, a.Drift = "", []status.Drift{{Element: "runtime", Kind: "role-missing", At: noon}}
+		}), with(func(a *status.Agent) {
+			a.RuntimeRoleARN, a.BlockedBy = "", []status.Blocker{{ARN: runtimeARN, Kind: string(plan.Replaced)}}
+		}), nil},
+		"drift beside what there is no room for": {drifted("runtime/trust", "edited"), with(func(a *status.Agent) {
+			a.BlockedBy = []status.Blocker{{ARN: runtimeARN, Kind: string(plan.TagsFull)}}
+		}), []string{"Role Drift Repaired one [{" + role(runtimeARN) + " runtime/trust edited}]"}},
+		"a project that is gone": {changed("project/settings", "edited"), with(func(a *status.Agent) {
+			parts(nil)(a)
+			a.BlockedBy = []status.Blocker{{ARN: "arn:aws:codebuild:us-east-1:123456789012:project/project-of-one", Kind: string(plan.ProjectGone)}}
+		}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			events := report.Events(c.before, c.now)

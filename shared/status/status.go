@@ -158,12 +158,25 @@ type Runtime struct {
 type Drift struct {
 	Element string    `json:"element"` // runtime/trust, build/policy/…
 	Kind    string    `json:"kind"`
-	Actor   string    `json:"actor,omitempty"`
-	At      time.Time `json:"at"` // when it was first seen
+	Actor   string    `json:"actor,omitempty"` // ARN of who did it, where CloudTrail told
+	At      time.Time `json:"at"`              // when that was; else when it was first seen
 }
 
-// Same reports whether both are the same drift, whenever and by whom.
-func (d Drift) Same(other Drift) bool { return d.Element == other.Element && d.Kind == other.Kind }
+// DriftRemoved is the kind of drift of a policy that somebody added and that is
+// being removed: it stands in a status while that is under way.
+const DriftRemoved = "removed"
+
+// Same reports whether both are the same drift, whenever and by whom. That it is
+// being removed makes none other of it.
+func (d Drift) Same(other Drift) bool {
+	kind := func(d Drift) string {
+		if d.Kind == DriftRemoved {
+			return "extra"
+		}
+		return d.Kind
+	}
+	return d.Element == other.Element && kind(d) == kind(other)
+}
 
 // Blocker is something that is not ours and stands in the way.
 type Blocker struct {
