@@ -50,6 +50,10 @@ func TestDriftThatIsOnlyTold(t *testing.T) {
 			[]plan.Role{input(model.RuntimeRole, absent), input(model.BuildRole)},
 			[]string{"found runtime role-missing repaired=false", "refused role-runtime role-missing"},
 		},
+		"of a role that is gone and was being made anew, which may yet show": {
+			[]plan.Role{input(model.RuntimeRole, absent, func(r *plan.Role) { r.Claim.Creating = []string{"x"} })},
+			[]string{"found runtime role-missing repaired=false", "refused role-runtime role-missing"},
+		},
 		"of a role that is gone beside one that is new": {
 			[]plan.Role{input(model.RuntimeRole, absent), input(model.BuildRole, absent, func(r *plan.Role) { r.Claim.BuildRoleID = "" })},
 			[]string{

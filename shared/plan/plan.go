@@ -271,6 +271,23 @@ func (p Plan) Refused(role string) bool {
 	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool { return r.Role == role })
 }
 
+// Unwritten reports whether an element of a role is left alone, with the whole role
+// or because others leave no room for it.
+func (p Plan) Unwritten(role, element string) bool {
+	_, part, _ := strings.Cut(element, "/")
+	return slices.ContainsFunc(p.Refusals, func(r Refusal) bool {
+		switch {
+		case r.Role != role:
+			return false
+		case r.Kind == TagsFull:
+			return part == partTags
+		case r.Kind == PoliciesFull:
+			return strings.HasPrefix(part, partPolicy)
+		}
+		return true
+	})
+}
+
 // RefusedPart reports whether the agent's repository or project is left alone.
 // It goes by the agent, since one agent's repository may have the name of
 // another's project.
@@ -510,7 +527,7 @@ func (p *Plan) differing(r Role, s standing) func(Step, FindingKind) []Step {
 // stays reports whether a desired policy stays as somebody left it.
 func stays(r Role, s standing, name string) bool {
 	e := element(r.Desired.Kind, partPolicy+name)
-	return r.Drift == ReportDrift && s == ours && !unfinished(r) && (r.Applied == nil || r.Applied[e] == r.Desired.Policies[name].Digest())
+	return r.Drift == ReportDrift && s == ours && (r.Applied == nil || r.Applied[e] == r.Desired.Policies[name].Digest())
 }
 
 // policies plans a role's inline policies. New grants come before old ones go,
