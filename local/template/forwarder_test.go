@@ -131,8 +131,8 @@ func TestTheRuleAndTheCodeKnowTheSameCallsOfIAM(t *testing.T) {
 			led++
 		}
 	}
-	if led != 16 {
-		t.Errorf("%d of %d calls change roles, want 16", led, calls.NumMethod())
+	if led != 14 {
+		t.Errorf("%d of %d calls change roles, want 14", led, calls.NumMethod())
 	}
 }
 

@@ -70,7 +70,9 @@ const RuntimeHint = "runtime-changed"
 
 // RoleHint is the kind of hint of a role that somebody changed; its id is the
 // role's name as naming has it, a slash and the call that changed it, such as
-// PutRolePolicy.
+// TagRole. Where that put or deleted an inline policy, or attached or detached a
+// managed one, another slash and the policy follow: its name or its ARN, which has
+// slashes itself, as the caller spelled it.
 const RoleHint = "role-changed"
 
 // PassHint is the kind of hint of a config that the scheduled pass found to be

@@ -14,10 +14,11 @@ import (
 const iamSource = "iam.amazonaws.com"
 
 // roleCalls are the calls after which a role is there, is gone, or is not as it
-// was. AcquireRole makes a role of a template.
+// was. AcquireRole makes a role of a template. Calls about instance profiles are not
+// among them: what they change is no part of a role.
 var roleCalls = []string{
-	"AcquireRole", "AddRoleToInstanceProfile", "AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy",
-	"DetachRolePolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "RemoveRoleFromInstanceProfile", "TagRole", "UntagRole",
+	"AcquireRole", "AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy",
+	"DetachRolePolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "TagRole", "UntagRole",
 	"UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription",
 }
 
@@ -46,7 +47,11 @@ func role(e envelope, here Here) (Look, error) {
 	if err != nil {
 		at = e.Time // which is that of the call, too, as far as it is known
 	}
-	return Look{Role: own, Hint: Hint{Kind: RoleHint, ID: own + "/" + d.EventName, Time: at, Actor: d.actor()}}, nil
+	id := own + "/" + d.EventName
+	if policy := d.policy(); policy != "" {
+		id += "/" + policy
+	}
+	return Look{Role: own, Hint: Hint{Kind: RoleHint, ID: id, Time: at, Actor: d.actor()}}, nil
 }
 
 // role gives the name of the role that the call was about, as the caller spelled
@@ -59,6 +64,27 @@ func (d trailDetail) role() string {
 	asked, _ := request["roleName"].(string)
 	answered, _ := made["roleName"].(string)
 	return cmp.Or(asked, answered)
+}
+
+// maxPolicy bounds what a hint has of a policy in characters. The ARN of a managed
+// policy has at most 700: a path of 512, a name of 128 (IAM API reference,
+// CreatePolicy) and the account before them.
+const maxPolicy = 700
+
+// policy gives the policy that the call was about, as the caller spelled it: the
+// name of an inline one, the ARN of a managed one; empty of other calls, and where
+// the record does not say.
+func (d trailDetail) policy() string {
+	request, _ := d.Request.(map[string]any)
+	var named any
+	switch d.EventName {
+	case "PutRolePolicy", "DeleteRolePolicy":
+		named = request["policyName"]
+	case "AttachRolePolicy", "DetachRolePolicy":
+		named = request["policyArn"]
+	}
+	text, _ := named.(string)
+	return graphic(text, maxPolicy)
 }
 
 // ownSpelling gives the name of an agent's role in a Region as naming has it.

@@ -50,8 +50,8 @@ func change(t testing.TB, with members) string {
 
 func TestACallThatChangesARoleLeadsToIt(t *testing.T) {
 	for _, call := range []string{
-		"AcquireRole", "AddRoleToInstanceProfile", "AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy",
-		"DetachRolePolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "RemoveRoleFromInstanceProfile", "TagRole", "UntagRole",
+		"AcquireRole", "AttachRolePolicy", "CreateRole", "DeleteRole", "DeleteRolePermissionsBoundary", "DeleteRolePolicy",
+		"DetachRolePolicy", "PutRolePermissionsBoundary", "PutRolePolicy", "TagRole", "UntagRole",
 		"UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription",
 	} {
 		for _, role := range []string{edited, built} {
@@ -71,8 +71,41 @@ func TestACallThatChangesARoleLeadsToIt(t *testing.T) {
 	}
 }
 
+func TestAHintNamesThePolicyThatACallWasAbout(t *testing.T) {
+	const managed = "arn:aws:iam::123456789012:policy/team/read-orders"
+	long := "arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 511) + "/" + strings.Repeat("n", 128)
+	for name, c := range map[string]struct {
+		call  string
+		asked members
+		want  string // what follows the name of the role
+	}{
+		"an inline one that was put":       {"PutRolePolicy", members{"policyName": "read-orders", "policyDocument": "{}"}, "/PutRolePolicy/read-orders"},
+		"an inline one that was deleted":   {"DeleteRolePolicy", members{"policyName": "Read+=,.@-_"}, "/DeleteRolePolicy/Read+=,.@-_"},
+		"a managed one that was attached":  {"AttachRolePolicy", members{"policyArn": managed}, "/AttachRolePolicy/" + managed},
+		"a managed one that was detached":  {"DetachRolePolicy", members{"policyArn": managed}, "/DetachRolePolicy/" + managed},
+		"the longest ARN":                  {"AttachRolePolicy", members{"policyArn": long}, "/AttachRolePolicy/" + long},
+		"not the other parameter of both":  {"PutRolePolicy", members{"policyArn": managed}, "/PutRolePolicy"},
+		"nor the other way round":          {"AttachRolePolicy", members{"policyName": "read-orders"}, "/AttachRolePolicy"},
+		"none of a call about the role":    {"TagRole", members{"policyName": "read-orders", "policyArn": managed, "": managed}, "/TagRole"},
+		"none of a boundary":               {"PutRolePermissionsBoundary", members{"permissionsBoundary": managed}, "/PutRolePermissionsBoundary"},
+		"none that is empty":               {"PutRolePolicy", members{"policyName": ""}, "/PutRolePolicy"},
+		"none that is not text":            {"PutRolePolicy", members{"policyName": members{"a": 1}}, "/PutRolePolicy"},
+		"none that nobody can read":        {"PutRolePolicy", members{"policyName": "\x1b\n\u202e"}, "/PutRolePolicy"},
+		"without escapes of a terminal":    {"PutRolePolicy", members{"policyName": "a\x1b[31mb\u200bc\nd"}, "/PutRolePolicy/a[31mbcd"},
+		"no more of one than there can be": {"DetachRolePolicy", members{"policyArn": strings.Repeat("é", 10_000)}, "/DetachRolePolicy/" + strings.Repeat("é", 700)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.asked["roleName"] = edited
+			look, err := event.Decode(change(t, members{"eventName": c.call, "requestParameters": c.asked}), atHome("us-east-1"))
+			if err != nil || look.Hint.ID != edited+c.want {
+				t.Errorf("look %+v, %v, want %s", look, err, c.want)
+			}
+		})
+	}
+}
+
 func TestSamplesOfRolesThatWereEdited(t *testing.T) {
-	if look, err := event.Decode(sample(t, "cloudtrail-role-edited.json"), atHome("us-east-1")); err != nil || look.Role != edited {
+	if look, err := event.Decode(sample(t, "cloudtrail-role-edited.json"), atHome("us-east-1")); err != nil || look.Role != edited || look.Hint.ID != edited+"/PutRolePolicy/read-orders" {
 		t.Errorf("by hand: %+v, %v", look, err)
 	}
 	for _, name := range []string{"cloudtrail-role-edited-by-rolekeeper.json", "cloudtrail-role-edit-failed.json"} {
@@ -102,7 +135,7 @@ func TestARoleIsNamedAsNamingHasItHoweverTheCallerSpelledIt(t *testing.T) {
 		"in small letters":          {"requestParameters": members{"roleName": strings.ToLower(edited)}},
 		"by the answer":             made(edited),
 		"by the answer in capitals": made(strings.ToUpper(edited)),
-		"beside other parameters":   {"requestParameters": members{"roleName": edited, "instanceProfileName": "p"}},
+		"beside other parameters":   {"requestParameters": members{"roleName": edited, "policyName": "p"}},
 		"by the request before all": {"responseElements": members{"role": members{"roleName": built}}},
 		"in a record without place": {"recipientAccountId": nil, "awsRegion": nil},
 	} {
@@ -154,6 +187,8 @@ func TestOtherEventsOfIAMAreRefused(t *testing.T) {
 		"of a failed call without a code": {members{"errorCode": ""}, fault.Ignored},
 		"of a call that reads":            {members{"eventName": "GetRole"}, fault.Ignored},
 		"of a user":                       {members{"eventName": "PutUserPolicy"}, fault.Ignored},
+		"of an instance profile":          {members{"eventName": "AddRoleToInstanceProfile"}, fault.Ignored},
+		"of one that a role leaves":       {members{"eventName": "RemoveRoleFromInstanceProfile"}, fault.Ignored},
 		"of a call in small letters":      {members{"eventName": "putrolepolicy"}, fault.Ignored},
 		"of no call":                      {members{"eventName": nil}, fault.Ignored},
 		"of somebody's role":              {named("AgentDeveloper"), fault.Ignored},
@@ -252,19 +287,22 @@ func TestARefusalOfARoleDoesNotRepeatAWholeEvent(t *testing.T) {
 // What decodes names an agent's role of the home Region as naming has it, by
 // whatever spelling, and no write of our own.
 func FuzzDecodeRole(f *testing.F) {
-	f.Add("PutRolePolicy", edited, "", "us-east-1", developer, "arn:aws:iam::123456789012:role/AgentDeveloper", "2026-11-22T17:02:08Z")
-	f.Add("AcquireRole", "", strings.ToUpper(built), "us-east-1", "", "", "2026-11-22T17:02:08Z")
-	f.Add("DeleteRole", edited, "", "us-east-1", developer, ownRole, "2026-11-22T17:02:08Z")
-	f.Add("DeleteRole", naming.RuntimeRole("eu-west-1", "my_agent"), "", "eu-west-1", "\x1b[31m", "", "")
-	f.Fuzz(func(t *testing.T, call, asked, answered, home, actor, issuer, at string) {
-		for _, text := range []string{call, asked, answered, home, actor, issuer, at} {
+	f.Add("PutRolePolicy", edited, "", "us-east-1", developer, "arn:aws:iam::123456789012:role/AgentDeveloper", "2026-11-22T17:02:08Z", "read-orders")
+	f.Add("AttachRolePolicy", edited, "", "us-east-1", developer, "", "", "arn:aws:iam::aws:policy/ReadOnlyAccess")
+	f.Add("DetachRolePolicy", edited, "", "us-east-1", developer, "", "", "\u202e\n")
+	f.Add("AcquireRole", "", strings.ToUpper(built), "us-east-1", "", "", "2026-11-22T17:02:08Z", "")
+	f.Add("DeleteRole", edited, "", "us-east-1", developer, ownRole, "2026-11-22T17:02:08Z", "p")
+	f.Add("DeleteRole", naming.RuntimeRole("eu-west-1", "my_agent"), "", "eu-west-1", "\x1b[31m", "", "", "")
+	f.Fuzz(func(t *testing.T, call, asked, answered, home, actor, issuer, at, policy string) {
+		for _, text := range []string{call, asked, answered, home, actor, issuer, at, policy} {
 			if !utf8.ValidString(text) {
 				return // JSON has no such text
 			}
 		}
 		look, err := event.Decode(change(t, members{
-			"eventName": call, "eventTime": at, "requestParameters": members{"roleName": asked}, "responseElements": members{"role": members{"roleName": answered}},
-			"userIdentity": members{"arn": actor, "sessionContext": members{"sessionIssuer": members{"arn": issuer}}},
+			"eventName": call, "eventTime": at, "responseElements": members{"role": members{"roleName": answered}},
+			"requestParameters": members{"roleName": asked, "policyName": policy, "policyArn": policy},
+			"userIdentity":      members{"arn": actor, "sessionContext": members{"sessionIssuer": members{"arn": issuer}}},
 		}), atHome(home))
 		if err != nil {
 			if c := fault.Of(err); c != fault.Poison && c != fault.Ignored {
@@ -279,13 +317,20 @@ func FuzzDecodeRole(f *testing.F) {
 		if _, ok := naming.RoleHash(home, look.Role); !ok || !strings.EqualFold(look.Role, name) || len(look.Role) != len(name) {
 			t.Fatalf("%q in %q led to %+v", name, home, look)
 		}
-		if issuer == ownRole || look.Hint.ID != look.Role+"/"+call {
+		about, ok := strings.CutPrefix(look.Hint.ID, look.Role+"/"+call)
+		if issuer == ownRole || !ok || about != "" && !strings.HasPrefix(about, "/") || about == "/" {
 			t.Fatalf("%q by a session of %q led to %+v", call, issuer, look)
+		}
+		if about != "" && !slices.Contains([]string{"PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy"}, call) {
+			t.Fatalf("%q is about policy %q", call, about)
+		}
+		if utf8.RuneCountInString(about) > 701 || strings.ContainsFunc(about, func(c rune) bool { return !unicode.IsGraphic(c) }) {
+			t.Fatalf("policy %q", about)
 		}
 		if utf8.RuneCountInString(look.Hint.Actor) > 640 || strings.ContainsFunc(look.Hint.Actor, func(c rune) bool { return !unicode.IsGraphic(c) }) {
 			t.Fatalf("actor %q", look.Hint.Actor)
 		}
-		if !slices.Contains([]string{"Acquire", "Add", "Attach", "Create", "Delete", "Detach", "Put", "Remove", "Tag", "Untag", "Update"}, call[:strings.Index(call, "Role")]) {
+		if !slices.Contains([]string{"Acquire", "Attach", "Create", "Delete", "Detach", "Put", "Tag", "Untag", "Update"}, call[:strings.Index(call, "Role")]) {
 			t.Fatalf("%q led to %+v", call, look)
 		}
 	})

@@ -62,14 +62,19 @@ func (h Here) trail(e envelope, region, service string) (trailDetail, error) {
 const maxActor = 640
 
 // actor gives who made the call: an ARN, or the name of a service of AWS that has
-// none; empty when the record does not say. It is for people to read, and so has
-// nothing that a terminal or a log might obey.
+// none; empty when the record does not say.
 func (d trailDetail) actor() string {
-	text := []rune(strings.Map(func(c rune) rune {
+	return graphic(cmp.Or(d.Identity.ARN, d.Identity.Service), maxActor)
+}
+
+// graphic gives the first characters of a text that others chose and people read,
+// without what a terminal or a log might obey.
+func graphic(text string, limit int) string {
+	kept := []rune(strings.Map(func(c rune) rune {
 		if !unicode.IsGraphic(c) {
 			return -1
 		}
 		return c
-	}, cmp.Or(d.Identity.ARN, d.Identity.Service)))
-	return string(text[:min(len(text), maxActor)])
+	}, text))
+	return string(kept[:min(len(kept), limit)])
 }
