@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,24 +114,29 @@ func (r *run) settled(ctx context.Context, a desired.Agent, there seen, p plan.P
 }
 
 // applied gives the digests of what is on the agent's roles now. Of a role that
-// is refused, or that was made and the config no longer asks for, what was last
-// applied stays known; the latter is noted on the agent.
+// is refused, in whole or in part, or that was made and the config no longer asks
+// for, what was last applied stays known; the last is noted on the agent.
 func (r *run) applied(a desired.Agent, p plan.Plan, s *status.Agent) map[string]string {
 	applied := named(a)
 	for _, kind := range []model.RoleKind{model.RuntimeRole, model.BuildRole} {
 		i := slices.IndexFunc(a.Roles(), func(d model.Role) bool { return d.Kind == kind })
-		wanted := i >= 0
+		left := func(string) bool { return true }
 		switch {
-		case wanted && !p.Refused(a.Roles()[i].Name):
-			maps.Copy(applied, plan.Digests(a.Roles()[i]))
+		case i >= 0:
+			name := a.Roles()[i].Name
+			left = func(element string) bool { return p.Unwritten(name, element) }
+			for e, digest := range plan.Digests(a.Roles()[i]) {
+				if !left(e) {
+					applied[e] = digest
+				}
+			}
+		case r.claims[naming.RoleClaimKey(a.Name)].RoleID(kind) == "":
 			continue
-		case !wanted && r.claims[naming.RoleClaimKey(a.Name)].RoleID(kind) == "":
-			continue
-		case !wanted:
+		default:
 			s.Notes = append(s.Notes, report.UnusedRoleNote(kind))
 		}
 		for e, digest := range s.Applied {
-			if plan.KindOf(e) == kind && e != external(kind) && e != shared(kind) {
+			if plan.KindOf(e) == kind && e != external(kind) && e != shared(kind) && left(e) {
 				applied[e] = digest
 			}
 		}

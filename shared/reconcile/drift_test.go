@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/model"
@@ -441,5 +442,37 @@ func TestRepairsAreCounted(t *testing.T) {
 		if err != nil || result.Repaired != want {
 			t.Errorf("%d repaired, %v; want %d", result.Repaired, err, want)
 		}
+	}
+}
+
+// Of a role that others' tags leave no room on, all but the tags is written, and
+// known to be: what is edited after that is drift and not a change.
+func TestARoleThatIsFullHidesNoDriftOfItsOtherElements(t *testing.T) {
+	for _, mode := range []plan.DriftMode{plan.RepairDrift, plan.ReportDrift} {
+		t.Run(string(mode), func(t *testing.T) {
+			w := newWorld(t)
+			w.mode = mode
+			w.upload(key, container)
+			w.settle()
+			role, policyName := runtimeRole("my_agent"), naming.RuntimePolicy("my_agent")
+			w.must(w.admin().UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: &role, TagKeys: []string{model.TagConfig}}))
+			for i := len(w.role(role).Tags); i < 50; i++ {
+				w.must(w.admin().TagRole(t.Context(), &iam.TagRoleInput{RoleName: &role, Tags: []iamtypes.Tag{{Key: aws.String(fmt.Sprint("theirs-", i)), Value: aws.String("")}}}))
+			}
+			w.upload(key, strings.Replace(container, "aws:\n", "permissions:\n      browser: true\n    aws:\n", 1))
+			w.settle()
+			wantOutcome(t, w, key, status.Blocked)
+			changed := w.role(role).Policies[policyName]
+			w.admin().putPolicy(role, policyName, ordersPolicy)
+			w.again(key)
+			left := w.role(role).Policies[policyName]
+			drift := slices.Contains(driftOf(w.status(key)), "runtime/policy/"+policyName+" edited")
+			if mode == plan.ReportDrift && (left == changed || !drift) {
+				t.Errorf("the policy is %s, and told is %v", left, driftOf(w.status(key)))
+			}
+			if mode == plan.RepairDrift && (left != changed || len(w.sent("Role Drift Repaired")) != 1) {
+				t.Errorf("the policy is %s, and told is %v", left, w.sent("Role Drift Repaired"))
+			}
+		})
 	}
 }
