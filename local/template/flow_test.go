@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,6 +138,17 @@ func TestAFunctionReadsOneQueueAtItsPaceOrHasASchedule(t *testing.T) {
 	}
 }
 
+// Lambda ends a function that takes more memory than it has, whatever of it is
+// garbage.
+func TestThePassCollectsGarbageBeforeItRunsOutOfMemory(t *testing.T) {
+	p := load(t, home()).resources["DriftFunction"].properties
+	memory, _ := p["MemorySize"].(int)
+	limit, err := strconv.Atoi(strings.TrimSuffix(fmt.Sprint(at(p, "Environment", "Variables", "GOMEMLIMIT")), "MiB"))
+	if err != nil || limit < memory/2 || limit > memory*9/10 {
+		t.Errorf("a limit of %d MiB, %v, in %d MB", limit, err, memory)
+	}
+}
+
 func TestThePassRunsOnItsSchedule(t *testing.T) {
 	for _, expression := range []string{"rate(1 hour)", "cron(0 6 * * ? *)"} {
 		s := load(t, given(map[string]string{"DriftSchedule": expression}))
@@ -216,6 +228,9 @@ func TestFunctionsGetTheSettingsTheyRead(t *testing.T) {
 	for id, test := range tests {
 		t.Run(id, func(t *testing.T) {
 			want := []string{"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} // the SDK's
+			if id == "DriftFunction" {
+				want = append(want, "GOMEMLIMIT") // Go's
+			}
 			for _, field := range reflect.VisibleFields(reflect.TypeOf(test.settings)) {
 				name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
 				if !field.Anonymous && name != "AWS_REGION" { // Lambda's own

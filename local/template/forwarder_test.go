@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,35 @@ func TestWhatCannotBeForwardedIsKept(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, statements(policy["PolicyDocument"])); diff != "" || !slices.Equal(texts(policy["Queues"]), []string{"<ForwardDeadLetterQueue>"}) {
 		t.Errorf("policy of %v (-want +got):\n%s", policy["Queues"], diff)
+	}
+}
+
+func TestWhatCannotBeForwardedRaisesAnAlarm(t *testing.T) {
+	const topic = "arn:aws:sns:us-east-1:123456789012:platform"
+	for given, want := range map[string]any{"": nil, topic: []any{topic}} {
+		s := loadFile(t, forwarder, where{"aws", "us-east-1", "123456789012", map[string]string{"HomeRegion": "eu-west-1", "AlarmTopicArn": given}})
+		watched := map[string]string{
+			"ForwardDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<ForwardDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
+		}
+		if diff := cmp.Diff(watched, alarms(t, s)); diff != "" {
+			t.Errorf("alarms (-want +template):\n%s", diff)
+		}
+		p := s.resources["ForwardDeadLetterAlarm"].properties
+		if got := p["AlarmActions"]; !cmp.Equal(got, want) {
+			t.Errorf("with topic %q the alarm is told to %v", given, got)
+		}
+		if !strings.Contains(fmt.Sprint(p["AlarmDescription"]), "eu-west-1") {
+			t.Errorf("the alarm does not say of which stack it is: %v", p["AlarmDescription"])
+		}
+	}
+	pattern := regexp.MustCompile(fmt.Sprint(at(forwarding(t, "aws", "us-east-1", "eu-west-1").parameters["AlarmTopicArn"], "AllowedPattern")))
+	for arn, want := range map[string]bool{
+		"": true, topic: true, "arn:aws-us-gov:sns:us-gov-west-1:123456789012:a_b-c": true,
+		"platform": false, topic + ".fifo": false, topic + " ": false, "arn:aws:sqs:us-east-1:123456789012:platform": false,
+	} {
+		if pattern.MatchString(arn) != want {
+			t.Errorf("topic %q is taken: %v", arn, !want)
+		}
 	}
 }
 
