@@ -806,18 +806,24 @@ func digest(parts ...string) string {
 }
 
 // Touches reports whether a call of IAM can have made an element of a role drift
-// (IAM API reference, actions of roles).
+// (IAM API reference, actions of roles). A call about a policy has the policy's
+// name, or its ARN, behind it and a slash; without one it can be of any.
 func Touches(call, element string) bool {
 	_, part, _ := strings.Cut(element, "/")
+	call, about, _ := strings.Cut(call, "/")
+	named := func(prefix string) bool {
+		policy, ok := strings.CutPrefix(part, prefix)
+		return ok && (about == "" || about == policy)
+	}
 	switch call {
 	case "CreateRole", "DeleteRole", "AcquireRole":
 		return part == ""
 	case "UpdateAssumeRolePolicy":
 		return part == partTrust
 	case "PutRolePolicy", "DeleteRolePolicy":
-		return strings.HasPrefix(part, partPolicy)
+		return named(partPolicy)
 	case "AttachRolePolicy", "DetachRolePolicy":
-		return strings.HasPrefix(part, partAttached)
+		return named(partAttached)
 	case "TagRole", "UntagRole":
 		return part == partTags
 	case "UpdateRole", "UpdateRoleDescription":
