@@ -80,8 +80,8 @@ func (f *file) read(data []byte) Config {
 // tree gives the map that the file holds, not ok when there is none within bounds.
 func (f *file) tree(data []byte) (root *yaml.Node, ok bool) {
 	top := place{1, 1}
-	if len(data) > maxBytes {
-		f.add(scope{}, top, "config-too-large", fmt.Sprintf("the file has %d bytes, more than the %d allowed", len(data), maxBytes),
+	if len(data) > MaxBytes {
+		f.add(scope{}, top, "config-too-large", fmt.Sprintf("the file has %d bytes, more than the %d allowed", len(data), MaxBytes),
 			"upload only the agent config; split it when it describes many agents")
 		return nil, false
 	}

@@ -21,7 +21,8 @@ import (
 // Bounds on a file, checked before anything of it is used. A deployed agent with
 // every field the toolkit writes has about 130 nodes and 6 levels.
 const (
-	maxBytes  = 256 << 10
+	// MaxBytes is how large a config may be.
+	MaxBytes  = 256 << 10
 	maxAgents = 50
 	maxDepth  = 20
 	maxNodes  = 20_000 // aliases count as often as they are used
