@@ -47,6 +47,10 @@ func main() {
 // handler is the function's handler. What the schedule and the bus send says nothing.
 type handler func(ctx context.Context) error
 
+// reportTime is what a pass has left of its time to write its report: more than
+// package drift takes for it.
+const reportTime = 20 * time.Second
+
 // listsPerSecond is what reconcile leaves of what AgentCore allows the account.
 const listsPerSecond = agentcore.ListsPerSecond / 5
 
@@ -94,6 +98,12 @@ func wire(environ map[string]string, log *slog.Logger, metrics io.Writer, now fu
 		if err != nil {
 			log.ErrorContext(ctx, "settings", "error", err.Error())
 			return err
+		}
+		// What is left when the time is up, is for the report that says so.
+		if end, ok := ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, end.Add(-reportTime))
+			defer cancel()
 		}
 		one := pass
 		one.Allowed, one.Operators = p.Allowed, len(p.OperatorPrincipalArns) > 0

@@ -138,9 +138,11 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := "SendMessage " + work + " " + message.ID
-	begin := []string{"GetParameter", "GET /reports/latest.json", "list configs/"}
+	latest := "GET /reports/latest.json" // before the pass, and before it is written
+	begin := []string{"GetParameter", latest, latest, "list configs/"}
 	listed := append(slices.Clone(begin), "list status/", "list claims/", "GET /configs/agent.yaml")
 	read := append(slices.Clone(listed), "GetAccountAuthorizationDetails", "GetAccountSummary", "GetPolicy", "ListAgentRuntimes", "ListRoles")
+	judged := append(slices.Clone(read), "GET /claims/roles/0123456789.json") // that of the orphan, again
 	written := []string{"PUT /reports/drift/", "PUT /reports/latest", "PUT /reports/latest.html"}
 	for name, c := range map[string]struct {
 		denied string
@@ -149,7 +151,7 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 		metric string
 	}{
 		"a pass": {
-			"", slices.Concat(read, []string{send}, written),
+			"", slices.Concat(judged, []string{send}, written),
 			`"level":"INFO","msg":"passed","configs":1,"roles":0,"drifted":0,"outdated":0,"refused":1,"orphans":1,"due":0,"missed":1,"runtimes":0,"newer":0,"unread":0,"skipped":0,"stopped":false,"enqueued":1,"iamCalls":4}`,
 			`"Passes":1`,
 		},
@@ -159,8 +161,8 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 			"ListRoles", slices.DeleteFunc(slices.Concat(read, written), func(call string) bool { return call == "GetAccountSummary" || call == "GetPolicy" }),
 			`"enqueued":0,"iamCalls":0,"error":"pass request-1: `, `"Duration":0`,
 		},
-		"a queue that takes nothing":        {"work.fifo", slices.Concat(read, []string{send}, written), `"enqueued":0,"iamCalls":4,"error":"pass request-1: configs/agent.yaml`, `"IAMCalls":4`},
-		"a report that cannot be put there": {"PUT /reports/latest", slices.Concat(read, []string{send}, written), `"enqueued":1,"iamCalls":4,"error":"pass request-1: `, `"IAMCalls":4`},
+		"a queue that takes nothing":        {"work.fifo", slices.Concat(judged, []string{send}, written), `"enqueued":0,"iamCalls":4,"error":"pass request-1: configs/agent.yaml`, `"IAMCalls":4`},
+		"a report that cannot be put there": {"PUT /reports/latest", slices.Concat(judged, []string{send}, written), `"enqueued":1,"iamCalls":4,"error":"pass request-1: `, `"IAMCalls":4`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environ, calls := standIn(t, c.denied)

@@ -36,35 +36,58 @@ func drifted(all []report.Finding) int {
 	return len(names)
 }
 
-// hash gives the hex SHA-256 of everything that somebody did and that reconcile
-// would put right: what an operator approves.
-func hash(all []report.Finding) string {
-	h := sha256.New()
-	e := json.NewEncoder(h)
-	for _, d := range all {
-		_ = e.Encode([]string{d.Config, d.Agent, d.Role, d.Element, string(d.Kind), d.Observed, d.Desired}) // neither texts nor a hash can be refused
+// digests gives 128 bits of the SHA-256, hex, of each thing that somebody did and
+// that reconcile would put right.
+func digests(all []report.Finding) []string {
+	out := make([]string, len(all))
+	for i, d := range all {
+		text, _ := json.Marshal([]string{d.Config, d.Agent, d.Role, d.Element, string(d.Kind), d.Observed, d.Desired}) // texts cannot be refused
+		sum := sha256.Sum256(text)
+		out[i] = hex.EncodeToString(sum[:16])
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return out
+}
+
+// hash gives the hex SHA-256 of all of them: what an operator approves.
+func hash(digests []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(digests, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 // brake stops a pass that would put more right at once than is allowed: so much
 // is nobody's slip of the hand, but a mistake of many, an attack, or ours. What
-// an operator approved goes. It gives nil for a pass that is not stopped.
-func (p Pass) brake(ctx context.Context, found []finding, allowed int, now time.Time) (*report.Stop, error) {
+// an operator approved goes, as does less than that: some of it may be put right
+// already. It gives nil twice for a pass that is none of these.
+func (p Pass) brake(ctx context.Context, found []finding, before memory, allowed int, now time.Time) (stopped, released *report.Stop, err error) {
 	var all []report.Finding
 	for _, f := range found {
 		all = append(all, f.repairs()...)
 	}
 	n := drifted(all)
 	if n <= allowed {
-		return nil, nil //nolint:nilnil // a report has no stop then
+		return nil, nil, nil
 	}
-	stop := report.Stop{Found: n, Allowed: allowed, Hash: hash(all)}
-	approved, err := p.approved(ctx, stop.Hash, now)
-	if approved || err != nil {
-		return nil, err
+	these := digests(all)
+	stop := &report.Stop{Found: n, Allowed: allowed, Hash: hash(these), Digests: these}
+	approved, err := p.approved(ctx, now)
+	if err != nil {
+		return nil, nil, err
 	}
-	return &stop, nil
+	for _, was := range []*report.Stop{stop, before.last.Stopped, before.last.Released} {
+		if was != nil && approved[was.Hash] && was.Hash == hash(was.Digests) && within(these, was.Digests) {
+			return nil, was, nil
+		}
+	}
+	return stop, nil, nil
+}
+
+// within reports whether all of some texts are among others.
+func within(these, those []string) bool {
+	there := map[string]bool{}
+	for _, text := range those {
+		there[text] = true
+	}
+	return !slices.ContainsFunc(these, func(text string) bool { return !there[text] })
 }
 
 // portion leaves those outdated configs to later passes that are more than what
@@ -108,14 +131,15 @@ func (f finding) told(stopped bool) []report.Finding {
 // are the newest as the tool writes ids.
 const maxRequests = 100
 
-// approved reports whether an operator lets the pass with the hash go.
-func (p Pass) approved(ctx context.Context, hash string, now time.Time) (bool, error) {
+// approved gives the hashes of what operators let go.
+func (p Pass) approved(ctx context.Context, now time.Time) (map[string]bool, error) {
+	hashes := map[string]bool{}
 	if !p.Operators {
-		return false, nil
+		return hashes, nil
 	}
 	entries, err := p.Objects.Entries(ctx, naming.FleetRequestPrefix)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	slices.SortFunc(entries, func(a, b model.Entry) int { return cmp.Compare(a.Key, b.Key) })
 	for _, e := range entries[max(len(entries)-maxRequests, 0):] {
@@ -124,14 +148,14 @@ func (p Pass) approved(ctx context.Context, hash string, now time.Time) (bool, e
 			continue
 		}
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		q, wrong := model.ParseFleetRequest(o.Body)
 		id := strings.TrimSuffix(strings.TrimPrefix(e.Key, naming.FleetRequestPrefix), ".json")
 		late := now.After(q.Expires) || now.Sub(o.LastModified) > model.MaxRequestAge
-		if wrong == nil && q.ID == id && !late && q.Plans[model.FleetPlan] == hash {
-			return true, nil
+		if wrong == nil && q.ID == id && !late {
+			hashes[q.Plans[model.FleetPlan]] = true
 		}
 	}
-	return false, nil
+	return hashes, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -91,15 +92,19 @@ func (p Pass) bucket(ctx context.Context) (*bucket, error) {
 	return b, nil
 }
 
-// readAll reads objects. One that is gone meanwhile is not there; of one that
-// cannot be read that is known.
+// readAll reads objects, of a config no more than a config may have. One that is
+// gone meanwhile is not there; of one that cannot be read that is known.
 func (p Pass) readAll(ctx context.Context, keys []string) map[string]read {
 	found := make([]read, len(keys))
 	var group errgroup.Group // without a context: the others are read when one fails
 	group.SetLimit(reads)
 	for i, key := range keys {
 		group.Go(func() error {
-			found[i].Object, found[i].err = p.Objects.Get(ctx, key)
+			if strings.HasPrefix(key, naming.ConfigPrefix) {
+				found[i].Object, found[i].err = p.Objects.GetUpTo(ctx, key, agent.MaxBytes+1)
+			} else {
+				found[i].Object, found[i].err = p.Objects.Get(ctx, key)
+			}
 			return nil
 		})
 	}

@@ -40,7 +40,7 @@ type Account interface {
 // fault.ErrNotFound for absence only.
 type Policies interface {
 	BoundaryVersion(ctx context.Context, arn string) (version string, updated time.Time, err error) // the default one
-	Managed(ctx context.Context, arn string) (document string, err error)
+	ManagedVersion(ctx context.Context, arn, version string) (document string, err error)
 }
 
 // Projects is what is read of CodeBuild: those of the projects that exist, by name.
@@ -85,8 +85,15 @@ type Pass struct {
 // Check compares the whole account and writes nothing. The report of a check that
 // failed says why, and shows what the last pass found.
 func (p Pass) Check(ctx context.Context, id string) (report.Pass, error) {
-	r, _, err := p.look(ctx, id)
-	return r, err
+	l, err := p.look(ctx, id)
+	return l.Pass, err
+}
+
+// looked is what a look at everything gives.
+type looked struct {
+	report.Pass
+	found  []finding
+	before memory
 }
 
 // Run takes the pass with the id. It enqueues each config that differs or is due
@@ -95,7 +102,8 @@ func (p Pass) Check(ctx context.Context, id string) (report.Pass, error) {
 // enqueued: what is not listed would be taken for gone. A config that cannot be
 // judged is left to the next pass, and the error tells of one.
 func (p Pass) Run(ctx context.Context, id string) (report.Pass, error) {
-	r, found, err := p.look(ctx, id)
+	l, err := p.look(ctx, id)
+	r, found := l.Pass, l.found
 	if r.Failed == "" && r.Stopped == nil {
 		sent, sending := p.enqueue(ctx, id, r.At, found)
 		r.Totals.Enqueued = sent
@@ -105,7 +113,7 @@ func (p Pass) Run(ctx context.Context, id string) (report.Pass, error) {
 		r.Failed = cmp.Or(r.Failed, report.Clip(err.Error()))
 	}
 	r.Seconds = p.Now().Sub(r.At).Seconds()
-	if err = errors.Join(err, p.write(ctx, r)); err != nil {
+	if err = errors.Join(err, p.write(ctx, r, l.before)); err != nil {
 		r.Failed = cmp.Or(r.Failed, report.Clip(err.Error()))
 		return r, fmt.Errorf("pass %s: %w", id, err)
 	}
@@ -115,31 +123,31 @@ func (p Pass) Run(ctx context.Context, id string) (report.Pass, error) {
 // look reads everything, compares, and pulls the brake. With an error the report
 // is not whole, but what was found by then is in it when nothing could be listed
 // wrongly.
-func (p Pass) look(ctx context.Context, id string) (report.Pass, []finding, error) {
+func (p Pass) look(ctx context.Context, id string) (looked, error) {
 	r := report.Pass{
 		V: report.PassVersion, ID: id, At: p.Now().UTC().Truncate(time.Millisecond), Account: p.Env.Account, Region: p.Env.Region, Mode: string(p.mode()),
 		Findings: []report.Finding{}, Leaving: []report.Leaving{}, Orphans: []report.Orphan{}, History: []report.Point{},
 	}
 	before, err := p.before(ctx)
 	if err != nil {
-		return failed(r, before, err), nil, err
+		return looked{failed(r, before, err), nil, before}, err
 	}
 	r.History = before.history()
 	f, err := p.fleet(ctx)
 	if err != nil {
-		return failed(r, before, err), nil, err
+		return looked{failed(r, before, err), nil, before}, err
 	}
 	found, unread := f.findAll(ctx, p, r.At)
 	unread = errors.Join(unread, p.recheck(ctx, f, found, r.At))
 	r.Totals = f.totals(found)
 	boundary, version, err := p.boundary(ctx, before, r.At.Truncate(time.Second))
 	if err != nil {
-		return failed(r, before, err), nil, err
+		return looked{failed(r, before, err), nil, before}, err
 	}
 	r.BoundaryVersion, r.Totals.IAMCalls = version, f.account.Calls+boundary.calls
 	allowed := p.MaxChanges.Of(r.Totals.Roles)
-	if r.Stopped, err = p.brake(ctx, found, allowed, r.At); err != nil {
-		return failed(r, before, err), nil, err
+	if r.Stopped, r.Released, err = p.brake(ctx, found, before, allowed, r.At); err != nil {
+		return looked{failed(r, before, err), nil, before}, err
 	}
 	portion(found, id, allowed)
 	for _, one := range found {
@@ -147,12 +155,13 @@ func (p Pass) look(ctx context.Context, id string) (report.Pass, []finding, erro
 		r.Leaving = append(r.Leaving, one.leaving...)
 	}
 	r.Findings = append(r.Findings, boundary.findings...)
-	r.Orphans = f.orphans(found, r.At)
+	r.Orphans, err = p.orphans(ctx, f, found, r.At)
+	unread = errors.Join(unread, err)
 	before.compare(&r)
 	r.Totals.Drifted, r.Totals.Orphans = drifted(r.Findings), len(r.Orphans)
 	bound(&r)
 	r.Seconds = p.Now().Sub(r.At).Seconds()
-	return r, found, unread
+	return looked{r, found, before}, unread
 }
 
 func (p Pass) mode() plan.DriftMode {
@@ -173,6 +182,7 @@ func failed(r report.Pass, before memory, why error) report.Pass {
 	}
 	r.Totals, r.Findings, r.Leaving, r.Orphans, r.Omitted = before.last.Totals, before.last.Findings, before.last.Leaving, before.last.Orphans, before.last.Omitted
 	r.Totals.Enqueued, r.Totals.IAMCalls, r.BoundaryVersion = 0, 0, before.last.BoundaryVersion
+	r.Stopped, r.Released = before.last.Stopped, before.last.Released // an operator can still let it go
 	return r
 }
 
@@ -197,8 +207,9 @@ func (p Pass) enqueue(ctx context.Context, id string, now time.Time, found []fin
 }
 
 // write puts the report into the bucket: for the record, for people, and for the
-// next pass.
-func (p Pass) write(ctx context.Context, r report.Pass) error {
+// next pass. The latest stays when it could not be read, since all that it knows
+// would be lost, and when another pass has begun since and is done already.
+func (p Pass) write(ctx context.Context, r report.Pass, before memory) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
@@ -210,8 +221,15 @@ func (p Pass) write(ctx context.Context, r report.Pass) error {
 	// A run that used up its time must be able to say so.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 	defer cancel()
+	err = p.Reports.Put(ctx, naming.DriftReportKey(r.At), "application/json", data)
+	if before.unknown {
+		return err
+	}
+	if latest, unknown := p.before(ctx); unknown != nil || latest.last.At.After(r.At) {
+		return errors.Join(err, unknown)
+	}
 	return errors.Join(
-		p.Reports.Put(ctx, naming.DriftReportKey(r.At), "application/json", data),
+		err,
 		p.Reports.Put(ctx, naming.LatestPassKey, "application/json", data),
 		p.Reports.Put(ctx, naming.LatestReportKey, "text/html; charset=utf-8", page),
 	)
@@ -235,6 +253,10 @@ func (p Pass) ownBoundary() policy.Document {
 	return desired.Boundary(e.Place, e.SourceBucket)
 }
 
+// boundaryNews is for how long a change of a boundary is told that is not the stack's
+// own policy.
+const boundaryNews = 7 * 24 * time.Hour
+
 // boundary judges the policy that is the boundary of all roles. Its document is
 // read when its version is not the one of the last pass, or when that told of it.
 func (p Pass) boundary(ctx context.Context, before memory, now time.Time) (b boundary, version string, err error) {
@@ -249,25 +271,25 @@ func (p Pass) boundary(ctx context.Context, before memory, now time.Time) (b bou
 		}
 	}
 	b.calls = 1
-	version, _, err = p.Policies.BoundaryVersion(ctx, arn)
+	version, updated, err := p.Policies.BoundaryVersion(ctx, arn)
 	if errors.Is(err, fault.ErrNotFound) {
 		tell("the policy that limits all roles does not exist; nothing can be made or changed without it", "")
 		return b, "", nil
 	}
-	was := before.last.BoundaryVersion
 	switch {
 	case err != nil:
 		return b, "", err
-	case version == was:
-		return b, version, nil
 	case len(own.Statements) == 0:
-		if was != "" {
-			tell(fmt.Sprintf("version %s of the policy that limits all roles is in force now, it was %s", version, was), "")
+		if version != "v1" && now.Sub(updated) < boundaryNews {
+			tell(fmt.Sprintf("the policy that limits all roles was changed at %s; version %s is in force. Rolekeeper does not know what it should say", updated.UTC().Format(time.RFC3339), version), "")
+			b.findings[0].Fix = "nothing, if the platform team did it; else find out who did (CloudTrail: CreatePolicyVersion, SetDefaultPolicyVersion)"
 		}
 		return b, version, nil
+	case version == before.last.BoundaryVersion:
+		return b, version, nil
 	}
-	b.calls = 3
-	document, err := p.Policies.Managed(ctx, arn)
+	b.calls = 2
+	document, err := p.Policies.ManagedVersion(ctx, arn, version)
 	if err != nil {
 		return b, "", err
 	}

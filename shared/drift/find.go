@@ -34,6 +34,7 @@ type finding struct {
 	outdated      bool             // what differs was applied from older templates or under other settings
 	differences   []report.Finding // by role and element
 	leaving       []report.Leaving
+	untold        bool // the status does not tell of what is left alone now, or tells of what is not any more
 	later         bool // it is outdated, and its turn comes with another pass
 }
 
@@ -53,6 +54,13 @@ func (f *fleet) findAll(ctx context.Context, p Pass, now time.Time) ([]finding, 
 		})
 	}
 	err := group.Wait()
+	unread := 0
+	for _, one := range found {
+		unread += one01(one.unread)
+	}
+	if most := p.MaxChanges.Of(len(found)); err == nil && unread > most {
+		err = fmt.Errorf("%d of %d configs cannot be read", unread, len(found))
+	}
 	return found, err
 }
 
@@ -86,7 +94,8 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 		out.differences = []report.Finding{refusal(c.key, preview.Problems, l.now)}
 		return out, nil
 	}
-	out.missed = out.missed || s.Outcome == status.Failed || s.Outcome == status.Rejected || untold(s, preview)
+	out.missed = out.missed || s.Outcome == status.Failed || s.Outcome == status.Rejected
+	out.untold = untold(s, preview)
 	out.differences = f.differences(l, preview)
 	out.refused = len(preview.Plan.Refusals) > 0
 	out.outdated = slices.ContainsFunc(out.differences, func(d report.Finding) bool { return d.Kind == report.KindOutdated })
@@ -298,7 +307,9 @@ func (c *comparison) step(s plan.Step) (report.Finding, bool) {
 	d := report.Finding{Agent: s.Agent, Role: s.Role, Element: s.Element, Kind: report.KindPending, Action: report.ActionRepaired}
 	switch s.Op {
 	case plan.CreateServiceLinkedRole:
-		d.Kind = report.KindLinked
+		if d.Kind = report.KindLinked; c.p.Status.Config.AppliedVersionID == "" {
+			d.Kind = report.KindPending // it was never made for this config
+		}
 		return d, true
 	case plan.RecordRoles, plan.RecordParts:
 		if slices.ContainsFunc(c.p.Plan.Steps, func(other plan.Step) bool { return other.Agent == s.Agent && other.Role != "" }) {
@@ -345,7 +356,7 @@ func (c *comparison) texts(d report.Finding) (observed, desired string) {
 		switch {
 		case want.Project == nil || !there:
 		case part == "settings":
-			return report.SettingsText(o.ProjectSettings), report.SettingsText(want.Project.ProjectSettings)
+			return report.SettingsText(masked(o.ProjectSettings, *want.Project)), report.SettingsText(want.Project.ProjectSettings)
 		case part == "tags":
 			return tagText(o.Tags, want.Project.Tags), tagText(want.Project.Tags, want.Project.Tags)
 		}
@@ -357,6 +368,18 @@ func (c *comparison) texts(d report.Finding) (observed, desired string) {
 		}
 	}
 	return "", ""
+}
+
+// masked gives the settings of a project without the values of variables that ours
+// have not: a report is kept, and they may be secrets.
+func masked(s model.ProjectSettings, ours model.Project) model.ProjectSettings {
+	s.Environment = maps.Clone(s.Environment)
+	for name := range s.Environment {
+		if _, known := ours.Environment[name]; !known {
+			s.Environment[name] = "(not shown)"
+		}
+	}
+	return s
 }
 
 func roleTexts(o model.ObservedRole, d model.Role, part string) (observed, desired string) {
@@ -482,7 +505,7 @@ const maxHints = 100
 func (f finding) hints(pass string, now time.Time) []event.Hint {
 	var hints []event.Hint
 	changes := slices.ContainsFunc(f.differences, func(d report.Finding) bool { return d.Action == report.ActionRepaired })
-	if f.due || f.missed || changes && !f.later {
+	if f.due || f.missed || (changes || f.untold) && !f.later {
 		hints = append(hints, event.Hint{Kind: event.PassHint, ID: pass, Time: now})
 	}
 	for _, id := range f.runtimes[:min(len(f.runtimes), maxHints)] {

@@ -37,6 +37,12 @@ func (p Pass) fleet(ctx context.Context) (*fleet, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		f.account, err = p.Account.Read(ctx)
+		for name, o := range f.account.Roles {
+			if !agentsName(name) { // nobody asks for what it may do
+				o.Policies = nil
+				f.account.Roles[name] = o
+			}
+		}
 		return err
 	})
 	group.Go(func() error {

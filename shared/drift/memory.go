@@ -14,8 +14,9 @@ import (
 // memory is what the last pass found. Of a pass whose report is missing or
 // damaged nothing is known.
 type memory struct {
-	last report.Pass
-	any  bool
+	last    report.Pass
+	any     bool
+	unknown bool // it could not be read
 }
 
 // maxReport bounds a report in bytes: what the next pass reads.
@@ -27,13 +28,13 @@ func (p Pass) before(ctx context.Context) (memory, error) {
 		return memory{}, nil
 	}
 	if err != nil {
-		return memory{}, err
+		return memory{unknown: true}, err
 	}
 	last, err := report.ParsePass(o.Body)
 	if err != nil {
 		return memory{}, nil //nolint:nilerr // it is written anew
 	}
-	return memory{last, true}, nil
+	return memory{last: last, any: true}, nil
 }
 
 // history gives the passes before this one.
@@ -73,8 +74,12 @@ func (m memory) compare(r *report.Pass) {
 	}
 }
 
-// maxTexts bounds the bytes of all texts of a report's findings.
-const maxTexts = 6 << 20
+// maxTexts bounds the bytes of all texts of a report's findings, maxDigests the
+// number of what an operator approves at once: of more, a part is not known to be one.
+const (
+	maxTexts   = 6 << 20
+	maxDigests = 20_000
+)
 
 // bound keeps a report within what can be read again.
 func bound(r *report.Pass) {
@@ -84,6 +89,11 @@ func bound(r *report.Pass) {
 		d.Observed, d.Desired = cut(d.Observed), cut(d.Desired)
 		if texts += written(d.Observed) + written(d.Desired); texts > maxTexts {
 			d.Observed, d.Desired = "", ""
+		}
+	}
+	for _, s := range []*report.Stop{r.Stopped, r.Released} {
+		if s != nil && len(s.Digests) > maxDigests {
+			s.Digests = nil
 		}
 	}
 	r.Findings, r.Omitted = most(r.Findings, r.Omitted)

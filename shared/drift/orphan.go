@@ -1,6 +1,8 @@
 package drift
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +24,7 @@ func (f *fleet) totals(found []finding) report.Totals {
 		t.Outdated += one01(one.outdated)
 		t.Refused += one01(one.refused)
 		t.Due += one01(one.due)
-		t.Missed += one01(one.missed)
+		t.Missed += one01(one.missed || one.untold)
 		t.Runtimes += len(one.runtimes)
 		t.Newer += one01(one.newer)
 		t.Unread += one01(one.unread)
@@ -40,6 +42,42 @@ func one01(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// orphans gives those of which the claims are as they were when the bucket was read:
+// meanwhile a role may have got an owner, or another RoleId. One whose claim cannot
+// be read now is not told, and the error is that of all such.
+func (p Pass) orphans(ctx context.Context, f *fleet, found []finding, now time.Time) ([]report.Orphan, error) {
+	all := f.orphans(found, now)
+	var keys []string
+	for _, o := range all {
+		if key := f.claimOf(o); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	again := p.readAll(ctx, keys)
+	var failure error
+	all = slices.DeleteFunc(all, func(o report.Orphan) bool {
+		key := f.claimOf(o)
+		claim := again[key]
+		if claim.err != nil {
+			failure = errors.Join(failure, fmt.Errorf("look at orphan %s again: %w", o.Name, claim.err))
+		}
+		return claim.err != nil || claim.ETag != f.objects[key].ETag
+	})
+	return all, failure
+}
+
+// claimOf gives the key of the claim that says whose an orphan is, empty when its
+// name is not one that agents' roles have.
+func (f *fleet) claimOf(o report.Orphan) string {
+	if strings.HasPrefix(o.Name, naming.RoleClaimPrefix) {
+		return o.Name
+	}
+	if hash, named := naming.RoleHash(f.region, o.Name); named {
+		return naming.RoleClaimKeyOf(hash)
+	}
+	return ""
 }
 
 // orphans finds roles that have the names or the tags of ours and that no config
@@ -86,7 +124,7 @@ func (f *fleet) orphan(o model.ObservedRole) (report.Orphan, bool) {
 		return out, false // whose it is cannot be read
 	}
 	if !claimed {
-		if naming.Hash(out.Agent) != hash {
+		if !naming.ValidAgent(out.Agent) || naming.Hash(out.Agent) != hash {
 			out.Agent = ""
 		}
 		out.Reason = "it has the name of an agent's role, and no config claims it: the toolkit made it, or a config that is gone"

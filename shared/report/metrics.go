@@ -23,17 +23,15 @@ type metric struct {
 func Metrics(p Pass, now time.Time) ([]byte, error) {
 	count := func(name string, n int) metric { return metric{name, "Count", float64(n)} }
 	all := []metric{{"Duration", "Seconds", p.Seconds}, count("IAMCalls", p.Totals.IAMCalls)}
-	switch {
-	case p.Stopped != nil:
-		all = append(all, count("PassStopped", 1))
-	case p.Failed == "":
-		all = append(all, count("PassStopped", 0))
-	}
 	if p.Failed == "" {
 		all = append(all, count("Passes", 1))
 	}
 	if p.Failed == "" || p.FoundAt.IsZero() && p.Totals.Configs > 0 { // it failed when all was counted
-		all = append(all,
+		stopped := 0
+		if p.Stopped != nil {
+			stopped = 1
+		}
+		all = append(all, count("PassStopped", stopped),
 			count("Configs", p.Totals.Configs), count("Agents", p.Totals.Agents), count("Roles", p.Totals.Roles),
 			count("Drifted", p.Totals.Drifted), count("Outdated", p.Totals.Outdated), count("Refused", p.Totals.Refused), count("Unread", p.Totals.Unread),
 			count("Orphans", p.Totals.Orphans), count("Retiring", p.Totals.Retiring), count("Blocked", p.Totals.Blocked),

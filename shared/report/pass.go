@@ -21,7 +21,9 @@ type Pass struct {
 	Mode    string    `json:"mode"` // plan.DriftMode
 
 	Totals  Totals `json:"totals"`
-	Stopped *Stop  `json:"stopped,omitempty"` // nil when nothing stopped the pass
+	Stopped *Stop  `json:"stopped,omitempty"` // nil when nothing stopped the pass; of one that failed, what stopped the last one
+	// Released is what an operator approved and this pass let go, all or a part of it.
+	Released *Stop `json:"released,omitempty"`
 	// Failed says why the pass is not whole; empty when it is.
 	Failed   string    `json:"failed,omitempty"`
 	FoundAt  time.Time `json:"foundAt,omitzero"` // of one that failed, when what it shows was found
@@ -167,6 +169,9 @@ type Stop struct {
 	Found   int    `json:"found"`   // that it would have changed
 	Allowed int    `json:"allowed"` // at once
 	Hash    string `json:"hash"`    // of what it would have done: what an operator approves
+	// Digests are those of each difference it would have put right, that Hash is made
+	// of; none when there are too many to keep.
+	Digests []string `json:"digests"`
 }
 
 // Point is a pass that was, for the chart.
@@ -184,7 +189,7 @@ type Point struct {
 func (p Pass) Point() Point {
 	return Point{
 		At: p.At, Roles: p.Totals.Roles, Drifted: p.Totals.Drifted, Orphans: p.Totals.Orphans, Blocked: p.Totals.Blocked,
-		Stopped: p.Stopped != nil, Failed: p.Failed != "",
+		Stopped: p.Stopped != nil && p.FoundAt.IsZero(), Failed: p.Failed != "",
 	}
 }
 

@@ -182,10 +182,15 @@ func (r *Reader) Managed(ctx context.Context, arn string) (document string, err 
 	if err != nil {
 		return "", awserr.Wrap(err, "get policy %s", arn)
 	}
-	version := p.Policy.DefaultVersionId
-	v, err := r.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version})
+	return r.ManagedVersion(ctx, arn, aws.ToString(p.Policy.DefaultVersionId))
+}
+
+// ManagedVersion reads the document of a version of a managed policy that was there
+// just now, in one call.
+func (r *Reader) ManagedVersion(ctx context.Context, arn, version string) (document string, err error) {
+	v, err := r.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: &version})
 	if err != nil {
-		return "", awserr.Unsettled(awserr.Wrap(err, "get version %s of policy %s", aws.ToString(version), arn))
+		return "", awserr.Unsettled(awserr.Wrap(err, "get version %s of policy %s", version, arn))
 	}
 	if document, err = decode(v.PolicyVersion.Document); err != nil {
 		return "", fmt.Errorf("policy %s: %w", arn, err)
