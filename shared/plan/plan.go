@@ -813,7 +813,7 @@ func Touches(call, element string) bool {
 	call, about, _ := strings.Cut(call, "/")
 	named := func(prefix string) bool {
 		policy, ok := strings.CutPrefix(part, prefix)
-		return ok && (about == "" || about == policy)
+		return ok && (about == "" || strings.EqualFold(about, policy)) // IAM tells names of policies not apart by case
 	}
 	switch call {
 	case "CreateRole", "DeleteRole", "AcquireRole":

@@ -11,7 +11,7 @@ func TestACallTouchesWhatItIsAbout(t *testing.T) {
 	for call, elements := range map[string]map[string]bool{
 		"UpdateAssumeRolePolicy":            {"runtime/trust": true, "runtime/tags": false, "runtime": false},
 		"PutRolePolicy":                     {"runtime/policy/p": true, "runtime/attached/p": false, "runtime/trust": false},
-		"PutRolePolicy/p":                   {"runtime/policy/p": true, "runtime/policy/q": false, "build/policy/p": true},
+		"PutRolePolicy/p":                   {"runtime/policy/p": true, "runtime/policy/P": true, "runtime/policy/q": false, "build/policy/p": true},
 		"DeleteRolePolicy/p":                {"runtime/policy/p": true, "runtime/policy/pp": false},
 		"AttachRolePolicy/" + arn:           {"runtime/attached/" + arn: true, "runtime/attached/" + arn + "2": false, "runtime/policy/p": false},
 		"DetachRolePolicy/" + arn:           {"build/attached/" + arn: true},
