@@ -210,17 +210,13 @@ func (r *run) drift(agent string, p plan.Plan, told func(plan.Finding) bool) []s
 	return now
 }
 
-// attributed names in a drift of a role who made the last call that can have
-// caused it. What was known before a call was made, it did not cause.
+// attributed names in a drift of a role who made a call that can have caused it.
+// What was known before a call was made, it did not cause.
 func (r *run) attributed(d status.Drift, role string, known bool) status.Drift {
-	if d.Actor != "" {
-		return d
-	}
-	seen := d.At
 	for _, h := range r.calls {
 		name, call, _ := strings.Cut(h.ID, "/")
 		at := earlier(h.Time, r.now).UTC().Truncate(time.Second)
-		if name == role && plan.Touches(call, d.Element) && !(known && at.After(seen)) {
+		if d.Actor == "" && name == role && plan.Touches(call, d.Element) && !(known && at.After(d.At)) {
 			d.Actor, d.At = h.Actor, at
 		}
 	}

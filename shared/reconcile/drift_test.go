@@ -335,6 +335,34 @@ func TestARestoredRoleIsAsItsConfigAsksAfterANewUploadInAnyMode(t *testing.T) {
 	}
 }
 
+// What was applied to the agent's other role is known still, and an edit of it is
+// drift.
+func TestARestoreForgetsNothingOfTheOtherRoleInAnyMode(t *testing.T) {
+	w := gone(t)
+	w.pass(0)
+	w.pass(time.Hour)
+	archived := w.archivesOf(runtimeRole("my_agent"))[model.ArchiveRetired][0]
+	from := w.status(key).Agents[0].ArchiveKeys[1]
+	w.upload(key, container)
+	w.settle()
+	w.operators, w.mode = true, plan.ReportDrift
+	observed := w.role(runtimeRole("my_agent"))
+	w.ask(model.Request{Action: model.Restore, Archive: from, Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
+		Archive: archived, Observed: &observed, Claim: w.claim(naming.RoleClaimKey("my_agent")), Boundary: boundary, Account: w.cloud.Account,
+	}.Plan())}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	name := buildRole("my_agent")
+	w.admin().trust(name, strings.ReplaceAll(agentCoreTrust, "bedrock-agentcore", "lambda"))
+	edited := w.role(name)
+	w.upload(key, container+"      protocol_configuration:\n        server_protocol: A2A\n")
+	w.settle()
+	wantOutcome(t, w, key, status.Ready)
+	if drift := driftOf(w.status(key)); !slices.Equal(drift, []string{"build/trust edited"}) || w.role(name).Trust != edited.Trust {
+		t.Errorf("drift %v, trust %s", drift, w.role(name).Trust)
+	}
+}
+
 // called sends the event of a call of IAM that somebody made about a role.
 func (w *world) called(role, call, actor string, at time.Time) {
 	w.cloud.Put(w.inbox, fmt.Sprintf(`{"version":"0","id":"%06d","detail-type":"AWS API Call via CloudTrail","source":"aws.iam","account":%q,"region":"us-east-1","time":%[4]q,`+
@@ -387,25 +415,26 @@ func TestADriftIsNobodysWhoDidNotCauseIt(t *testing.T) {
 	for what, c := range map[string]struct {
 		events func(w *world, at time.Time)
 		want   string
+		late   bool // it is not of when the role was edited
 	}{
-		"a call about another element": {func(w *world, at time.Time) { w.called(name, "TagRole", ben, at) }, ""},
-		"a call about the other role":  {func(w *world, at time.Time) { w.called(buildRole("my_agent"), "UpdateAssumeRolePolicy", ben, at) }, ""},
+		"a call about another element": {func(w *world, at time.Time) { w.called(name, "TagRole", ben, at) }, "", false},
+		"a call about the other role":  {func(w *world, at time.Time) { w.called(buildRole("my_agent"), "UpdateAssumeRolePolicy", ben, at) }, "", false},
 		"a call that came later": {func(w *world, _ time.Time) {
 			w.again(key)
 			w.elapse(time.Minute)
 			w.called(name, "UpdateAssumeRolePolicy", ben, w.cloud.Now())
-		}, ""},
+		}, "", false},
 		"a call that is told later": {func(w *world, at time.Time) {
 			w.again(key)
 			w.elapse(time.Minute)
 			w.called(name, "UpdateAssumeRolePolicy", ben, at)
-		}, ben},
-		"a call of the future": {func(w *world, at time.Time) { w.called(name, "UpdateAssumeRolePolicy", ben, at.Add(24*time.Hour)) }, ben},
+		}, ben, false},
+		"a call of the future": {func(w *world, at time.Time) { w.called(name, "UpdateAssumeRolePolicy", ben, at.Add(24*time.Hour)) }, ben, true},
 		"the first of two that are told": {func(w *world, at time.Time) {
 			w.called(name, "UpdateAssumeRolePolicy", ana, at)
 			w.called(name, "UpdateAssumeRolePolicy", ben, at)
-		}, ana},
-		"a call that nobody is known to have made": {func(w *world, at time.Time) { w.called(name, "UpdateAssumeRolePolicy", "", at) }, ""},
+		}, ana, false},
+		"a call that nobody is known to have made": {func(w *world, at time.Time) { w.called(name, "UpdateAssumeRolePolicy", "", at) }, "", false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
@@ -415,10 +444,14 @@ func TestADriftIsNobodysWhoDidNotCauseIt(t *testing.T) {
 			w.elapse(time.Hour)
 			at := w.cloud.Now()
 			byHand["runtime/trust edited"](w, name)
+			w.elapse(time.Minute)
 			c.events(w, at)
 			d := w.status(key).Agents[0].Drift
 			if len(d) != 1 || d[0].Actor != c.want || d[0].At.After(w.cloud.Now()) {
-				t.Errorf("drift %+v, want it to be of %q", d, c.want)
+				t.Fatalf("drift %+v, want it to be of %q", d, c.want)
+			}
+			if late := d[0].At.Sub(at) >= 50*time.Second; late != (c.want == "" || c.late) {
+				t.Errorf("at %s, edited at %s", d[0].At, at)
 			}
 			if n := len(w.sent("Role Drift Detected")); n != 1 {
 				t.Errorf("told %d times", n)

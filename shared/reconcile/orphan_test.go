@@ -95,8 +95,18 @@ func TestRolesThatNoConfigAsksForAreRetired(t *testing.T) {
 			if a, _ := w.status(key).Agent("my_agent"); !a.RetireAfter.After(w.cloud.Now().Add(23 * time.Hour)) {
 				t.Errorf("retires after %s", a.RetireAfter)
 			}
-			w.again(key)
+			a, _ := w.status(key).Agent("my_agent")
+			w.elapse(time.Hour)
+			w.retire("my_agent")
+			w.settle()
 			w.wantPhase(key, "my_agent", status.PhaseRetiring)
+			if b, _ := w.status(key).Agent("my_agent"); !b.RetireAfter.Equal(a.RetireAfter) || len(w.answered()) != 2 {
+				t.Errorf("a second request changes the time from %s to %s; answered %q", a.RetireAfter, b.RetireAfter, w.answered())
+			}
+			p, err := w.viewer().Preview(context.Background(), key, []byte(container))
+			if known := strings.Contains(name, "lost"); err != nil || p.Plan.Stranger(runtimeRole("my_agent")) == known {
+				t.Errorf("a config that has the agent again is shown %v, %v", p.Plan.Refusals, err)
+			}
 			w.elapse(25 * time.Hour)
 			w.pass(0)
 			w.pass(time.Hour)

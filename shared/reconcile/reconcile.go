@@ -261,7 +261,6 @@ func (r *Reconciler) begin(key string, hints []event.Hint) *run {
 			}
 		}
 	}
-	slices.SortStableFunc(out.calls, func(a, b event.Hint) int { return a.Time.Compare(b.Time) })
 	return out
 }
 
@@ -282,7 +281,7 @@ type run struct {
 
 	want     desired.State           // what is desired for all agents of the config
 	hinted   map[string][]string     // by agent: ids of its runtimes that something happened to
-	calls    []event.Hint            // of IAM that changed roles, oldest first
+	calls    []event.Hint            // of IAM that changed roles
 	life     map[string]status.Agent // by name: agents of the config and known ones, each in its phase
 	released map[string]bool         // by agent: an operator ends its hold
 	approved map[string]string       // by agent: request that lets it go whatever the brake says
