@@ -51,9 +51,11 @@ func fromArchive(a model.Archive) (d model.Role, unreadable []string) {
 	return d, unreadable
 }
 
-// ArchivedDigests gives the digests of a role as it was archived.
+// ArchivedDigests gives the digests of a role as it was archived, but for policies
+// that have not the names of ours: those are still others'.
 func ArchivedDigests(a model.Archive) map[string]string {
 	d, _ := fromArchive(a)
+	maps.DeleteFunc(d.Policies, func(name string, _ policy.Document) bool { return !template(a.Agent, name) })
 	return Digests(d)
 }
 

@@ -174,7 +174,7 @@ func (v *view) peek(ctx context.Context, n need) (model.Claim, error) {
 	switch {
 	case c.Config == "":
 		c = model.Claim{V: 1, Config: v.key, Agent: n.agent.Name}
-	case c.Free:
+	case c.Free && c.Deleting == "":
 		c = disowned(c)
 	}
 	if c.Config == v.key {

@@ -320,6 +320,7 @@ func TestARepositoryThatWentWhileItsAgentWasRetiredIsMadeAnewInAnyMode(t *testin
 // in any mode.
 func TestARestoredRoleIsAsItsConfigAsksAfterANewUploadInAnyMode(t *testing.T) {
 	w := gone(t)
+	w.admin().putPolicy(runtimeRole("my_agent"), "orders", ordersPolicy)
 	w.pass(0)
 	w.pass(time.Hour)
 	archived := w.archivesOf(runtimeRole("my_agent"))[model.ArchiveRetired][0]
@@ -330,8 +331,12 @@ func TestARestoredRoleIsAsItsConfigAsksAfterANewUploadInAnyMode(t *testing.T) {
 	w.upload(key, strings.Replace(container, "aws:\n", "permissions:\n      browser: true\n    aws:\n", 1))
 	w.settle()
 	wantOutcome(t, w, key, status.Ready)
-	if !strings.Contains(w.role(runtimeRole("my_agent")).Policies[naming.RuntimePolicy("my_agent")], "Browser") || len(driftOf(w.status(key))) > 0 {
-		t.Errorf("drift %v, policy %s", driftOf(w.status(key)), w.role(runtimeRole("my_agent")).Policies[naming.RuntimePolicy("my_agent")])
+	policies := w.role(runtimeRole("my_agent")).Policies
+	if !strings.Contains(policies[naming.RuntimePolicy("my_agent")], "Browser") || !slices.Equal(driftOf(w.status(key)), []string{"runtime/policy/orders extra"}) {
+		t.Errorf("drift %v, policy %s", driftOf(w.status(key)), policies[naming.RuntimePolicy("my_agent")])
+	}
+	if _, kept := policies["orders"]; !kept { // what others put there is still theirs
+		t.Errorf("policies %v", policies)
 	}
 }
 
