@@ -18,6 +18,9 @@ import (
 func passText(t *terminal, pass report.Pass, now time.Time) {
 	t.line("%s", report.Headline(pass))
 	t.line("pass of %s, %s, drift mode %s", moment(pass.At), ago(now.Sub(pass.At)), pass.Mode)
+	if text := report.Nonetheless(pass); text != "" {
+		t.line("%s", text)
+	}
 	totalsText(t, pass)
 }
 
@@ -154,7 +157,7 @@ func findingText(t *terminal, f report.Finding, at time.Time) {
 	if f.New {
 		text += ", new"
 	}
-	t.line("    %s; %s", text, actionText(f.Action))
+	t.line("    %s; %s", text, f.Action.Words())
 	if f.Message != "" {
 		t.line("      %s", f.Message)
 	}
@@ -164,21 +167,6 @@ func findingText(t *terminal, f report.Finding, at time.Time) {
 	for _, line := range foundDiff(f) {
 		t.line("      %s", line)
 	}
-}
-
-// actionText says what becomes of a finding.
-func actionText(a report.Action) string {
-	switch a {
-	case report.ActionRepaired:
-		return "to be put right"
-	case report.ActionTold:
-		return "left as it is"
-	case report.ActionHeldBack:
-		return "held back"
-	case report.ActionLater:
-		return "waits for its turn"
-	}
-	return string(a)
 }
 
 // foundDiff gives the lines that show what is there and what should be.

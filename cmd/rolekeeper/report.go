@@ -150,7 +150,7 @@ func (b bucket) report(ctx context.Context, key string) ([]byte, error) {
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		return nil, fmt.Errorf("there is no report in %s yet: the scheduled pass writes it, every hour unless the stack's parameter DriftSchedule says otherwise; "+
-			"`rolekeeper drift` looks now, and `aws lambda invoke --function-name rolekeeper-drift /dev/stdout` has a pass taken now", b.name)
+			"`rolekeeper drift` looks now, and the platform team has a pass taken now with `aws lambda invoke --function-name rolekeeper-drift --invocation-type Event /dev/stdout`", b.name)
 	case err != nil:
 		return nil, b.unreadable(err)
 	}

@@ -84,10 +84,16 @@ func TestTheReportIsToldInAFewLines(t *testing.T) {
 		golden string
 		want   string
 	}{
-		"of everything":                 {func(*report.Pass) {}, "report.txt", ""},
-		"of nothing":                    {quiet, "report-quiet.txt", ""},
-		"with how to let it go":         {func(p *report.Pass) { p.Stopped = &report.Stop{} }, "", "\n`rolekeeper approve --pass` shows what it would have done, and lets it go\n"},
-		"of a pass that is not whole":   {func(p *report.Pass) { p.Failed = "list roles: AccessDenied" }, "", "list roles: AccessDenied"},
+		"of everything":               {func(*report.Pass) {}, "report.txt", ""},
+		"of nothing":                  {quiet, "report-quiet.txt", ""},
+		"with how to let it go":       {func(p *report.Pass) { p.Stopped = &report.Stop{} }, "", "\n`rolekeeper approve --pass` shows what it would have done, and lets it go\n"},
+		"of a pass that is not whole": {func(p *report.Pass) { p.Failed = "list roles: AccessDenied" }, "", "list roles: AccessDenied"},
+		"of one that shows an earlier one": {
+			func(p *report.Pass) {
+				p.Failed, p.FoundAt, p.Stopped = "throttled", at(10), &report.Stop{Found: 30, Allowed: 24}
+			}, "",
+			"\nThe pass failed: what is shown was found by that of 2026-11-22 10:00:00 UTC. The pass was stopped before it changed anything: it would put 30 right, ",
+		},
 		"of a pass of this minute":      {func(p *report.Pass) { p.At = at(12).Add(-59 * time.Second) }, "", "pass of 2026-11-22T11:59:01Z, just now, "},
 		"of a pass of a clock ahead":    {func(p *report.Pass) { p.At = at(13) }, "", "Z, just now, "},
 		"of a pass that was a day back": {func(p *report.Pass) { p.At = at(12).Add(-25*time.Hour - time.Second) }, "", ", 25h ago, "},
@@ -213,7 +219,7 @@ func TestWhyThereIsNoReport(t *testing.T) {
 		args    []string
 		want    []string
 	}{
-		"no pass was taken":             {func(*testing.T, *world) {}, nil, []string{"there is no report in bedrock-agentcore-configs-123456789012-us-east-1 yet", "DriftSchedule", "rolekeeper drift", "aws lambda invoke --function-name rolekeeper-drift "}},
+		"no pass was taken":             {func(*testing.T, *world) {}, nil, []string{"there is no report in bedrock-agentcore-configs-123456789012-us-east-1 yet", "DriftSchedule", "rolekeeper drift", "the platform team", "aws lambda invoke --function-name rolekeeper-drift --invocation-type Event "}},
 		"no page of it":                 {func(t *testing.T, w *world) { w.put(t, naming.LatestPassKey, "{}") }, []string{"-o=html"}, []string{"there is no report"}},
 		"it is damaged":                 {func(t *testing.T, w *world) { w.put(t, naming.LatestPassKey, `{"v":1`) }, nil, []string{naming.LatestPassKey, "damaged"}},
 		"it is of another version":      {func(t *testing.T, w *world) { w.found(t, aPass(func(p *report.Pass) { p.V = 2 })) }, nil, []string{"version 2"}},

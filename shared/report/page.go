@@ -224,7 +224,7 @@ func (b *builder) groups(findings []Finding) []group {
 		r := findingRow{
 			Anchor: "f" + strconv.Itoa(i+1), Role: b.text(f.Role, maxText), Element: b.text(f.Element, maxText),
 			Agent: b.text(f.Agent, maxText), Config: b.text(f.Config, maxText), Actor: b.text(f.Actor, maxText),
-			Action: b.text(string(f.Action), maxText), ActionName: b.text(f.Action.name(), maxText),
+			Action: b.text(string(f.Action), maxText), ActionName: b.text(f.Action.Words(), maxText),
 			Message: b.text(f.Message, maxLine), Fix: b.text(f.Fix, maxLine), New: f.New,
 		}
 		r.Since, r.SinceAt = b.since(f.Since)

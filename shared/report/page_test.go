@@ -111,7 +111,7 @@ func TestAPageShowsAllOfAPass(t *testing.T) {
 	walk(reflect.ValueOf(p), "pass")
 	for _, want := range []string{
 		"5 roles, projects and policies are not as they were left.", "Of 6 findings 3 are to be put right, 1 is to be put right later, 1 is left as it is, 1 is blocked.",
-		"The last whole pass, of 2026-11-22 11:00:03 UTC, did not have 2 of them.", "1 config could not be judged.",
+		"The pass before did not have 2 of them.", "1 config could not be judged.",
 		"Replaced 1", "Edited by hand 2", `-        "AWS": "arn:aws:iam::444455556666:root",`, "-rolekeeper:agent = other\n+rolekeeper:agent = triage\n",
 		"repaired (DriftMode repair)", "7.4 s, 24 calls of IAM", "2026-11-22 12:00:03 UTC", "for 40 min", "for 5 h", "for 3 days", "first seen now",
 		"retiring in 5 h 2026-11-22 17:00:03 UTC", "retiring due 2026-11-22 11:00:03 UTC", "Unclaimed role", "92.2 %", "1,844 of 2,000 roles; 1,280 are of agents.",
@@ -433,16 +433,56 @@ func TestAPassIsComparedWithTheLastWholeOne(t *testing.T) {
 		History: []report.Point{{At: time.Unix(0, 0), Drifted: 9}, {At: time.Unix(60, 0), Drifted: 3, Orphans: 4, Blocked: 7}, {At: time.Unix(120, 0), Failed: true}},
 	}
 	text := read(t, page(t, p))
-	for _, want := range []string{"5 +2\n", "1 −3\n", "7\n", "The last whole pass, of 1970-01-01 00:01:00 UTC, did not have 1 of them."} {
+	for _, want := range []string{"5 +2\n", "1 −3\n", "7\n", "The pass before did not have 1 of them."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not shown", want)
 		}
 	}
 	p.Findings = make([]report.Finding, 1200)
 	text = read(t, page(t, p))
-	for _, want := range []string{"Of 1,200 findings 1,200 are", "The last whole pass, of 1970-01-01 00:01:00 UTC, had them all."} {
+	for _, want := range []string{"Of 1,200 findings 1,200 are", "The pass before had them all."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not shown", want)
+		}
+	}
+}
+
+func TestWhatNoPassBeforeToldIsNotCompared(t *testing.T) {
+	findings, history := []report.Finding{{New: true}, {}}, []report.Point{{At: time.Unix(0, 0)}}
+	for name, p := range map[string]report.Pass{
+		"the first pass":                   {Findings: findings},
+		"a pass that found nothing":        {History: history},
+		"a pass that shows an earlier one": {Findings: findings, History: history, Failed: "throttled", FoundAt: time.Unix(0, 0)},
+	} {
+		if text := read(t, page(t, p)); strings.Contains(text, "The pass before") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
+func TestWhatAPassShowsThatIsNotWhole(t *testing.T) {
+	const known = "What is shown is what was known by then."
+	stop, at := &report.Stop{Found: 30, Allowed: 24}, time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC)
+	const stopped = "The pass was stopped before it changed anything: it would put 30 right, and at most 24 may be at once."
+	const earlier = "The pass failed: what is shown was found by that of 2026-11-22 11:00:00 UTC. "
+	for name, c := range map[string]struct {
+		pass report.Pass
+		want string
+	}{
+		"a whole one":                          {report.Pass{Totals: report.Totals{Drifted: 1}}, ""},
+		"a whole one that was stopped":         {report.Pass{Stopped: stop}, ""},
+		"one that failed first":                {report.Pass{Failed: "x"}, known},
+		"one that was stopped itself":          {report.Pass{Failed: "x", Stopped: stop}, stopped},
+		"one that went on":                     {report.Pass{Failed: "x", Totals: report.Totals{Enqueued: 1}}, ""},
+		"one after one that was not stopped":   {report.Pass{Failed: "x", FoundAt: at, Totals: report.Totals{Drifted: 1}}, earlier + "1 role, project or policy is not as it was left."},
+		"one after one that was stopped":       {report.Pass{Failed: "x", FoundAt: at, Stopped: stop}, earlier + stopped},
+		"one after one that found all as left": {report.Pass{Failed: "x", FoundAt: at}, earlier + "All is as it was left."},
+	} {
+		if got := report.Nonetheless(c.pass); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if !strings.Contains(read(t, page(t, c.pass)), c.want) {
+			t.Errorf("%s: %q is not on the page", name, c.want)
 		}
 	}
 }

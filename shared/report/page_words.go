@@ -58,8 +58,8 @@ func (k Kind) words() (name, text string) {
 	return words[0], words[1]
 }
 
-// name says what becomes of a finding.
-func (a Action) name() string {
+// Words says what becomes of a finding; of an action that is not known, the action.
+func (a Action) Words() string {
 	switch a {
 	case ActionRepaired:
 		return "to be put right"
@@ -109,6 +109,24 @@ func Headline(p Pass) string {
 	return thousands(n) + " roles, projects and policies are not as they were left."
 }
 
+// Nonetheless says what is shown of a pass that is not whole, sentences for a person
+// to read; empty of one that is whole, and of one that went on.
+func Nonetheless(p Pass) string {
+	was := p
+	was.Failed = ""
+	switch {
+	case p.Failed == "":
+		return ""
+	case !p.FoundAt.IsZero():
+		return "The pass failed: what is shown was found by that of " + moment(p.FoundAt) + ". " + Headline(was)
+	case p.Stopped != nil:
+		return Headline(was)
+	case p.Totals.Enqueued == 0:
+		return "What is shown is what was known by then."
+	}
+	return ""
+}
+
 // mood says how urgent the page is.
 func mood(p Pass) string {
 	t := p.Totals
@@ -126,7 +144,10 @@ func details(p Pass) []string {
 	var all []string
 	tell := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if p.Failed != "" && p.Totals.Enqueued == 0 {
-		tell("Nothing was changed because of it. What is below is what was known by then.")
+		tell("Nothing was changed because of it.")
+	}
+	if text := Nonetheless(p); text != "" {
+		tell("%s", text)
 	}
 	if p.Stopped != nil {
 		tell("`rolekeeper approve --pass` lets it go, when what is below is meant to be put right.")
@@ -138,18 +159,8 @@ func details(p Pass) []string {
 		}
 		tell("Of %s %s %s.", thousands(len(p.Findings)), findings, text)
 	}
-	added := 0
-	for _, f := range p.Findings {
-		if f.New {
-			added++
-		}
-	}
-	switch last := lastWhole(p.History); {
-	case last == nil || len(p.Findings) == 0:
-	case added == 0:
-		tell("The last whole pass, of %s, had them all.", moment(last.At))
-	default:
-		tell("The last whole pass, of %s, did not have %s of them.", moment(last.At), thousands(added))
+	if len(p.History) > 0 && len(p.Findings) > 0 && p.FoundAt.IsZero() {
+		tell("%s", compared(p.Findings))
 	}
 	if p.Totals.Unread > 0 {
 		tell("%s could not be judged.", capital(count(p.Totals.Unread, "config")))
@@ -158,6 +169,20 @@ func details(p Pass) []string {
 		tell("There was no room for %s more; the totals count them.", thousands(p.Omitted))
 	}
 	return all
+}
+
+// compared says how many of some findings the pass before did not have.
+func compared(findings []Finding) string {
+	added := 0
+	for _, f := range findings {
+		if f.New {
+			added++
+		}
+	}
+	if added == 0 {
+		return "The pass before had them all."
+	}
+	return "The pass before did not have " + thousands(added) + " of them."
 }
 
 // actions counts findings by what becomes of them.
@@ -172,7 +197,7 @@ func actions(findings []Finding) string {
 		if counts[a] == 1 {
 			be = "is"
 		}
-		parts = append(parts, fmt.Sprintf("%s %s %s", thousands(counts[a]), be, a.name()))
+		parts = append(parts, fmt.Sprintf("%s %s %s", thousands(counts[a]), be, a.Words()))
 	}
 	return strings.Join(parts, ", ")
 }
