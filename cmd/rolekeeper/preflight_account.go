@@ -12,6 +12,7 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/event"
 	"rolekeeper/shared/naming"
 )
 
@@ -32,7 +33,7 @@ func (i *inspection) cloudTrail(ctx context.Context) finding {
 	if err != nil {
 		return notRead(check, subject, err)
 	}
-	global := iamRegion(naming.Partition(i.region))
+	global := event.IAMRegion(i.region)
 	l, err := i.logged(ctx, trails, global)
 	rolesTold := "of changes of roles by hand"
 	if i.region != global {
@@ -79,20 +80,6 @@ func (i *inspection) logged(ctx context.Context, trails []cloudtrailtypes.Trail,
 		}
 	}
 	return l, errors.Join(errs...)
-}
-
-// iamRegion gives the Region of a partition that IAM's events are in (IAM user
-// guide, "Logging IAM and AWS STS API calls with CloudTrail"), where it is known.
-func iamRegion(partition string) string {
-	switch partition {
-	case "aws":
-		return "us-east-1"
-	case "aws-us-gov":
-		return "us-gov-west-1"
-	case "aws-cn":
-		return "cn-north-1"
-	}
-	return "the Region of IAM"
 }
 
 func selectsWrites(s cloudtrailtypes.EventSelector) bool {
@@ -152,7 +139,7 @@ func (i *inspection) quotas(ctx context.Context) []finding {
 		default:
 			return f
 		}
-		return f.fixed("have Service Quotas raise IAM's quota in " + iamRegion(naming.Partition(i.region)) + ", or delete what nothing uses")
+		return f.fixed("have Service Quotas raise IAM's quota in " + event.IAMRegion(i.region) + ", or delete what nothing uses")
 	}
 	return []finding{
 		quota("Roles", fmt.Sprintf(": room for the two roles of %d more agents", max(0, n["RolesQuota"]-n["Roles"])/2)),

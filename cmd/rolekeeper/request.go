@@ -120,6 +120,19 @@ func (p program) request(ctx context.Context, f requestFlags, action model.Reque
 	return p.ask(ctx, f, s, model.Request{Action: action, Config: key, Plans: plans})
 }
 
+// stackAndRole finds what a request about one role is about: the stack, and the
+// name of the role that a person names.
+func (p program) stackAndRole(ctx context.Context, f requestFlags, arg string) (s stack, role string, err error) {
+	if err := f.check(); err != nil {
+		return stack{}, "", err
+	}
+	if s, err = p.stack(ctx, f.stackFlags); err != nil {
+		return stack{}, "", err
+	}
+	role, err = s.account.agentRole(arg)
+	return s, role, err
+}
+
 // ask asks for what was shown, and waits for the answer. The request lacks what
 // all have.
 func (p program) ask(ctx context.Context, f requestFlags, s stack, r model.Request) error {

@@ -73,18 +73,11 @@ type restoring struct {
 
 // restore asks for a role to be put back, or writes how to do it.
 func (p program) restore(ctx context.Context, f restoreFlags, arg string) error {
-	if err := f.check(); err != nil {
-		return err
-	}
 	by, err := f.by()
 	if err != nil {
 		return err
 	}
-	s, err := p.stack(ctx, f.stackFlags)
-	if err != nil {
-		return err
-	}
-	role, err := s.account.agentRole(arg)
+	s, role, err := p.stackAndRole(ctx, f.requestFlags, arg)
 	if err != nil {
 		return err
 	}

@@ -65,14 +65,7 @@ type abandoned struct {
 
 // retire asks for roles to be cleaned up that no config asks for.
 func (p program) retire(ctx context.Context, f retireFlags, arg string) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	s, err := p.stack(ctx, f.stackFlags)
-	if err != nil {
-		return err
-	}
-	role, err := s.account.agentRole(arg)
+	s, role, err := p.stackAndRole(ctx, f.requestFlags, arg)
 	if err != nil {
 		return err
 	}
