@@ -37,9 +37,10 @@ config.
 Needs AWS credentials, found as the AWS CLI finds them, that may read what the
 stack's RolekeeperOperatorPolicy lets read. Writes nothing.
 
-Exit codes: 0 nothing differs, 2 something does, 3 a config is refused, a role or a
-project is blocked, or the pass would be stopped since too much differs, 1 anything
-else. Orphans and agents that leave are told, and differ from nothing.`,
+Exit codes: 1 a config could not be judged, or anything else went wrong; 3 a config is
+refused, a role or a project is blocked, or the pass would be stopped since too much
+differs; 2 something differs; 0 nothing does. It is the first of these that holds.
+Orphans and agents that leave are told, and differ from nothing.`,
 		Example: `  rolekeeper drift
   rolekeeper drift -o html > drift.html
   rolekeeper drift -o json | jq -r '.findings[] | select(.kind == "extra") | .role'`,
@@ -116,6 +117,8 @@ const listsPerSecond = agentcore.ListsPerSecond / 5
 func judge(pass report.Pass) error {
 	blocked := func(f report.Finding) bool { return f.Action == report.ActionBlocked }
 	switch {
+	case pass.Totals.Unread > 0:
+		return fmt.Errorf("%s could not be judged: the findings of kind %s say why", many(pass.Totals.Unread, "config"), report.KindUnread)
 	case pass.Stopped != nil || pass.Totals.Refused > 0 || slices.ContainsFunc(pass.Findings, blocked):
 		return errProblems
 	case len(pass.Findings) > 0:

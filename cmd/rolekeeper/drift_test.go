@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -137,6 +138,40 @@ func TestWhatDriftEndsWith(t *testing.T) {
 	}
 }
 
+func TestWhatAPassEndsWithGoesByTheWorstOfIt(t *testing.T) {
+	edited := report.Finding{Kind: report.KindEdited, Action: report.ActionRepaired}
+	blocked := report.Finding{Kind: report.KindStranger, Action: report.ActionBlocked}
+	refused := report.Finding{Kind: report.KindRefused, Action: report.ActionBlocked}
+	unread := report.Finding{Kind: report.KindUnread, Action: report.ActionTold}
+	errTold := errors.New("told, and the exit code is 1")
+	found := func(all ...report.Finding) report.Pass { return report.Pass{Findings: all} }
+	with := func(p report.Pass, change func(*report.Pass)) report.Pass {
+		change(&p)
+		return p
+	}
+	for name, c := range map[string]struct {
+		pass report.Pass
+		want error
+	}{
+		"nothing":                            {found(), nil},
+		"a difference":                       {found(edited), errChanges},
+		"what is blocked":                    {found(edited, blocked), errProblems},
+		"a config that is refused":           {with(found(edited, refused), func(p *report.Pass) { p.Totals.Refused = 1 }), errProblems},
+		"one that is refused and not shown":  {with(found(edited), func(p *report.Pass) { p.Totals.Refused = 1 }), errProblems},
+		"the brake":                          {with(found(edited), func(p *report.Pass) { p.Stopped = &report.Stop{} }), errProblems},
+		"a config that cannot be judged":     {with(found(unread), func(p *report.Pass) { p.Totals.Unread = 1 }), errTold},
+		"one that cannot be, and all others": {with(found(edited, blocked, unread), func(p *report.Pass) { p.Totals.Unread, p.Totals.Refused = 1, 1 }), errTold},
+	} {
+		got := judge(c.pass)
+		if got != nil && !errors.Is(got, errChanges) && !errors.Is(got, errProblems) && strings.HasPrefix(got.Error(), "1 config could not be judged: ") {
+			got = errTold
+		}
+		if !errors.Is(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestFindingsStandUnderTheirConfigAgentAndRole(t *testing.T) {
 	build := buildRole("solo")
 	of := func(config, agent, role string) report.Finding {
@@ -224,6 +259,16 @@ func TestWhyThereIsNoCheck(t *testing.T) {
 				return nil
 			}
 		}, []string{"not all could be looked at", teamKey, "SlowDown"}, "missing: boundary"},
+		"one config that may not be": {func(w *deployed) {
+			w.upload("configs/other.yaml", direct("other"))
+			w.unbind("other")
+			w.Before = func(c awsfake.Call) error {
+				if c.Caller == operator && strings.HasSuffix(c.Resource, "/"+teamKey) {
+					return awsfake.APIError("AccessDenied", "no")
+				}
+				return nil
+			}
+		}, []string{"1 config could not be judged: the findings of kind unread say why"}, "missing: boundary"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := deploy(t)
