@@ -30,7 +30,7 @@ key, with or without configs/ in front.
 --pass is about the scheduled pass, which stops when more differs than
 MaxChangesPerSweep lets it put right at once: it shows what the last pass would have
 changed, and lets the next one change it, which begins at once. That one is stopped
-again when it finds something else.` + requestHelp,
+again when it finds anything else; less than was approved is no matter.` + requestHelp,
 		Example: `  rolekeeper approve team/agent.yaml
   rolekeeper approve team/agent.yaml my_agent --yes
   rolekeeper approve --pass`,
