@@ -86,6 +86,7 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	s := preview.Status
 	out.agents, out.leaving = population(c.key, s.Agents)
 	out.roles = f.recorded(c.key)
+	out.missed = out.missed || f.forgotten(preview)
 	if preview.Gone {
 		return out, nil
 	}
@@ -100,6 +101,22 @@ func (f *fleet) find(ctx context.Context, viewer reconcile.Viewer, l look, c con
 	out.refused = len(preview.Plan.Refusals) > 0
 	out.outdated = slices.ContainsFunc(out.differences, func(d report.Finding) bool { return d.Kind == report.KindOutdated })
 	return out, nil
+}
+
+// forgotten reports whether the status does not know an agent that has roles and is
+// to go, or says of one that its roles are gone.
+func (f *fleet) forgotten(p reconcile.Preview) bool {
+	return slices.ContainsFunc(p.Status.Agents, func(a status.Agent) bool {
+		switch a.Phase {
+		case status.PhaseActive:
+			return p.Gone || slices.Contains(p.Removed, a.Name)
+		case status.PhaseRetired:
+			c := f.claims[naming.RoleClaimKey(a.Name)]
+			return c.Config == p.Key && (c.RuntimeRoleID != "" || c.BuildRoleID != "")
+		case status.PhaseRetiring, status.PhaseQuarantined, status.PhaseHeld:
+		}
+		return false
+	})
 }
 
 // unread tells of a config that cannot be judged. It is an error of the pass, but

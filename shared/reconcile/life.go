@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -140,8 +139,9 @@ func (r *run) runtime(ctx context.Context, a status.Agent, id string) (t status.
 	if err != nil {
 		return status.Runtime{}, false, err
 	}
-	own := cmp.Or(a.RuntimeRoleARN, r.env.RoleARN(naming.RuntimeRole(r.env.Region, a.Name)))
-	return status.Runtime{ID: id, LastSeen: r.now.Truncate(time.Second), Foreign: !strings.EqualFold(role, own)}, true, nil
+	// A config may have it run with another for a time.
+	own := strings.EqualFold(role, r.env.RoleARN(naming.RuntimeRole(r.env.Region, a.Name))) || strings.EqualFold(role, a.RuntimeRoleARN)
+	return status.Runtime{ID: id, LastSeen: r.now.Truncate(time.Second), Foreign: !own}, true, nil
 }
 
 // mend puts back what retirements left half-way that are not to go on: of agents

@@ -730,6 +730,9 @@ func (h *history) troubles() {
 		{left: 1 + n/4, err: throttled, last: true, of: lists},
 		{left: 1 + n/8, err: awsfake.APIError("Throttling", "Rate exceeded")},
 	}[h.rand.IntN(10)]
+	if h.trouble.of == nil && !h.trouble.last {
+		h.choked++
+	}
 	h.note("trouble: %+v", h.trouble)
 }
 
@@ -815,7 +818,9 @@ func (h *history) comesToRest() {
 	if h.t.Failed() {
 		return
 	}
-	if in, work := h.cloud.Messages(h.inboxDead), h.cloud.Messages(h.workDead); len(in)+len(work) > 0 {
+	// An event that meets two times when every call is throttled is received ten
+	// times: it is kept with the dead letters, and the pass finds what it was about.
+	if in, work := h.cloud.Messages(h.inboxDead), h.cloud.Messages(h.workDead); len(work) > 0 || len(in) > 0 && h.choked < 2 {
 		h.wrong("lost: %v %v", in, work)
 	}
 	h.rest()

@@ -39,6 +39,7 @@ type history struct {
 	teams    bool              // developers write only to their team's configs
 	skews    bool              // the functions' clocks differ by up to an hour
 	quiet    bool              // nobody does anything but Rolekeeper
+	choked   int               // troubles in which every call was throttled
 	configs  map[string]config // by key: those that stand
 	bodies   []uploaded        // all uploads
 	markers  map[string]string // by key: version of the delete marker
