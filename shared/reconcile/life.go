@@ -201,7 +201,13 @@ func (r *run) leave(ctx context.Context, which func(name string) bool) error {
 		switch a.Phase {
 		case status.PhaseRetiring, status.PhaseQuarantined:
 		case status.PhaseHeld:
-			if !r.known(name) {
+			switch {
+			case r.known(name):
+			case r.has(name): // there is nothing to hold: the status is wrong
+				a.Phase, a.PhaseVersion, a.ArchiveKeys = status.PhaseActive, "", nil
+				r.life[name] = a
+				r.comeBack(r.now)
+			default:
 				delete(r.life, name) // its name is another's now
 			}
 			continue

@@ -881,3 +881,23 @@ func TestAnInventoryOfAClockThatIsAheadProvesNothing(t *testing.T) {
 		t.Errorf("blocked by %+v", b)
 	}
 }
+
+// A status that says so wrongly, such as an old one that came back.
+func TestAnAgentThatIsHeldWithoutAClaimBeginsAnew(t *testing.T) {
+	w := newWorld(t)
+	w.upload(key, container)
+	w.settle()
+	s := w.status(key)
+	s.Agents[0].Phase, s.Agents[0].PhaseVersion = status.PhaseHeld, s.Config.VersionID
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.pass(0)
+	w.pass(time.Hour)
+	w.wantPhase(key, "my_agent", status.PhaseRetired)
+	s.Config.VersionID = w.upload(key, container)
+	s.Agents[0].PhaseVersion = s.Config.VersionID
+	w.upload(naming.StatusKey(key), string(must(s.JSON())))
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseActive)
+	wantOutcome(t, w, key, status.Ready)
+}
