@@ -262,3 +262,29 @@ func TestDriftDoesNotWaitForItsTurn(t *testing.T) {
 		}
 	}
 }
+
+// A config whose status does not tell of what is left alone waits, too, when it
+// is to be brought up to date.
+func TestWhatIsUntoldWaitsForItsPortion(t *testing.T) {
+	const n = 12
+	w := fleet(t, n)
+	w.most = model.Portion{Percent: 1} // five
+	for i := range n {
+		w.admin().putPolicy(runtimeRole(named(i)), "mine", handMade)
+	}
+	w.settings.Env.Profile, w.hash = desired.Toolkit, "settings-2"
+	r := w.run("id")
+	if r.Totals.Enqueued != 5 || r.Totals.Outdated != n || r.Totals.Missed != n || actions(r)[report.ActionTold] != n || actions(r)[report.ActionLater] != n-5 {
+		t.Errorf("%+v %v", r.Totals, actions(r))
+	}
+	for i := range n / 5 {
+		w.settle()
+		if r = w.run(fmt.Sprint(i)); r.Totals.Enqueued == 0 {
+			t.Errorf("%+v", r.Totals)
+		}
+	}
+	w.settle()
+	if r = w.run("last"); r.Totals.Enqueued+r.Totals.Missed+r.Totals.Outdated > 0 || len(r.Findings) != n {
+		t.Errorf("%+v %q", r.Totals, rows(r))
+	}
+}

@@ -212,3 +212,72 @@ type bulk struct {
 func (b bulk) Read(context.Context) (model.Account, error) {
 	return model.Account{Roles: b.roles, Unsettled: b.unsettled, Quota: 1000, Calls: 3}, nil
 }
+
+// What the latest report knows is not lost because it could not be read once.
+func TestALatestReportThatCannotBeReadStays(t *testing.T) {
+	for nth, sent := range map[int]int{1: 0, 2: 1} { // before all, and before it is written
+		w := kept(t)
+		w.admin().putPolicy(runtimeRole("my_agent"), "mine", handMade)
+		found := w.run("found")
+		w.settle()
+		was := w.cloud.Objects(bucket, "reports/")
+		w.cloud.Advance(time.Hour)
+		w.admin().trust(runtimeRole("my_agent"), evil)
+		reads := 0
+		w.cloud.Before = func(c awsfake.Call) error {
+			if c.Operation == "GetObject" && c.Resource == bucket+"/"+naming.LatestPassKey {
+				if reads++; reads == nth {
+					return awsfake.APIError("ServiceUnavailable", "503")
+				}
+			}
+			return nil
+		}
+		w.cloud.ForgetCalls()
+		at := w.cloud.Now()
+		r, err := w.pass().Run(t.Context(), "id")
+		if err == nil || !strings.Contains(r.Failed, "503") || len(w.sent()) != sent {
+			t.Errorf("%d: %v, %q, %q", nth, err, r.Failed, w.hints())
+		}
+		if diff := cmp.Diff([]string{"SendMessage", naming.DriftReportKey(at)}[1-sent:], w.writes()); diff != "" {
+			t.Errorf("%d: writes (-want +got)\n%s", nth, diff)
+		}
+		for _, key := range []string{naming.LatestPassKey, naming.LatestReportKey} {
+			if is := w.cloud.Objects(bucket, "reports/")[key]; string(is) != string(was[key]) {
+				t.Errorf("%d: %s was written", nth, key)
+			}
+		}
+		w.cloud.Before = nil
+		w.cloud.Advance(time.Hour)
+		next := w.run("next")
+		if len(next.History) != 2 || len(next.Findings) != 2 || next.Findings[0].New || !next.Findings[0].Since.Equal(found.At) {
+			t.Errorf("%d: %+v", nth, next)
+		}
+	}
+}
+
+// An approval has a pass taken beside that of the schedule.
+func TestALaterPassThatWasFasterStaysTheLatest(t *testing.T) {
+	for name, after := range map[string]time.Duration{"later": time.Second, "at the same time": 0} {
+		w := kept(t)
+		p := w.pass()
+		p.Account = meanwhile{p.Account, func() {
+			w.cloud.Advance(after)
+			w.run("fast")
+		}}
+		w.cloud.ForgetCalls()
+		at := w.cloud.Now()
+		r, err := p.Run(t.Context(), "slow")
+		w.must(nil, err)
+		want := "fast"
+		if after == 0 {
+			want = "slow"
+		}
+		kept := w.cloud.Objects(bucket, "reports/")
+		if latest := w.latest(); latest.ID != want || !strings.Contains(string(kept[naming.LatestReportKey]), latest.At.Format("15:04:05")) {
+			t.Errorf("%s: the latest is %s", name, latest.ID)
+		}
+		if _, there := kept[naming.DriftReportKey(at)]; !there || r.Failed != "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
@@ -41,6 +42,14 @@ func TestWhatNobodyAnswersForIsTold(t *testing.T) {
 				w.admin().tag(ours, tag(model.TagAgent, "lost_agent"), tag(model.TagConfig, "configs/a --yes"))
 			},
 			report.Orphan{Kind: report.OrphanRole, Name: ours, Agent: "lost_agent", Config: "configs/a --yes", Reason: "no config claims it", Fix: "`rolekeeper adopt KEY lost_agent`"},
+		},
+		"a role whose agent no config can have": {
+			func(w *world) {
+				name := naming.RuntimeRole("us-east-1", "a --yes;b")
+				w.admin().createRole(name, plainTrust)
+				w.admin().tag(name, tag(model.TagAgent, "a --yes;b"), tag(model.TagConfig, key))
+			},
+			report.Orphan{Kind: report.OrphanRole, Name: naming.RuntimeRole("us-east-1", "a --yes;b"), Config: key, Reason: "no config claims it", Fix: "`rolekeeper adopt KEY AGENT`; or, when nobody needs it, run `rolekeeper retire " + naming.RuntimeRole("us-east-1", "a --yes;b") + " --agent AGENT`"},
 		},
 		"a role of another name with our tags": {
 			func(w *world) {
@@ -136,5 +145,78 @@ func TestWhatSomebodyAnswersForIsNoOrphan(t *testing.T) {
 				t.Errorf("%v %+v", err, got.Orphans)
 			}
 		})
+	}
+}
+
+// Between the listings of the bucket and of the account, reconcile goes on.
+func TestAnOrphanWhoseClaimChangedMeanwhileIsNotTold(t *testing.T) {
+	ours, claim := runtimeRole("lost_agent"), naming.RoleClaimKey("lost_agent")
+	role := func(w *world) { w.admin().createRole(ours, plainTrust) }
+	record := func(config, id string) func(w *world) {
+		return func(w *world) {
+			w.write(claim, model.Claim{V: 1, Config: config, Agent: "lost_agent", RuntimeRoleID: id})
+		}
+	}
+	replaced := func(w *world) {
+		w.apply("configs/lost.yaml", agentsNamed("lost_agent"))
+		w.remove("configs/lost.yaml")
+		w.reconcile("configs/lost.yaml")
+		w.dropRole(ours)
+		role(w)
+	}
+	for name, c := range map[string]struct {
+		given, then func(w *world)
+		told        report.OrphanKind
+	}{
+		"of a role, nothing": {role, func(*world) {}, report.OrphanRole},
+		"of a role, another's claim came": {role, func(w *world) {
+			w.write(naming.RoleClaimKey("another"), model.Claim{V: 1, Config: key, Agent: "another"})
+		}, report.OrphanRole},
+		"a role was claimed":           {role, record(key, "AROA1"), ""},
+		"of a claim, nothing":          {record(key, "AROA1"), func(*world) {}, report.OrphanHalfGone},
+		"a claim changed":              {record(key, "AROA1"), record(key, "AROA2"), ""},
+		"a claim went":                 {record("configs/lost.yaml", "AROA1"), func(w *world) { w.remove(claim) }, ""},
+		"of a role made anew, nothing": {replaced, func(*world) {}, report.OrphanTagged},
+		"ours was made anew":           {replaced, record("configs/lost.yaml", "AROA3"), ""},
+		"of a copy, nothing": {func(w *world) {
+			w.admin().createRole("copy", plainTrust)
+			w.admin().tag("copy", tag(model.TagAgent, "lost_agent"))
+		}, func(w *world) { w.put("copy", "an object of that name") }, report.OrphanTagged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := kept(t)
+			c.given(w)
+			p := w.pass()
+			p.Account = meanwhile{p.Account, func() { c.then(w) }}
+			r, err := p.Run(t.Context(), "id")
+			if told := len(r.Orphans) > 0; err != nil || told != (c.told != "") || told && r.Orphans[0].Kind != c.told || r.Totals.Orphans != len(r.Orphans) {
+				t.Errorf("%v %+v", err, r.Orphans)
+			}
+			for _, call := range w.cloud.Calls() {
+				if call.Operation == "GetObject" && call.Resource == bucket+"/" {
+					t.Error("an object without a name is read")
+				}
+			}
+		})
+	}
+}
+
+func TestWhetherAnOrphanIsOneMustBeKnown(t *testing.T) {
+	w := kept(t)
+	w.admin().createRole(runtimeRole("lost_agent"), plainTrust)
+	w.admin().createRole(runtimeRole("lost_too"), plainTrust)
+	w.admin().trust(runtimeRole("my_agent"), evil)
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" && c.Resource == bucket+"/"+naming.RoleClaimKey("lost_agent") {
+			return awsfake.APIError("SlowDown", "not now")
+		}
+		return nil
+	}
+	r, err := w.pass().Run(t.Context(), "id")
+	if err == nil || !strings.Contains(r.Failed, runtimeRole("lost_agent")) || len(r.Orphans) != 1 || r.Orphans[0].Name != runtimeRole("lost_too") {
+		t.Errorf("%v %+v", err, r.Orphans)
+	}
+	if diff := cmp.Diff([]string{key + " pass:id"}, w.hints()); diff != "" {
+		t.Error(diff)
 	}
 }

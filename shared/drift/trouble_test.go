@@ -1,18 +1,24 @@
 package drift_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/agent"
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/drift"
@@ -349,5 +355,188 @@ func TestAConfigThatNobodyCanReadIsToldAndFailsNoPass(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" || r.Failed != "" || r.Totals.Unread != 1 || r.Totals.Enqueued != 1 {
 		t.Errorf("%+v (-want +got)\n%s", r, diff)
+	}
+}
+
+// Who uploads a config may close it to us. That many are closed is nobody's wish.
+func TestManyConfigsThatCannotBeReadFailThePass(t *testing.T) {
+	for name, c := range map[string]struct {
+		most   model.Portion
+		closed int
+		fails  bool
+	}{
+		"none":                       {model.Portion{Count: 2}, 0, false},
+		"as many as may be changed":  {model.Portion{Count: 2}, 2, false},
+		"one more":                   {model.Portion{Count: 2}, 3, true},
+		"a percentage of few: five":  {model.Portion{Percent: 1}, 5, false},
+		"a percentage of few: a six": {model.Portion{Percent: 1}, 6, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := fleet(t, 7)
+			w.most = c.most
+			w.cloud.Before = func(call awsfake.Call) error {
+				for i := range c.closed {
+					if call.Operation == "GetObject" && call.Resource == bucket+"/"+config(i) {
+						return awsfake.APIError("AccessDenied", "with a key of its own")
+					}
+				}
+				return nil
+			}
+			r, err := w.pass().Run(t.Context(), "id")
+			if (err != nil) != c.fails || (r.Failed != "") != c.fails || r.Totals.Unread != c.closed || w.latest().Failed != r.Failed {
+				t.Fatalf("%v %+v", err, r)
+			}
+			if c.fails && !strings.Contains(r.Failed, fmt.Sprintf("%d of 7 configs", c.closed)) {
+				t.Error(r.Failed)
+			}
+			line, err := report.Metrics(r, w.cloud.Now())
+			if err != nil || strings.Contains(string(line), `"Passes"`) == c.fails {
+				t.Errorf("%s %v", line, err)
+			}
+			if len(r.Findings) != c.closed {
+				t.Errorf("%q", rows(r))
+			}
+		})
+	}
+}
+
+// counting is a bucket that knows how much of its objects was held at most.
+type counting struct {
+	drift.Objects
+	mu   *sync.Mutex
+	held map[string]int // bytes, by key
+}
+
+func (c counting) Get(ctx context.Context, key string) (model.Object, error) {
+	o, err := c.Objects.Get(ctx, key)
+	return c.count(key, o), err
+}
+
+func (c counting) GetUpTo(ctx context.Context, key string, most int64) (model.Object, error) {
+	o, err := c.Objects.GetUpTo(ctx, key, most)
+	return c.count(key, o), err
+}
+
+func (c counting) count(key string, o model.Object) model.Object {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[key] = max(c.held[key], len(o.Body))
+	return o
+}
+
+// Thousands of them are held at the same time.
+func TestOfAConfigNoMoreIsHeldThanOneMayHave(t *testing.T) {
+	w := kept(t)
+	whole := agentsNamed("my_agent") + strings.Repeat("#", agent.MaxBytes)
+	w.put(key, whole[:agent.MaxBytes])
+	const large = "configs/team/large.yaml"
+	w.put(large, agentsNamed("large")+strings.Repeat("#", 1<<20))
+	p, held := w.pass(), map[string]int{}
+	p.Objects = counting{p.Objects, &sync.Mutex{}, held}
+	r, err := p.Run(t.Context(), "id")
+	w.must(nil, err)
+	if diff := cmp.Diff([]string{"refused blocked " + large + " "}, rows(r)); diff != "" || !strings.Contains(r.Findings[0].Message, "config-too-large") {
+		t.Errorf("%+v (-want +got)\n%s", r.Findings, diff)
+	}
+	if held[large] > agent.MaxBytes+1 || held[key] != agent.MaxBytes {
+		t.Errorf("%d bytes are held of a config that is too large, %d of the largest", held[large], held[key])
+	}
+}
+
+func TestWhatRolesOfOthersMayDoIsNotHeld(t *testing.T) {
+	elsewhere, copied := naming.RuntimeRole("eu-west-1", "my_agent"), model.ObservedRole{Name: "copy", Policies: map[string]string{"mine": handMade}}
+	w := kept(t)
+	var all map[string]model.ObservedRole
+	p := w.pass()
+	p.Account = altered{p.Account, func(roles map[string]model.ObservedRole) {
+		roles["copy"] = copied
+		roles[elsewhere] = model.ObservedRole{Name: elsewhere, Policies: map[string]string{"mine": handMade}}
+		all = roles
+	}}
+	if r, err := p.Run(t.Context(), "id"); err != nil || len(r.Findings)+len(r.Orphans) > 0 {
+		t.Errorf("%v %q", err, rows(r))
+	}
+	for name, o := range all {
+		if ours := strings.HasPrefix(name, naming.RuntimeRolePrefix) || strings.HasPrefix(name, naming.BuildRolePrefix); (len(o.Policies) > 0) != ours {
+			t.Errorf("%s has %d policies", name, len(o.Policies))
+		}
+	}
+	if len(all) != 7 {
+		t.Errorf("%d roles", len(all))
+	}
+}
+
+// seeing are projects of which is known what was read.
+type seeing struct {
+	drift.Projects
+	seen map[string]model.ObservedProject
+}
+
+func (s seeing) Read(ctx context.Context, names []string) (map[string]model.ObservedProject, error) {
+	all, err := s.Projects.Read(ctx, names)
+	maps.Copy(s.seen, all)
+	return all, err
+}
+
+// A variable that somebody gave a project may be a secret, and reports are kept.
+func TestValuesOfVariablesThatAreNotOursAreNotShown(t *testing.T) {
+	w := kept(t)
+	const project = "bedrock-agentcore-my_agent-builder"
+	c := w.cloud.CodeBuild("admin")
+	out, err := c.BatchGetProjects(t.Context(), &codebuild.BatchGetProjectsInput{Names: []string{project}})
+	w.must(nil, err)
+	env := out.Projects[0].Environment
+	for i, v := range env.EnvironmentVariables {
+		if *v.Name == "REGISTRY" {
+			env.EnvironmentVariables[i].Value = aws.String("changed-by-hand")
+		}
+	}
+	env.EnvironmentVariables = append(env.EnvironmentVariables, types.EnvironmentVariable{Name: aws.String("TOKEN"), Value: aws.String("hunter2")})
+	w.must(c.UpdateProject(t.Context(), &codebuild.UpdateProjectInput{Name: aws.String(project), Environment: env, Tags: out.Projects[0].Tags}))
+	p, seen := w.pass(), map[string]model.ObservedProject{}
+	p.Projects = seeing{p.Projects, seen}
+	r, err := p.Run(t.Context(), "id")
+	if diff := cmp.Diff([]string{"edited repaired " + project + " project/settings"}, rows(r)); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	if is := seen[project].Environment["TOKEN"]; is != "hunter2" {
+		t.Errorf("the project that is compared has %q", is)
+	}
+	d := r.Findings[0]
+	for text, want := range map[string]bool{"TOKEN": true, "(not shown)": true, "changed-by-hand": true, "hunter2": false} {
+		if strings.Contains(d.Observed, text) != want {
+			t.Errorf("%q is there: %v\n%s", text, !want, d.Observed)
+		}
+	}
+	if strings.Contains(d.Desired, "(not shown)") {
+		t.Error(d.Desired)
+	}
+	for key, body := range w.cloud.Objects(bucket, "") {
+		if bytes.Contains(body, []byte("hunter2")) {
+			t.Errorf("%s tells it", key)
+		}
+	}
+}
+
+// What a new config waits for is nobody's doing; what an applied one lost is.
+func TestAServiceLinkedRoleIsMissingWhereItWas(t *testing.T) {
+	const role = "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity "
+	w := newWorld(t)
+	w.settings.EnsureServiceLinkedRoles = true
+	w.put(key, agentsNamed("my_agent"))
+	pending := "pending repaired " + role
+	if r := w.run("new"); !slices.Contains(rows(r), pending) || r.Totals.Drifted != 0 || r.Totals.Enqueued != 1 {
+		t.Errorf("%+v %q", r.Totals, rows(r))
+	}
+	w.settle()
+	if r := w.run("made"); len(r.Findings) > 0 {
+		t.Errorf("%q", rows(r))
+	}
+	w.cloud.Advance(time.Minute)
+	p := w.pass()
+	p.Account = altered{p.Account, func(roles map[string]model.ObservedRole) { delete(roles, strings.TrimSpace(role)) }}
+	r, err := p.Run(t.Context(), "lost")
+	if diff := cmp.Diff([]string{"service-linked-role-missing repaired " + role}, rows(r)); err != nil || diff != "" || r.Totals.Drifted != 1 {
+		t.Errorf("%v %+v (-want +got)\n%s", err, r.Totals, diff)
 	}
 }
