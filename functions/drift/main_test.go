@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
@@ -202,6 +203,53 @@ func TestAPassWhoseReportIsLostDoesNotCount(t *testing.T) {
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
 	if err := handle(ctx); err == nil || strings.Contains(metrics.String(), "Passes") {
 		t.Errorf("error %v, metrics %s", err, metrics.String())
+	}
+}
+
+// slow never answers some calls.
+func slow(t *testing.T, target, word string) (endpoint string) {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := httputil.NewSingleHostReverseProxy(to)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.String(), word) {
+			<-r.Context().Done()
+			return
+		}
+		others.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// Lambda ends what takes too long, and nobody would hear of it.
+func TestAPassThatTakesTooLongWritesItsReportInTime(t *testing.T) {
+	environ, calls := standIn(t, "")
+	environ["AWS_ENDPOINT_URL"] = slow(t, environ["AWS_ENDPOINT_URL"], "prefix=status")
+	var log, metrics bytes.Buffer
+	handle, err := wire(environ, slog.New(slog.NewJSONHandler(&log, nil)), &metrics, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const left = 300 * time.Millisecond
+	end := time.Now().Add(reportTime + left)
+	ctx, cancel := context.WithDeadline(lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"}), end)
+	defer cancel()
+	began := time.Now()
+	err = handle(ctx)
+	if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took < left || took > reportTime/2 {
+		t.Errorf("error %v after %s", err, took)
+	}
+	for _, call := range []string{"PUT /reports/drift/", "PUT /reports/latest", "PUT /reports/latest.html"} {
+		if !slices.Contains(calls(), call) {
+			t.Errorf("no %s among %q", call, calls())
+		}
+	}
+	if !strings.Contains(log.String(), `"level":"ERROR","msg":"passed"`) || !strings.Contains(metrics.String(), `"Duration"`) || strings.Contains(metrics.String(), `"Passes"`) {
+		t.Errorf("log %s, metrics %s", log.String(), metrics.String())
 	}
 }
 
