@@ -160,6 +160,63 @@ func TestWorkIsHeldAgainstItsTargets(t *testing.T) {
 	}
 }
 
+func TestRepairsAreHeldAgainstTheirTargets(t *testing.T) {
+	for name, c := range map[string]struct {
+		sorted   []float64
+		p50, p99 string
+	}{
+		"fast":                   {[]float64{maxFixedP50, maxFixedP99}, "met", "met"},
+		"the median is too slow": {[]float64{maxFixedP50 + 1, maxFixedP99}, "missed", "met"},
+		"one is too slow":        {[]float64{maxFixedP50, maxFixedP99 + 1}, "met", "missed"},
+		"none was measured":      {nil, "missed", "missed"},
+	} {
+		text := repairTable(c.sorted)
+		for p, want := range map[string]string{"p50": c.p50, "p99": c.p99} {
+			if cells := line(t, text, "50 edits of 20 roles, "+p); cells[len(cells)-1] != want {
+				t.Errorf("%s: %q", name, cells)
+			}
+		}
+	}
+}
+
+func TestAPassIsHeldAgainstItsTargets(t *testing.T) {
+	good := fleet{roles: 10, account: 2010, iam: 2*3 + 2, took: maxPass, peak: maxPassMemory, editedPeak: maxPassMemory}
+	for name, c := range map[string]struct {
+		spoil       func(*fleet)
+		small, last string // verdicts
+	}{
+		"all is well":                  {func(*fleet) {}, "met", "met"},
+		"a call too many":              {func(f *fleet) { f.iam++ }, "missed: calls", "missed: calls"},
+		"too slow":                     {func(f *fleet) { f.took++ }, "met", "missed: time"},
+		"too large":                    {func(f *fleet) { f.peak++ }, "met", "missed: memory"},
+		"too large when all is edited": {func(f *fleet) { f.editedPeak++ }, "met", "missed: memory, all edited"},
+		"all of it":                    {func(f *fleet) { f.iam++; f.took++; f.peak++; f.editedPeak++ }, "missed: calls", "missed: calls, time, memory, memory, all edited"},
+		"others have no target":        {func(f *fleet) { f.all, f.editedTook, f.oneByOne, f.oneByOneCalls = 1e6, maxPass*9, maxPass*9, 1e6 }, "met", "met"},
+	} {
+		f := good
+		c.spoil(&f)
+		last := f
+		last.roles = 20
+		text := fleetTable([]fleet{f, last})
+		for roles, want := range map[string]string{"10": c.small, "20": c.last} {
+			if cells := line(t, text, roles); cells[len(cells)-1] != want {
+				t.Errorf("%s: %q", name, cells)
+			}
+		}
+	}
+}
+
+// A pass over a small fleet is measured as one over a large one is.
+func TestAFleetIsMeasured(t *testing.T) {
+	f, err := measureFleet(t.Context(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.configs != 4 || f.roles != 8 || f.account != others+8+1 || f.iam != 2*6+2 || f.oneByOneCalls != 4*8 || f.took == 0 || f.editedTook == 0 || f.editedPeak == 0 {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestCallsAreThoseOfTheFunctions(t *testing.T) {
 	made := []proxy.Call{
 		{Caller: "reconcile", Service: "iam", Operation: "GetRole"},

@@ -32,6 +32,7 @@ import (
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
+	"rolekeeper/shared/report"
 )
 
 const (
@@ -52,6 +53,8 @@ type fleet struct {
 	took                    time.Duration
 	iam, all                int           // calls
 	peak                    int64         // bytes of the heap beyond what the fakes had
+	editedTook              time.Duration // of a pass that is stopped, when all roles have another trust
+	editedPeak              int64
 	oneByOne                time.Duration // to read the same roles with four calls each
 	oneByOneCalls           int
 }
@@ -103,7 +106,30 @@ func measureFleet(ctx context.Context, n int) (fleet, error) {
 		return fleet{}, err
 	}
 	f.oneByOne, f.oneByOneCalls = time.Since(started), len(w.cloud.Calls())
-	return f, nil
+	return f, w.measureEdited(ctx, &f)
+}
+
+// measureEdited has somebody edit all agents' roles, and takes a pass that is
+// stopped for it.
+func (w *fleetWorld) measureEdited(ctx context.Context, f *fleet) error {
+	w.cloud.Latency = 0
+	for _, name := range w.names {
+		if _, err := w.cloud.IAM("somebody").UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{
+			RoleName: &name, PolicyDocument: aws.String(openTrust),
+		}); err != nil {
+			return fmt.Errorf("edit role %s: %w", name, err)
+		}
+	}
+	w.cloud.ForgetCalls()
+	w.cloud.Latency = fleetLatency
+	stop := watchHeap()
+	started := time.Now()
+	r, err := w.pass().Run(ctx, "edited")
+	f.editedTook, f.editedPeak = time.Since(started), stop()
+	if err == nil && (r.Stopped == nil || r.Stopped.Found != len(w.names) || len(r.Findings) != min(len(w.names), report.MaxFindings) || r.Totals.Enqueued > 0) {
+		err = fmt.Errorf("the pass over a fleet of which every role is edited is not stopped for that: %+v", r.Totals)
+	}
+	return err
 }
 
 // watchHeap watches how far the heap grows until it is stopped.

@@ -68,7 +68,7 @@ func run(ctx context.Context, out io.Writer, goflags string) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s, %s/%s, %d cores\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	fmt.Fprintf(out, "%s\n%s\n%s\n%s", programTable(programs, others), workTable(work), callTable(work), fleetTable(fleets))
+	fmt.Fprintf(out, "%s\n%s\n%s\n%s\n%s", programTable(programs, others), workTable(work), repairTable(work.repaired), callTable(work), fleetTable(fleets))
 	return nil
 }
 
@@ -116,6 +116,9 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 	if err := figures.oneByOne(ctx, w, func() error {
 		return peaks(func(p *program) *int64 { return &p.peakOne })
 	}); err != nil {
+		return work{}, err
+	}
+	if figures.repaired, err = measureRepairs(ctx, w); err != nil {
 		return work{}, err
 	}
 	if err := figures.atOnce(ctx, w); err != nil {

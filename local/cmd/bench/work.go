@@ -38,6 +38,8 @@ type work struct {
 
 	ready []float64 // milliseconds from upload to ready, one config after the other, sorted
 
+	repaired []float64 // milliseconds from IAM's event to the repaired role, one edit after the other, sorted
+
 	// Of one container agent. imaged is unchanged with an image of its source.
 	create, change, unchanged, imaged calls
 	first, next                       toImage // of its first source, and of a newer one
