@@ -38,7 +38,11 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"kept     bedrock-agentcore-claims_assistant with its images: latest is sha256:",
 		"archive  s3://bedrock-agentcore-configs-123456789012-us-east-1/archive/" + naming.RuntimeRole(region, "claims_assistant"),
 		"restore: policy BedrockAgentCoreRuntimeExecutionPolicy-claims_assistant", "agent claims_assistant is held", "is as it was, but for its unique id",
-		"3 roles made, 2 adopted, 2 deleted, 1 kept in use, 1 restored, 1 image built, 1 build failed, 1 config refused",
+		"lets account 999999999999 in", "by IAM's event", "Role Drift Repaired: configs/support/claims.yaml claims_assistant",
+		"told     runtime/policy/debug-access, extra, by arn:aws:sts::123456789012:assumed-role/somebody/somebody",
+		"BedrockAgentCoreRuntimeExecutionPolicy-flight_search: missing, repaired", "BedrockAgentCoreRuntimeExecutionPolicy-flight_search: missing, held-back",
+		"stopped  2 roles are to be put right, and MaxChangesPerSweep is 1 here", "approve --pass", "reports/latest.html: a page for people",
+		"3 roles made, 2 adopted, 4 repaired, 2 deleted, 1 kept in use, 1 restored, 1 image built, 1 build failed, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not tell %q:\n%s", want, out.String())
