@@ -964,14 +964,14 @@ func (h *history) lives(name string) bool {
 }
 
 // deserted judges an agent that had a runtime: when that is gone, the agent is too,
-// or about to be.
+// or about to be; but none goes while its config is refused.
 func (h *history) deserted(key, name string) {
 	for _, id := range h.runtimes {
 		if agent, _ := naming.RuntimeAgent(id); agent == name && h.ask("GET", "/runtimes/"+id+"/", "", "") != nil {
 			return
 		}
 	}
-	if s, _ := h.parsed(key); h.phase(key, name) == status.PhaseActive {
+	if s, _ := h.parsed(key); h.phase(key, name) == status.PhaseActive && s.Outcome != status.Rejected {
 		h.wrong("agent %s of %s had a runtime, has none any more, and is active: %+v", name, key, s.Agents)
 	}
 }
