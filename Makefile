@@ -62,7 +62,7 @@ histories: ## Play HISTORIES (10000) random histories of agents that come and go
 	@$(LOCALLY) go test ./shared/reconcile -run '^TestNothingThatIsInUseIsEverTakenAway$$' -count=1 -timeout 4h -v -histories $(HISTORIES) | \
 	grep -vE '^ *(===|--- PASS)'
 
-bench: $(LOCAL_STAMP) ## Print the figures of docs/benchmarks.md (a minute or two)
+bench: $(LOCAL_STAMP) ## Print the figures of docs/benchmarks.md (some minutes)
 	@$(LAMBDA_BUILD) $(LOCALLY) go run ./local/cmd/bench
 
 build: $(SAM_STAMP) ## Build the functions for AWS
