@@ -37,7 +37,7 @@ demo: $(LOCAL_STAMP) ## Show the whole flow on a local AWS (KEEP=1 leaves it run
 
 test: tools lint validate ## Run everything that checks the project
 	@echo '== all suites, with the race detector and the local AWS'
-	@ROLEKEEPER_FULL=1 $(LOCALLY) go test -race -count=1 -timeout 20m ./...
+	@ROLEKEEPER_FULL=1 $(LOCALLY) go test -race -count=1 -timeout 40m ./...
 
 lint: $(GOLANGCI_LINT) ## Check style and the dependency rule
 	@echo '== golangci-lint'

@@ -36,7 +36,7 @@ import (
 )
 
 var (
-	histories    = flag.Uint64("histories", 11, "how many random histories of agents that come and go are played")
+	histories    = flag.Uint64("histories", 6, "how many random histories of agents that come and go are played")
 	firstHistory = flag.Uint64("history", 12, "seed of the first of them")
 )
 
