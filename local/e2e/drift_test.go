@@ -158,7 +158,7 @@ func edits() []edit {
 		{agent: "widened", by: func(h hand, name string) error { return h.put(name, naming.RuntimePolicy("widened"), allObjects) }, element: "runtime/policy/" + naming.RuntimePolicy("widened"), kind: report.KindEdited},
 		{agent: "emptied", by: hand.empty, element: "runtime/policy/" + naming.RuntimePolicy("emptied"), kind: report.KindMissing},
 		{agent: "build_emptied", role: build, by: hand.empty, element: "build/policy/" + naming.BuildPolicy, kind: report.KindMissing},
-		{agent: "added", by: func(h hand, name string) error { return h.put(name, "debug", allObjects) }, element: "runtime/policy/debug", kind: report.KindExtra, stays: true},
+		{agent: "added", by: func(h hand, name string) error { return h.put(name, "debug", allObjects) }, element: "runtime/policy/debug", kind: report.KindIneffective, stays: true},
 		{agent: "attached", by: hand.attach, element: "runtime/attached/" + readOnly, kind: report.KindExtra, stays: true},
 		{agent: "unbound", by: hand.unbind, element: "runtime/boundary", kind: report.KindMissing},
 		{agent: "bound", by: func(h hand, name string) error { return h.bind(name, readOnly) }, element: "runtime/boundary", kind: report.KindEdited},
