@@ -97,6 +97,9 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 		p.environment = f.Environment
 	}
 	peaks := func(into func(*program) *int64) error {
+		if r, err := a.RunSchedule(ctx, "drift"); err != nil || r.Failure != "" { // nothing else has it run
+			return fmt.Errorf("the scheduled pass: %s, %w", r.Failure, err)
+		}
 		for _, p := range programs {
 			if !p.function {
 				continue
