@@ -96,22 +96,7 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 		}
 		p.environment = f.Environment
 	}
-	peaks := func(into func(*program) *int64) error {
-		if r, err := a.RunSchedule(ctx, "drift"); err != nil || r.Failure != "" { // nothing else has it run
-			return fmt.Errorf("the scheduled pass: %s, %w", r.Failure, err)
-		}
-		for _, p := range programs {
-			if !p.function {
-				continue
-			}
-			bytes, err := peakMemory(filepath.Join(o.Dir, p.name+".bootstrap"))
-			if err != nil {
-				return fmt.Errorf("peak memory of %s: %w", p.name, err)
-			}
-			*into(p) = bytes
-		}
-		return nil
-	}
+	peaks := func(into func(*program) *int64) error { return measurePeaks(ctx, a, o.Dir, programs, into) }
 
 	w, remove := newWatcher(a)
 	defer remove()
@@ -134,6 +119,24 @@ func measureWork(ctx context.Context, dir string, programs []*program) (work, er
 		return work{}, fmt.Errorf("local AWS: %w", errors.Join(errs...))
 	}
 	return figures, nil
+}
+
+// measurePeaks notes the highest memory of each function's processes so far.
+func measurePeaks(ctx context.Context, a *local.AWS, dir string, programs []*program, into func(*program) *int64) error {
+	if r, err := a.RunSchedule(ctx, "drift"); err != nil || r.Failure != "" { // nothing else has it run
+		return fmt.Errorf("the scheduled pass: %s, %w", r.Failure, err)
+	}
+	for _, p := range programs {
+		if !p.function {
+			continue
+		}
+		bytes, err := peakMemory(filepath.Join(dir, p.name+".bootstrap"))
+		if err != nil {
+			return fmt.Errorf("peak memory of %s: %w", p.name, err)
+		}
+		*into(p) = bytes
+	}
+	return nil
 }
 
 // calls of AWS by the functions. Lambda's own calls of SQS are not among them.
