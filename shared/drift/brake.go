@@ -152,8 +152,7 @@ func (p Pass) approved(ctx context.Context, now time.Time) (map[string]bool, err
 		}
 		q, wrong := model.ParseFleetRequest(o.Body)
 		id := strings.TrimSuffix(strings.TrimPrefix(e.Key, naming.FleetRequestPrefix), ".json")
-		late := now.After(q.Expires) || now.Sub(o.LastModified) > model.MaxRequestAge
-		if wrong == nil && q.ID == id && !late {
+		if wrong == nil && q.ID == id && !q.Late(o.LastModified, now) {
 			hashes[q.Plans[model.FleetPlan]] = true
 		}
 	}

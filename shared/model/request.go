@@ -52,6 +52,11 @@ type Request struct {
 // its expiry: an old one must not come back when the memory of it is lost.
 const MaxRequestAge = 24 * time.Hour
 
+// Late reports whether a request that was written at a time comes too late now.
+func (r Request) Late(written, now time.Time) bool {
+	return now.After(r.Expires) || now.Sub(written) > MaxRequestAge
+}
+
 // ParseRequest reads a request, strictly.
 func ParseRequest(data []byte) (Request, error) {
 	var r Request

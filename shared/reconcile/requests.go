@@ -140,7 +140,7 @@ func (r *run) readRequest(ctx context.Context, key, id string) (pending, error) 
 		q.fault = report.Clip(err.Error())
 	case q.ID != id || q.Config != r.key:
 		q.fault = fmt.Sprintf("it is request %s for %.200q, and was put where it does not belong", q.ID, q.Config)
-	case r.now.After(q.Expires) || r.now.Sub(object.LastModified) > model.MaxRequestAge:
+	case q.Late(object.LastModified, r.now):
 		q.fault = fmt.Sprintf("it came too late: it expired at %s", earlier(q.Expires, object.LastModified.Add(model.MaxRequestAge)).UTC().Format(time.RFC3339))
 	}
 	return q, nil

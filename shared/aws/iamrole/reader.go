@@ -178,11 +178,11 @@ func all[V any](what string, list func(marker *string) (page []V, more bool, nex
 // Managed reads the document of a managed policy: its default version, in two
 // calls. fault.ErrNotFound says that there is no such policy.
 func (r *Reader) Managed(ctx context.Context, arn string) (document string, err error) {
-	p, err := r.api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
+	version, _, err := r.BoundaryVersion(ctx, arn)
 	if err != nil {
-		return "", awserr.Wrap(err, "get policy %s", arn)
+		return "", err
 	}
-	return r.ManagedVersion(ctx, arn, aws.ToString(p.Policy.DefaultVersionId))
+	return r.ManagedVersion(ctx, arn, version)
 }
 
 // ManagedVersion reads the document of a version of a managed policy that was there
