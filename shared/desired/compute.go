@@ -2,7 +2,6 @@ package desired
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +24,7 @@ func Compute(cfg agent.Config, env Env) (State, []fault.Problem) {
 	c.checkTeam()
 	runtime := c.assign(runtimeRole)
 	build := c.assign(buildRole)
-	state := State{ServiceLinkedRoles: serviceLinkedRoles(cfg)}
+	state := State{ServiceLinkedRoles: ServiceLinkedRolesOf(cfg)}
 	for i, a := range cfg.Agents {
 		out := Agent{Name: a.Name}
 		switch r := runtime[i]; {
@@ -301,23 +300,4 @@ func (c *computation) quoted(agents []int) string {
 		names = append(names, strconv.Quote(c.cfg.Agents[i].Name))
 	}
 	return strings.Join(names, ", ")
-}
-
-// RuntimeIdentity is what every runtime needs since 13 October 2025 (AgentCore
-// developer guide, "Using service-linked roles", also for Network).
-func RuntimeIdentity() ServiceLinkedRole {
-	return ServiceLinkedRole{Name: "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", Service: "runtime-identity.bedrock-agentcore.amazonaws.com"}
-}
-
-// Network is what runtimes in a VPC need.
-func Network() ServiceLinkedRole {
-	return ServiceLinkedRole{Name: "AWSServiceRoleForBedrockAgentCoreNetwork", Service: "network.bedrock-agentcore.amazonaws.com"}
-}
-
-// serviceLinkedRoles gives those that the config's runtimes need.
-func serviceLinkedRoles(cfg agent.Config) []ServiceLinkedRole {
-	if slices.ContainsFunc(cfg.Agents, func(a agent.Agent) bool { return a.VPC }) {
-		return []ServiceLinkedRole{Network(), RuntimeIdentity()}
-	}
-	return []ServiceLinkedRole{RuntimeIdentity()}
 }

@@ -281,9 +281,11 @@ func TestComputeLeavesTheConfigAsItWas(t *testing.T) {
 func TestServiceLinkedRolesThatAgentsNeed(t *testing.T) {
 	identity := desired.ServiceLinkedRole{
 		Name: "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", Service: "runtime-identity.bedrock-agentcore.amazonaws.com",
+		Policy: "BedrockAgentCoreRuntimeIdentityServiceRolePolicy",
 	}
 	network := desired.ServiceLinkedRole{
 		Name: "AWSServiceRoleForBedrockAgentCoreNetwork", Service: "network.bedrock-agentcore.amazonaws.com",
+		Policy: "BedrockAgentCoreNetworkServiceRolePolicy",
 	}
 	public, vpc := agent.Agent{Name: "a", Deployment: agent.DirectCode}, agent.Agent{Name: "b", Deployment: agent.DirectCode, VPC: true}
 	third := vpc

@@ -73,9 +73,3 @@ type ExternalRole struct {
 	Field   string // the config's field that names it
 	Hash    string // naming.RoleHash of the name, when another config may hold a claim on it; else empty
 }
-
-// ServiceLinkedRole is a role that AWS defines and the agents cannot do without.
-type ServiceLinkedRole struct {
-	Name    string // AWSServiceRoleForBedrockAgentCore…
-	Service string // service principal, also the role's path
-}

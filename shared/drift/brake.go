@@ -152,7 +152,7 @@ func (p Pass) approved(ctx context.Context, now time.Time) (map[string]bool, err
 		}
 		q, wrong := model.ParseFleetRequest(o.Body)
 		id := strings.TrimSuffix(strings.TrimPrefix(e.Key, naming.FleetRequestPrefix), ".json")
-		if wrong == nil && q.ID == id && !q.Late(o.LastModified, now) {
+		if wrong == nil && q.Action == model.Approve && q.ID == id && !q.Late(o.LastModified, now) {
 			hashes[q.Plans[model.FleetPlan]] = true
 		}
 	}

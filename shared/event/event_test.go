@@ -371,6 +371,11 @@ func TestEveryOutgoingEventIsAsItsSample(t *testing.T) {
 				Fix: "give the gateway another role, or delete it",
 			}},
 		},
+		"service-linked-role-changed.json": event.ServiceLinkedRoleChanged{
+			ID: "f9c0a7b1d2e34455a6b7c8d9e0f10213", Role: "AWSServiceRoleForBedrockAgentCoreNetwork", Service: "network.bedrock-agentcore.amazonaws.com",
+			From: model.LinkedUsed, To: model.LinkedIdle,
+			Reasons: []string{"nothing in us-east-1 needs it; it was last used at 2026-11-22T11:40:00Z in us-east-1"},
+		},
 	}
 	files, err := filepath.Glob(filepath.Join(samples, "outgoing", "*.json"))
 	if err != nil {

@@ -159,5 +159,20 @@ type DeletionBlocked struct {
 // DetailType implements Outgoing.
 func (DeletionBlocked) DetailType() string { return "Role Deletion Blocked" }
 
+// ServiceLinkedRoleChanged says that it stands otherwise with one of AgentCore's
+// service-linked roles.
+type ServiceLinkedRoleChanged struct {
+	ID      string        `json:"id"`      // the same for the same change
+	Role    string        `json:"role"`    // name
+	Service string        `json:"service"` // service principal
+	From    model.Verdict `json:"from"`    // empty when it was not known
+	To      model.Verdict `json:"to"`
+	Reasons []string      `json:"reasons"`
+	Fix     string        `json:"fix,omitempty"`
+}
+
+// DetailType implements Outgoing.
+func (ServiceLinkedRoleChanged) DetailType() string { return "Service-Linked Role Changed" }
+
 // Detail gives the JSON of an outgoing event.
 func Detail(e Outgoing) (string, error) { return encode(e.DetailType(), e) }

@@ -51,24 +51,25 @@ func ParsePortion(text string) (Portion, error) {
 	return Portion{Count: n}, nil
 }
 
-// FleetRequest is what an operator asks of the scheduled pass: an object of the
-// config bucket that only operators can write, and that nobody can change.
+// FleetRequest is what an operator asks for that concerns no single config: an
+// object of the config bucket that only operators can write, and that nobody can
+// change.
 type FleetRequest struct {
 	Request
 }
 
-// ParseFleetRequest reads one, strictly. Its plan is that of the pass that was
-// stopped, by the name FleetPlan.
+// ParseFleetRequest reads one, strictly. To approve, its plan is that of the pass
+// that was stopped, by the name FleetPlan.
 func ParseFleetRequest(data []byte) (FleetRequest, error) {
 	r, err := ParseRequest(data)
 	switch {
 	case err != nil:
 		return FleetRequest{}, err
-	case r.Action != Approve || r.Config != "" || len(r.Plans) != 1 || r.Plans[FleetPlan] == "":
-		return FleetRequest{}, errors.New("request: it is not one to approve a pass")
+	case r.Config != "", r.Action == Approve && (len(r.Plans) != 1 || r.Plans[FleetPlan] == ""), r.Action != Approve && r.Action != DeleteLinked:
+		return FleetRequest{}, errors.New("request: it is neither one to approve a pass nor one to delete a service-linked role")
 	}
 	return FleetRequest{r}, nil
 }
 
-// FleetPlan is the name of the plan in a request for the whole fleet.
+// FleetPlan is the name of the plan in a request to approve a pass.
 const FleetPlan = "pass"

@@ -29,6 +29,8 @@ const (
 	// Retire takes over roles that no config asks for, to have them go as those of an
 	// agent that was removed do.
 	Retire RequestAction = "retire"
+	// DeleteLinked has one of AgentCore's service-linked roles deleted.
+	DeleteLinked RequestAction = "delete-service-linked-role"
 )
 
 // Request is what an operator asks Rolekeeper to do for one config: an object of
@@ -41,7 +43,8 @@ type Request struct {
 	// Plans are what the operator was shown, by agent: to adopt and to approve
 	// plan.AdoptionHash, to approve a deletion plan.DeletionHash, to build
 	// BuildOrder.Identity, to restore and to release plan.RestoreHash, to retire
-	// plan.RetireHash.
+	// plan.RetireHash. To delete a service-linked role
+	// ServiceLinkedRole.DeletionPlan, by the role's name.
 	Plans   map[string]string `json:"plans"`
 	Archive string            `json:"archive,omitempty"` // to restore: S3 key of the archive
 	Expires time.Time         `json:"expires"`
@@ -69,8 +72,10 @@ func ParseRequest(data []byte) (Request, error) {
 		wrong = errVersion
 	case !isRequestID(r.ID):
 		wrong = fmt.Errorf("there is no id %.100q", r.ID)
-	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release, Retire}, r.Action):
+	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release, Retire, DeleteLinked}, r.Action):
 		wrong = fmt.Errorf("there is no action %.100q", r.Action)
+	case r.Action == DeleteLinked && r.Config != "":
+		wrong = fmt.Errorf("it is to %s, and names a config", r.Action)
 	case len(r.Plans) == 0:
 		wrong = errors.New("it names no plan")
 	case r.Action != Approve && len(r.Plans) > 1:

@@ -35,6 +35,11 @@ const (
 	LatestPassKey   = "reports/latest.json"
 	// FleetRequestPrefix is where operators' requests are that are for no single config.
 	FleetRequestPrefix = RequestPrefix + "fleet/"
+
+	// LinkedKey is the object with what is known of the service-linked roles, and
+	// LinkedPrefix is where it and what it was made of are.
+	LinkedPrefix = "slr/"
+	LinkedKey    = LinkedPrefix + "service-linked-roles.json"
 )
 
 // MaxConfigKey is the longest config key in bytes. It leaves room for the
@@ -167,6 +172,10 @@ func SplitRequestKey(key string) (config, id string, ok bool) {
 
 // FleetRequestKey gives the key of an operator's request for the whole fleet.
 func FleetRequestKey(id string) string { return FleetRequestPrefix + id + ".json" }
+
+// ResourcesKey gives the key of the resources of AgentCore that were last read in a
+// Region.
+func ResourcesKey(region string) string { return LinkedPrefix + "resources/" + region + ".json" }
 
 // DriftReportKey gives the key of what the pass found that began at a time.
 func DriftReportKey(at time.Time) string {
