@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"rolekeeper/shared/model"
 )
 
 // MetricsNamespace is the CloudWatch namespace of all of Rolekeeper's metrics.
@@ -21,21 +23,20 @@ type metric struct {
 // does not know is left out, and so is Passes: a pass that failed, or never
 // came, is one that is missing.
 func Metrics(p Pass, now time.Time) ([]byte, error) {
-	count := func(name string, n int) metric { return metric{name, "Count", float64(n)} }
-	all := []metric{{"Duration", "Seconds", p.Seconds}, count("IAMCalls", p.Totals.IAMCalls)}
+	all := []metric{{"Duration", "Seconds", p.Seconds}, amount("IAMCalls", p.Totals.IAMCalls)}
 	if p.Failed == "" {
-		all = append(all, count("Passes", 1))
+		all = append(all, amount("Passes", 1))
 	}
 	if p.Failed == "" || p.FoundAt.IsZero() && p.Totals.Configs > 0 { // it failed when all was counted
 		stopped := 0
 		if p.Stopped != nil {
 			stopped = 1
 		}
-		all = append(all, count("PassStopped", stopped),
-			count("Configs", p.Totals.Configs), count("Agents", p.Totals.Agents), count("Roles", p.Totals.Roles),
-			count("Drifted", p.Totals.Drifted), count("Outdated", p.Totals.Outdated), count("Refused", p.Totals.Refused), count("Unread", p.Totals.Unread),
-			count("Orphans", p.Totals.Orphans), count("Retiring", p.Totals.Retiring), count("Blocked", p.Totals.Blocked),
-			count("AccountRoles", p.Totals.AccountRoles))
+		all = append(all, amount("PassStopped", stopped),
+			amount("Configs", p.Totals.Configs), amount("Agents", p.Totals.Agents), amount("Roles", p.Totals.Roles),
+			amount("Drifted", p.Totals.Drifted), amount("Outdated", p.Totals.Outdated), amount("Refused", p.Totals.Refused), amount("Unread", p.Totals.Unread),
+			amount("Orphans", p.Totals.Orphans), amount("Retiring", p.Totals.Retiring), amount("Blocked", p.Totals.Blocked),
+			amount("AccountRoles", p.Totals.AccountRoles))
 		if p.Totals.RolesQuota > 0 {
 			all = append(all, metric{"RolesOfQuota", "Percent", p.Totals.ofQuota()})
 		}
@@ -49,8 +50,24 @@ func (t Totals) ofQuota() float64 { return 100 * float64(t.AccountRoles) / float
 // Repaired gives the metric of n elements that reconcile put right, as Metrics
 // does.
 func Repaired(n int, now time.Time) ([]byte, error) {
-	return embedded(now, metric{"Repaired", "Count", float64(n)})
+	return embedded(now, amount("Repaired", n))
 }
+
+// LinkedMetrics gives the metrics of a look at the service-linked roles, as Metrics
+// does: how many have the verdicts that somebody should hear of, and that a look
+// came to its end.
+func LinkedMetrics(s model.ServiceLinkedRoles, now time.Time) ([]byte, error) {
+	n := map[model.Verdict]int{}
+	for _, r := range s.Roles {
+		n[r.Verdict]++
+	}
+	return embedded(now,
+		amount("ServiceLinkedRolesMissing", n[model.LinkedMissing]), amount("ServiceLinkedRolesIdle", n[model.LinkedIdle]),
+		amount("ServiceLinkedRolesRemovable", n[model.LinkedRemovable]), amount("ServiceLinkedRolesRefused", n[model.LinkedRefused]),
+		amount("ServiceLinkedRolesUnknown", n[model.LinkedUnknown]), amount("ServiceLinkedRoleLooks", 1))
+}
+
+func amount(name string, n int) metric { return metric{name, "Count", float64(n)} }
 
 // embedded puts metrics without dimensions into one line of the embedded metric
 // format:

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/report"
 )
 
@@ -151,6 +152,46 @@ func TestRepairsAreCounted(t *testing.T) {
 	values, units := metrics(t, line, now)
 	if diff := cmp.Diff(map[string]float64{"Repaired": 3}, values); diff != "" || units["Repaired"] != "Count" {
 		t.Errorf("%v (-want +got)\n%s", units, diff)
+	}
+}
+
+func TestALookAtServiceLinkedRolesIsCounted(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	// As many of each as its place says.
+	verdicts := []model.Verdict{
+		model.LinkedMissing, model.LinkedIdle, model.LinkedRemovable, model.LinkedRefused, model.LinkedUnknown,
+		model.LinkedNeeded, model.LinkedUsed, model.LinkedDeleting, model.LinkedAbsent, "another",
+	}
+	var s model.ServiceLinkedRoles
+	for i, v := range verdicts {
+		s.Roles = append(s.Roles, slices.Repeat([]model.ServiceLinkedRole{{Verdict: v}}, i+1)...)
+	}
+	for name, c := range map[string]struct {
+		of   model.ServiceLinkedRoles
+		want map[string]float64
+	}{
+		"some of all": {s, map[string]float64{
+			"ServiceLinkedRolesMissing": 1, "ServiceLinkedRolesIdle": 2, "ServiceLinkedRolesRemovable": 3, "ServiceLinkedRolesRefused": 4,
+			"ServiceLinkedRolesUnknown": 5, "ServiceLinkedRoleLooks": 1,
+		}},
+		"none": {model.ServiceLinkedRoles{}, map[string]float64{
+			"ServiceLinkedRolesMissing": 0, "ServiceLinkedRolesIdle": 0, "ServiceLinkedRolesRemovable": 0, "ServiceLinkedRolesRefused": 0,
+			"ServiceLinkedRolesUnknown": 0, "ServiceLinkedRoleLooks": 1,
+		}},
+	} {
+		line, err := report.LinkedMetrics(c.of, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, units := metrics(t, line, now)
+		if diff := cmp.Diff(c.want, values); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+		for metric, unit := range units {
+			if unit != "Count" {
+				t.Errorf("%s in %s", metric, unit)
+			}
+		}
 	}
 }
 
