@@ -42,6 +42,9 @@ type Parameters struct {
 	Allowed                  agent.Allowed
 	OperatorPrincipalArns    []string // of IAM users and roles; * stands for any characters
 
+	ServiceLinkedRoleIdleDays int      // after which one is deleted that nothing needs; 0: never
+	Regions                   []string // in which resources are looked for that need service-linked roles: the stack's own and those given, sorted
+
 	given map[string]bool
 }
 
@@ -92,7 +95,11 @@ func parseParameters(data []byte, place agent.Place, strict bool) (Parameters, e
 		TeamTag:                  r.text("TeamTag", TeamTag),
 		Allowed:                  r.allowed(place),
 		OperatorPrincipalArns:    r.operators(place),
-		given:                    r.given,
+
+		ServiceLinkedRoleIdleDays: number(&r, "ServiceLinkedRoleIdleDays", 0, IdleDays),
+		Regions:                   r.regions(place),
+
+		given: r.given,
 	}
 	for _, name := range []string{"MaximumConcurrency", "DriftSchedule", "DriftAlarmThreshold", "NotificationEmail"} { // the stack's own
 		r.text(name, func(string) error { return nil })
@@ -291,4 +298,30 @@ func (r *parameterReader) operators(place agent.Place) []string {
 		arns = append(arns, entry)
 	}
 	return arns
+}
+
+// maxRegions bounds the Regions that are looked at, the stack's own among them:
+// each is read in whole every day.
+const maxRegions = 20
+
+// regions reads the Regions to look at.
+func (r *parameterReader) regions(place agent.Place) []string {
+	const name = "Regions"
+	entries, lines, _ := r.list(name)
+	regions := []string{place.Region}
+	for i, entry := range entries {
+		if entry == "" || slices.Contains(regions, entry) {
+			continue // CloudFormation's empty list has one
+		}
+		if err := region(entry, place); err != nil {
+			r.fail(lines[i], fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		regions = append(regions, entry)
+	}
+	if len(regions) > maxRegions {
+		r.fail(lines[len(lines)-1], fmt.Errorf("%s: %d Regions with the stack's own, at most %d are looked at", name, len(regions), maxRegions))
+	}
+	slices.Sort(regions)
+	return regions
 }

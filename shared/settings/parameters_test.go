@@ -15,6 +15,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 )
 
@@ -25,7 +26,8 @@ var place = agent.Place{Partition: "aws", Region: "eu-west-1", Account: "1234567
 const stackValue = `{"PermissionProfile":"scoped","PermissionsBoundaryArn":"arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-eu-west-1",` +
 	`"SourceBucketName":"bedrock-agentcore-codebuild-sources-123456789012-eu-west-1","EnsureServiceLinkedRoles":"true","ExistingRoles":"report","BuildImage":"aws/codebuild/amazonlinux-aarch64-standard:4.0","LogRetentionDays":"30",` +
 	`"GracePeriod":"24h","MaxDeletesPerHour":"20","DeleteRepositories":"false","DriftMode":"repair","UnmanagedPolicies":"report","MaxChangesPerSweep":"10%","TeamTag":"",` +
-	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""]}`
+	`"AllowedModels":["*"],"AllowedRepositories":["bedrock-agentcore-*"],"AllowedMemories":[""],"AllowedCredentialProviders":[""],"AllowedAudiences":[""],"OperatorPrincipalArns":[""],` +
+	`"ServiceLinkedRoleIdleDays":"0","Regions":[""]}`
 
 func defaults() Parameters {
 	return Parameters{
@@ -34,6 +36,7 @@ func defaults() Parameters {
 		GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 		DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
 		Allowed: agent.Allowed{Models: []string{"*"}, Repositories: []string{"bedrock-agentcore-*"}},
+		Regions: []string{"eu-west-1"},
 	}
 }
 
@@ -52,7 +55,8 @@ func TestParametersAreRead(t *testing.T) {
 			Models: []string{"anthropic.*", "foundation-model/amazon.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-*"},
 			CredentialProviders: []string{"crm", "oauth2credentialprovider/x"}, Audiences: []string{"https://a.example.com", "b"},
 		},
-		OperatorPrincipalArns: []string{"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator", "arn:aws:iam::123456789012:user/op"},
+		OperatorPrincipalArns:     []string{"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator", "arn:aws:iam::123456789012:user/op"},
+		ServiceLinkedRoleIdleDays: 90, Regions: []string{"ap-southeast-2", "eu-west-1", "us-east-1"},
 	}
 	nothingAllowed := defaults()
 	nothingAllowed.Allowed = agent.Allowed{}
@@ -65,8 +69,8 @@ func TestParametersAreRead(t *testing.T) {
 		"comments":           {"# nothing\n", defaults(), nil},
 		"an empty map":       {"{}", defaults(), nil},
 		"what the stack has": {stackValue, byStack, []string{"AllowedModels", "AllowedAudiences", "TeamTag"}},
-		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\nGracePeriod:\nMaxDeletesPerHour: ~\nDeleteRepositories:\nDriftMode:\nUnmanagedPolicies: ~\nMaxChangesPerSweep:\nDriftSchedule:\nDriftAlarmThreshold:\nNotificationEmail:\n", defaults(), nil},
-		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\nGracePeriod: ''\nMaxDeletesPerHour: ''\nDeleteRepositories: ''\nDriftMode: ''\nUnmanagedPolicies: ''\nMaxChangesPerSweep: ''\nNotificationEmail: ''\n", defaults(), []string{"TeamTag"}},
+		"nulls":              {"PermissionProfile: ~\nAllowedModels:\nOperatorPrincipalArns: null\nMaximumConcurrency:\nLogRetentionDays:\nGracePeriod:\nMaxDeletesPerHour: ~\nDeleteRepositories:\nDriftMode:\nUnmanagedPolicies: ~\nMaxChangesPerSweep:\nDriftSchedule:\nDriftAlarmThreshold:\nNotificationEmail:\nServiceLinkedRoleIdleDays:\nRegions: ~\n", defaults(), nil},
+		"empty values":       {"PermissionProfile: ''\nExistingRoles: ''\nEnsureServiceLinkedRoles: ''\nSourceBucketName: ''\nTeamTag: ''\nBuildImage: ''\nLogRetentionDays: ''\nGracePeriod: ''\nMaxDeletesPerHour: ''\nDeleteRepositories: ''\nDriftMode: ''\nUnmanagedPolicies: ''\nMaxChangesPerSweep: ''\nNotificationEmail: ''\nServiceLinkedRoleIdleDays: ''\nRegions: ''\n", defaults(), []string{"TeamTag"}},
 		"empty lists":        {"AllowedModels: ''\nAllowedRepositories: []\n", nothingAllowed, []string{"AllowedModels", "AllowedRepositories"}},
 		"everything, in lists": {`
 PermissionProfile: toolkit
@@ -98,6 +102,8 @@ AllowedAudiences: ["https://a.example.com", b]
 OperatorPrincipalArns:
   - arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator
   - arn:aws:iam::123456789012:user/op
+ServiceLinkedRoleIdleDays: 90
+Regions: [us-east-1, ap-southeast-2]
 `, everything, []string{"AllowedMemories", "LogRetentionDays", "GracePeriod", "OperatorPrincipalArns"}},
 		"everything, with commas": {`{"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/B", "SourceBucketName": "sources",
  "EnsureServiceLinkedRoles": "false", "ExistingRoles": "adopt", "TeamTag": "team",
@@ -106,7 +112,8 @@ OperatorPrincipalArns:
  "DriftMode": "report", "UnmanagedPolicies": "remove", "MaxChangesPerSweep": "50",
  "AllowedModels": "anthropic.*,foundation-model/amazon.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-*",
  "AllowedCredentialProviders": "crm, oauth2credentialprovider/x", "AllowedAudiences": " https://a.example.com , b,",
- "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op"}`, everything, nil},
+ "OperatorPrincipalArns": "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/Operator,arn:aws:iam::123456789012:user/op",
+ "ServiceLinkedRoleIdleDays": "90", "Regions": "us-east-1, eu-west-1,ap-southeast-2, us-east-1"}`, everything, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseParameters([]byte(c.text), place)
@@ -157,6 +164,11 @@ UnmanagedPolicies: delete
 MaxChangesPerSweep: 10 %
 DriftAlarmThreshold: {}
 NotificationEmail: [a]
+ServiceLinkedRoleIdleDays: 3651
+Regions:
+  - us-east-1
+  - Ireland
+  - cn-north-1
 `), place)
 	if err == nil {
 		t.Fatal("they were taken")
@@ -189,6 +201,9 @@ NotificationEmail: [a]
 		`line 26: MaxChangesPerSweep: "10 %" is`,
 		`line 27: DriftAlarmThreshold: not a single value`,
 		`line 28: NotificationEmail: not a single value`,
+		`line 29: ServiceLinkedRoleIdleDays: 3651 is not`,
+		`line 32: Regions: "Ireland" is not the name of a Region`,
+		`line 33: Regions: cn-north-1 is a Region of partition aws-cn, and this account is of aws`,
 	}
 	for i := range max(len(want), len(told)) {
 		if i >= len(told) || i >= len(want) || !strings.HasPrefix(told[i], want[i]) {
@@ -258,6 +273,48 @@ func TestOperatorsAreUsersAndRolesOfTheAccount(t *testing.T) {
 	}
 }
 
+func TestRegionsAreThoseOfThePartition(t *testing.T) {
+	for name, good := range map[string]bool{
+		"us-east-1": true, "eu-west-1": true, "ap-southeast-12": true, "ca-west-1": true, "mx-central-1": true,
+		"us-gov-west-1": false, "cn-north-1": false, "us-iso-east-1": false, "eusc-de-east-1": false, // of others
+		"*": false, "us-east": false, "us-1": false, "1": false, "us--1": false, "-east-1": false, "us-east-": false, "us-east-123": false, "us-east-1a": false,
+		"US-EAST-1": false, "us-east-1 ": true, "us east 1": false, "u-east-1": false, "europe-west-1": false, "us-east-1\n": true, "us-e\u0430st-1": false, "us_east_1": false,
+		"us-east-1/../x": false, "us-east-1\"": false, "us-a-b-c-1": true, "us-a-b-c-d-1": false, "us-" + strings.Repeat("a", 20) + "-1": true, "us-" + strings.Repeat("a", 21) + "-1": false,
+	} {
+		got, err := ParseParameters([]byte("Regions: "+fmt.Sprintf("%q", name)), place)
+		want := []string{"eu-west-1", strings.TrimSpace(name)}
+		slices.Sort(want)
+		if (err == nil) != good || good && !slices.Equal(got.Regions, slices.Compact(want)) {
+			t.Errorf("%q: %q, %v", name, got.Regions, err)
+		}
+	}
+	gov := agent.Place{Partition: "aws-us-gov", Region: "us-gov-west-1", Account: "123456789012"}
+	if got, err := ParseParameters([]byte("Regions: us-gov-east-1"), gov); err != nil || !slices.Equal(got.Regions, []string{"us-gov-east-1", "us-gov-west-1"}) {
+		t.Errorf("in GovCloud: %q, %v", got.Regions, err)
+	}
+}
+
+func TestAtMostTwentyRegionsAreLookedAt(t *testing.T) {
+	var others []string
+	for i := range maxRegions {
+		others = append(others, fmt.Sprintf("us-test-%d", i))
+	}
+	for name, c := range map[string]struct {
+		regions []string
+		good    bool
+	}{
+		"as many as may be": {others[1:], true},
+		"one of them twice": {append(others[1:], others[1]), true},
+		"one too many":      {others, false},
+		"with the stack's":  {append(others[1:], place.Region), true},
+	} {
+		got, err := ParseParameters([]byte("TeamTag: a\nRegions: "+strings.Join(c.regions, ",")), place)
+		if c.good && (err != nil || len(got.Regions) != maxRegions) || !c.good && (err == nil || !strings.HasPrefix(err.Error(), "line 2: Regions: 21 Regions")) {
+			t.Errorf("%s: %q, %v", name, got.Regions, err)
+		}
+	}
+}
+
 // oneUnit writes a grace period in the longest unit that divides it.
 func oneUnit(d time.Duration) string {
 	for _, unit := range []struct {
@@ -295,7 +352,7 @@ func asStack(p Parameters) string {
 		"DriftMode": p.DriftMode, "UnmanagedPolicies": p.UnmanagedPolicies, "MaxChangesPerSweep": portion(p.MaxChangesPerSweep),
 		"AllowedModels": list(p.Allowed.Models), "AllowedRepositories": list(p.Allowed.Repositories), "AllowedMemories": list(p.Allowed.Memories),
 		"AllowedCredentialProviders": list(p.Allowed.CredentialProviders), "AllowedAudiences": list(p.Allowed.Audiences),
-		"OperatorPrincipalArns": list(p.OperatorPrincipalArns),
+		"OperatorPrincipalArns": list(p.OperatorPrincipalArns), "ServiceLinkedRoleIdleDays": fmt.Sprint(p.ServiceLinkedRoleIdleDays), "Regions": p.Regions,
 	})
 	if err != nil {
 		panic(err)
@@ -314,6 +371,7 @@ func FuzzParameters(f *testing.F) {
 		"BuildImage: aws/codebuild/amazonlinux-aarch64-standard:4.0-1\nLogRetentionDays: 0x1e", "LogRetentionDays: 30.0", "LogRetentionDays: 4294967326",
 		"GracePeriod: 999999h\nMaxDeletesPerHour: 1000\nDeleteRepositories: 'true'", "GracePeriod: 1h1m", "GracePeriod: 86399s\nMaxDeletesPerHour: 1e2",
 		"DriftMode: report\nUnmanagedPolicies: keep\nMaxChangesPerSweep: 100%", "MaxChangesPerSweep: 99999", "MaxChangesPerSweep: 0.5",
+		"ServiceLinkedRoleIdleDays: 90\nRegions: us-east-1,eu-west-1,us-east-1", "Regions: [cn-north-1, '*']", "Regions: {}\nServiceLinkedRoleIdleDays: -1",
 	} {
 		f.Add([]byte(text))
 	}
@@ -331,13 +389,21 @@ func FuzzParameters(f *testing.F) {
 		}
 		err = errors.Join(Profile(p.PermissionProfile), Boundary(p.PermissionsBoundaryArn), Bucket(p.SourceBucketName), Existing(p.ExistingRoles), TeamTag(p.TeamTag),
 			BuildImage(p.BuildImage), RetentionDays(p.LogRetentionDays), GracePeriod(oneUnit(p.GracePeriod)), MaxDeletesPerHour(p.MaxDeletesPerHour),
-			DriftMode(p.DriftMode), Unmanaged(p.UnmanagedPolicies))
+			DriftMode(p.DriftMode), Unmanaged(p.UnmanagedPolicies), IdleDays(p.ServiceLinkedRoleIdleDays))
 		if p.BuildImage == "" || p.PermissionProfile == "" || p.ExistingRoles == "" || p.DriftMode == "" || p.UnmanagedPolicies == "" || p.MaxChangesPerSweep.Of(1000) < 1 || err != nil {
 			t.Errorf("%+v: %v", p, err)
 		}
 		for _, entry := range slices.Concat(p.Allowed.Models, p.Allowed.Repositories, p.Allowed.Memories, p.Allowed.CredentialProviders, p.Allowed.Audiences, p.OperatorPrincipalArns) {
 			if entry == "" || strings.ContainsAny(entry, "\"'\\${} \t\n") {
 				t.Errorf("entry %q", entry)
+			}
+		}
+		if !slices.Contains(p.Regions, place.Region) || len(p.Regions) > maxRegions || !slices.IsSorted(p.Regions) || len(slices.Compact(slices.Clone(p.Regions))) != len(p.Regions) {
+			t.Errorf("Regions %q", p.Regions)
+		}
+		for _, name := range p.Regions {
+			if naming.Partition(name) != "aws" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || len(name) > 100 {
+				t.Errorf("Region %q", name)
 			}
 		}
 		for _, arn := range p.OperatorPrincipalArns {

@@ -18,6 +18,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 )
 
@@ -73,6 +74,18 @@ type Drift struct {
 	MaxChanges   model.Portion `env:"MAX_CHANGES_PER_SWEEP,required,notEmpty"` // how much of the agents' roles a pass may have repaired
 }
 
+// Slrwatch is what functions/slrwatch needs.
+type Slrwatch struct {
+	Account           string `env:"ACCOUNT_ID,required,notEmpty"`
+	Partition         string `env:"PARTITION,required,notEmpty"`
+	Region            string `env:"AWS_REGION,required,notEmpty"`
+	ConfigBucket      string `env:"CONFIG_BUCKET,required,notEmpty"`
+	QueueURL          string `env:"SLRWATCH_QUEUE_URL,required,notEmpty"`
+	DeadURL           string `env:"SLRWATCH_DEAD_LETTER_QUEUE_URL,required,notEmpty"`
+	IdleDays          int    `env:"SERVICE_LINKED_ROLE_IDLE_DAYS,required,notEmpty"` // after which a role is deleted that nothing needs; 0: never
+	SettingsParameter string `env:"SETTINGS_PARAMETER,required,notEmpty"`            // as that of Shape
+}
+
 // LoadIntake reads the settings of functions/intake from the environment given.
 func LoadIntake(environ map[string]string) (Intake, error) {
 	s, err := env.ParseAsWithOptions[Intake](env.Options{Environment: environ})
@@ -106,6 +119,22 @@ func LoadDrift(environ map[string]string) (Drift, error) {
 		return Drift{}, fmt.Errorf("settings: %w", err)
 	}
 	return s, nil
+}
+
+// LoadSlrwatch reads the settings of functions/slrwatch from the environment given.
+func LoadSlrwatch(environ map[string]string) (Slrwatch, error) {
+	s, err := env.ParseAsWithOptions[Slrwatch](env.Options{Environment: environ})
+	err = errors.Join(err, account(s.Account), queueURL("SLRWATCH_QUEUE_URL", s.QueueURL), queueURL("SLRWATCH_DEAD_LETTER_QUEUE_URL", s.DeadURL),
+		named("SERVICE_LINKED_ROLE_IDLE_DAYS", IdleDays(s.IdleDays)))
+	if err != nil {
+		return Slrwatch{}, fmt.Errorf("settings: %w", err)
+	}
+	return s, nil
+}
+
+// Place is where the stack is.
+func (s Slrwatch) Place() agent.Place {
+	return agent.Place{Partition: s.Partition, Region: s.Region, Account: s.Account}
 }
 
 // check says all that is wrong with values that are there.
@@ -266,6 +295,30 @@ func MaxDeletesPerHour(n int) error {
 		return nil
 	}
 	return fmt.Errorf("%d is not between 1 and 1000", n)
+}
+
+// IdleDays says what is wrong with a number of days after which a service-linked
+// role is deleted that nothing needs; 0 is never.
+func IdleDays(days int) error {
+	if 0 <= days && days <= 3650 {
+		return nil
+	}
+	return fmt.Errorf("%d is not between 0 and 3650", days)
+}
+
+// region says what is wrong with the name of a Region that is to be looked at
+// beside that of the place. An account is of one partition.
+func region(name string, place agent.Place) error {
+	parts := strings.Split(name, "-")
+	last := len(parts) - 1
+	switch {
+	case last < 2 || last > 4 || !of(parts[0], lower, 2, 4) || !of(parts[last], digits, 1, 2) ||
+		slices.ContainsFunc(parts[1:last], func(word string) bool { return !of(word, lower, 1, 20) }):
+		return fmt.Errorf("%.100q is not the name of a Region, such as eu-west-1", name)
+	case naming.Partition(name) != place.Partition:
+		return fmt.Errorf("%s is a Region of partition %s, and this account is of %s", name, naming.Partition(name), place.Partition)
+	}
+	return nil
 }
 
 // Existing says what is wrong with a way with existing roles; empty is not wrong.

@@ -12,6 +12,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 )
 
@@ -66,6 +67,19 @@ func reconcileEnv() map[string]string {
 
 func driftEnv() map[string]string { return with(shapeEnv(), "MAX_CHANGES_PER_SWEEP", "25%") }
 
+func slrwatchEnv() map[string]string {
+	return map[string]string{
+		"ACCOUNT_ID":                     "123456789012",
+		"PARTITION":                      "aws",
+		"AWS_REGION":                     "eu-west-1",
+		"CONFIG_BUCKET":                  "configs",
+		"SLRWATCH_QUEUE_URL":             queues + "slrwatch",
+		"SLRWATCH_DEAD_LETTER_QUEUE_URL": queues + "slrwatch-dead",
+		"SERVICE_LINKED_ROLE_IDLE_DAYS":  "90",
+		"SETTINGS_PARAMETER":             "/rolekeeper/stack/settings",
+	}
+}
+
 func with(environ map[string]string, name, value string) map[string]string {
 	environ = maps.Clone(environ)
 	environ[name] = value
@@ -84,6 +98,7 @@ func loaders() map[string]struct {
 		"intake":    {func(e map[string]string) error { _, err := LoadIntake(e); return err }, intakeEnv()},
 		"reconcile": {func(e map[string]string) error { _, err := LoadReconcile(e); return err }, reconcileEnv()},
 		"drift":     {func(e map[string]string) error { _, err := LoadDrift(e); return err }, driftEnv()},
+		"slrwatch":  {func(e map[string]string) error { _, err := LoadSlrwatch(e); return err }, slrwatchEnv()},
 	}
 }
 
@@ -130,6 +145,19 @@ func TestGoodEnvironmentsAreRead(t *testing.T) {
 	}
 	if diff := cmp.Diff(Drift{Shape: shape, ConfigBucket: "configs", WorkURL: queues + "work.fifo", MaxChanges: model.Portion{Percent: 25}}, drift); diff != "" {
 		t.Errorf("drift (-want +got)\n%s", diff)
+	}
+	slrwatch, err := LoadSlrwatch(slrwatchEnv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Slrwatch{
+		Account: "123456789012", Partition: "aws", Region: "eu-west-1", ConfigBucket: "configs",
+		QueueURL: queues + "slrwatch", DeadURL: queues + "slrwatch-dead", IdleDays: 90, SettingsParameter: "/rolekeeper/stack/settings",
+	}, slrwatch); diff != "" {
+		t.Errorf("slrwatch (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff(agent.Place{Partition: "aws", Region: "eu-west-1", Account: "123456789012"}, slrwatch.Place()); diff != "" {
+		t.Errorf("its place (-want +got)\n%s", diff)
 	}
 }
 
@@ -184,6 +212,10 @@ func TestBadValuesAreRefusedTogether(t *testing.T) {
 		"WORK_QUEUE_URL":              "sqs://work",
 		"RECONCILE_ROLE_ARN":          "arn:aws:sts::123456789012:assumed-role/reconcile/reconcile",
 		"WORK_DEAD_LETTER_QUEUE_URL":  "ftp://work-dead",
+
+		"SLRWATCH_QUEUE_URL":             "slrwatch",
+		"SLRWATCH_DEAD_LETTER_QUEUE_URL": "http://queues.example.com/slrwatch-dead",
+		"SERVICE_LINKED_ROLE_IDLE_DAYS":  "3651",
 	}
 	for name, l := range loaders() {
 		t.Run(name, func(t *testing.T) {
@@ -293,6 +325,11 @@ func TestSingleValues(t *testing.T) {
 			t.Errorf("MaxDeletesPerHour(%d) = %v", deletes, err)
 		}
 	}
+	for days, good := range map[int]bool{0: true, 1: true, 90: true, 3650: true, -1: false, 3651: false} {
+		if err := IdleDays(days); (err == nil) != good {
+			t.Errorf("IdleDays(%d) = %v", days, err)
+		}
+	}
 	for mode, good := range map[plan.DriftMode]bool{"": true, plan.RepairDrift: true, plan.ReportDrift: true, "Repair": false, "repair ": false, "keep": false} {
 		if err := DriftMode(mode); (err == nil) != good {
 			t.Errorf("DriftMode(%q) = %v", mode, err)
@@ -326,12 +363,16 @@ func FuzzSingleValues(f *testing.F) {
 		"bucket":   {regexp.MustCompile(`\A(?:|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\z`), 63, Bucket},
 		"image":    {regexp.MustCompile(`\A(?:|aws/codebuild/[a-z0-9]+-aarch64-standard:[0-9][0-9A-Za-z._-]*)\z`), 100, BuildImage},
 		"grace":    {regexp.MustCompile(`\A(?:|[1-9][0-9]{0,5}[smh])\z`), 7, GracePeriod},
+		"region": {regexp.MustCompile(`\A[a-z]{2,4}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}\z`), 100, func(name string) error {
+			return region(name, agent.Place{Partition: naming.Partition(name)})
+		}},
 	}
 	for _, text := range []string{
 		"", "123456789012", "arn:aws:iam::123456789012:policy/a/b", "arn:aws-cn:iam::aws:policy/x", "arn:aws:iam::aws:policy/:policy/x", "arn:aws:iam:::iam::aws:policy/x",
 		"arn:aws:iam::123456789012:policy/" + strings.Repeat("p", 512), "abc", ".ab", "ab-", "a.b", DefaultBuildImage, DefaultBuildImage + "\n",
 		"aws/codebuild/-aarch64-standard:4.0", "aws/codebuild/a-aarch64-standard:a", "aws/codebuild/a-aarch64-standard:4-aarch64-standard:5", "aws/codebuild/a-aarch64-standard:",
 		"24h", "0s", "1000000m", "1h1",
+		"eu-west-1", "us-gov-east-1", "us-isob-east-1", "eu-west-", "eu--1", "a-b-1", "us-east-123", "us-a-b-c-d-1",
 	} {
 		f.Add(text)
 	}
