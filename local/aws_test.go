@@ -245,6 +245,9 @@ func testCall(t *testing.T, a account) {
 	if n := invoked(); n != before+1 {
 		t.Errorf("the worker ran %d times, want once", n-before)
 	}
+	if n := len(a.Calls(proxy.Filter{Caller: local.EventBridge, Operation: "SendMessage", Resource: "rolekeeper-Told"})); n != 1 {
+		t.Errorf("the rule's other target was told %d times, want once", n)
+	}
 	defer a.InjectFault(proxy.Fault{Caller: local.EventBridge, Operation: "Invoke", Kind: proxy.Denied}).Remove()
 	a.upload(t, "call/in-vain", "hello")
 	a.settle(t)

@@ -192,7 +192,7 @@ var listFunctions = map[string]struct {
 	call  func(r *resolver, list []any) (any, error)
 }{
 	"Fn::Join":  {2, func(_ *resolver, list []any) (any, error) { return join(list) }},
-	"Fn::Split": {2, func(_ *resolver, list []any) (any, error) { return split(list), nil }},
+	"Fn::Split": {2, func(_ *resolver, list []any) (any, error) { return split(list) }},
 	"Fn::Select": {2, func(_ *resolver, list []any) (any, error) {
 		from, _ := list[1].([]any)
 		i, err := strconv.Atoi(text(list[0]))
@@ -214,12 +214,15 @@ var listFunctions = map[string]struct {
 	"Fn::Or":     {0, func(_ *resolver, list []any) (any, error) { return slices.Contains(list, any(true)), nil }},
 }
 
-func split(list []any) []any {
+func split(list []any) (any, error) {
+	if _, isList := list[1].([]any); isList {
+		return nil, fmt.Errorf("Fn::Split wants a text")
+	}
 	out := []any{}
 	for _, s := range strings.Split(text(list[1]), text(list[0])) {
 		out = append(out, s)
 	}
-	return out
+	return out, nil
 }
 
 func join(list []any) (any, error) {
@@ -356,6 +359,9 @@ func (r *resolver) sub(arg any) (any, error) {
 			v, err = r.getAtt(name)
 		default:
 			v, err = r.ref(name)
+		}
+		if _, isList := v.([]any); isList {
+			err = fmt.Errorf("Fn::Sub: %s is a list", name)
 		}
 		if err != nil && failure == nil {
 			failure = err

@@ -55,6 +55,9 @@ func TestIntrinsics(t *testing.T) {
 		"And":                                  {`{"Fn::If":["Both","a","b"]}`, `"b"`},
 		"Or":                                   {`{"Fn::If":["Either","a","b"]}`, `"a"`},
 		"If does not look at the other":        {`{"Fn::If":["Yes","a",{"Ref":"Absent"}]}`, `"a"`},
+		"Join of a list parameter":             {`{"Fn::Join":[",",{"Ref":"L"}]}`, `"a,b"`},
+		"Sub of a list that is joined":         {`{"Fn::Sub":["in ${R}",{"R":{"Fn::Join":[",",{"Ref":"L"}]}}]}`, `"in a,b"`},
+		"Split of Join":                        {`{"Fn::Split":[",",{"Fn::Join":[",",[{"Ref":"P"},{"Fn::Join":[",",{"Ref":"L"}]}]]}]}`, `["p","a","b"]`},
 		"Select of Split":                      {`{"Fn::Select":["1",{"Fn::Split":["-",{"Ref":"AWS::Region"}]}]}`, `"west"`},
 		"FindInMap":                            {`{"Fn::FindInMap":["M",{"Ref":"AWS::Region"},"k"]}`, `"mapped"`},
 		"Condition in a policy is no function": {`{"Condition":{"Bool":{"x":"y"}}}`, `{"Condition":{"Bool":{"x":"y"}}}`},
@@ -84,6 +87,8 @@ func TestIntrinsics(t *testing.T) {
 		"Select beyond the end":            `{"Fn::Select":["2",["a","b"]]}`,
 		"FindInMap beyond the map":         `{"Fn::FindInMap":["M","x","k"]}`,
 		"Sub of an unknown name in a list": `[{"Fn::Sub":"${Nobody}"}]`,
+		"Sub of a list":                    `{"Fn::Sub":"${L}"}`,
+		"Split of a list":                  `{"Fn::Split":[",",{"Ref":"L"}]}`,
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			r, err := newResolver(template(t, prelude), place, nil)
@@ -142,6 +147,7 @@ func TestResolveRefuses(t *testing.T) {
 		"a schedule":                    {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"ScheduleExpression":"rate(1 hour)"}}`, "Rule"},
 		"a target of neither kind":      {`"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":"arn:aws:sns:eu-west-1:123456789012:t"}]}}`, "Rule"},
 		"a changed input":               {queue + `,"Rule":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["x"]},"Targets":[{"Id":"t","Arn":{"Fn::GetAtt":["Q","Arn"]},"InputPath":"$.detail"}]}}`, "Rule"},
+		"a variable that is a list":     {`"F":{"Type":"AWS::Lambda::Function","Properties":{"Environment":{"Variables":{"V":["a"]}}}}`, "is no text"},
 		"a function without its role":   {`"F":{"Type":"AWS::Lambda::Function","Properties":{"Role":"arn:aws:iam::123456789012:role/other"}}`, "F"},
 		"a mapping without function":    {queue + `,"M":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"EventSourceArn":{"Fn::GetAtt":["Q","Arn"]},"FunctionName":"f"}}`, "M"},
 		"a policy that is no JSON":      {`"B":{"Type":"AWS::S3::Bucket"},"BP":{"Type":"AWS::S3::BucketPolicy","Properties":{"Bucket":{"Ref":"B"},"PolicyDocument":"{"}}`, "BP"},

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,12 +189,19 @@ type loose string
 
 // UnmarshalJSON takes strings, numbers and booleans.
 func (l *loose) UnmarshalJSON(data []byte) error {
-	var s string
-	if json.Unmarshal(data, &s) == nil {
-		*l = loose(s)
+	var v any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	switch v.(type) {
+	case []any, map[string]any:
+		return fmt.Errorf("%.100s is no text", data)
+	case nil:
 		return nil
 	}
-	*l = loose(data)
+	*l = loose(text(v))
 	return nil
 }
 
