@@ -20,7 +20,7 @@ type answer struct {
 func (a answer) ok() bool { return a.status >= 200 && a.status < 300 }
 
 // refuse makes an error in the protocol of the call's service: REST XML for S3,
-// query XML for IAM and STS, JSON 1.0/1.1 for the rest.
+// query XML for IAM, STS and EC2, JSON 1.0/1.1 for the rest.
 func refuse(c Call, status int, code, message string) answer {
 	a := answer{status: status, header: http.Header{}}
 	id := bus.NewID()
@@ -40,6 +40,10 @@ func refuse(c Call, status int, code, message string) answer {
 		}
 		a.body = fmt.Appendf(nil, "<ErrorResponse><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
 			kind, code, escape(message), id)
+	case "ec2":
+		a.header.Set("Content-Type", "text/xml;charset=UTF-8")
+		a.body = fmt.Appendf(nil, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>",
+			code, escape(message), id)
 	default:
 		a.header.Set("Content-Type", "application/x-amz-json-1.0")
 		a.header.Set("X-Amzn-Errortype", code)

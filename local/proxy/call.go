@@ -17,7 +17,8 @@ type Call struct {
 	Seq     int       `json:"seq"` // counts arrivals from 1; Reset does not restart it
 	Time    time.Time `json:"time"`
 	Caller  string    `json:"caller"`  // from the access key; "unknown" for a key that was not made here
-	Service string    `json:"service"` // signing name: s3, sqs, iam, events, sts, ssm, cloudtrail, …
+	Service string    `json:"service"` // signing name: s3, sqs, iam, events, sts, ssm, cloudtrail, ec2, …
+	Region  string    `json:"region"`  // that it was signed for
 	// Operation is PutObject, CreateRole, …. That of one version of an object is in
 	// its query: GetObject with versionId needs s3:GetObjectVersion.
 	Operation string `json:"operation"`
@@ -67,13 +68,13 @@ var keptHeaders = []string{
 	"X-Amz-Invocation-Type", "X-Amz-Server-Side-Encryption", "X-Amz-Tagging", "X-Amz-Target",
 }
 
-// credential finds the access key id and the service in a SigV4 header.
-var credential = regexp.MustCompile(`Credential=([^/,]+)/\d+/[^/]*/([^/]+)/aws4_request`)
+// credential finds the access key id, the region and the service in a SigV4 header.
+var credential = regexp.MustCompile(`Credential=([^/,]+)/\d+/([^/]*)/([^/]+)/aws4_request`)
 
 // identify reads who calls what. The caller's name is for the proxy to fill in.
 func (p *Proxy) identify(r *http.Request, body []byte) (c Call, accessKey string) {
 	if m := credential.FindStringSubmatch(r.Header.Get("Authorization")); m != nil {
-		accessKey, c.Service = m[1], m[2]
+		accessKey, c.Region, c.Service = m[1], m[2], m[3]
 	}
 	c.Time = time.Now()
 	c.Request = Request{

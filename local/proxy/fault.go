@@ -12,7 +12,7 @@ type Kind string
 
 // The kinds of fault.
 const (
-	Throttle    Kind = "throttle"     // IAM: 400 Throttling, S3: 503 SlowDown, JSON services: 400 ThrottlingException
+	Throttle    Kind = "throttle"     // IAM: 400 Throttling, S3: 503 SlowDown, EC2: 503 RequestLimitExceeded, JSON services: 400 ThrottlingException
 	ServerError Kind = "server-error" // 500 in the service's protocol
 	Denied      Kind = "denied"       // AccessDenied in the service's protocol
 	Conflict    Kind = "conflict"     // S3: 409 ConditionalRequestConflict, IAM: 409 ConcurrentModification
@@ -118,11 +118,13 @@ var troubles = map[Kind]map[string]trouble{
 		"s3":  {http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
 		"iam": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
 		"sts": {http.StatusBadRequest, "Throttling", "Rate exceeded"},
+		"ec2": {http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."},
 		"":    {http.StatusBadRequest, "ThrottlingException", "Rate exceeded"},
 	},
 	ServerError: {
 		"s3":  {http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again."},
 		"iam": {http.StatusInternalServerError, "ServiceFailure", "The request processing has failed."},
+		"ec2": {http.StatusInternalServerError, "InternalError", "An internal error has occurred"},
 		"":    {http.StatusInternalServerError, "InternalFailure", "The request processing has failed."},
 	},
 	Denied: {
@@ -130,6 +132,7 @@ var troubles = map[Kind]map[string]trouble{
 		"iam": {http.StatusForbidden, "AccessDenied", "The caller is not authorized to perform this action."},
 		"sts": {http.StatusForbidden, "AccessDenied", "The caller is not authorized to perform this action."},
 		"sqs": {http.StatusForbidden, "AccessDenied", "Access to the resource is denied."},
+		"ec2": {http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation."},
 		"":    {http.StatusForbidden, "AccessDeniedException", "The caller is not authorized to perform this action."},
 	},
 	Conflict: { // the proxy holds a key while it is written, so a real race never shows
