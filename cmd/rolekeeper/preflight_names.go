@@ -27,7 +27,10 @@ const (
 // The names that template.yaml gives, beside those in package naming.
 
 func stackRoles(region string) []string {
-	return []string{"rolekeeper-intake-" + region, "rolekeeper-reconcile-" + region, "rolekeeper-drift-" + region, "rolekeeper-drift-schedule-" + region}
+	return []string{
+		"rolekeeper-intake-" + region, "rolekeeper-reconcile-" + region, "rolekeeper-drift-" + region, "rolekeeper-drift-schedule-" + region,
+		"rolekeeper-slrwatch-" + region, "rolekeeper-slrwatch-schedule-" + region,
+	}
 }
 
 func stackPolicies(region string) []string {
@@ -35,7 +38,10 @@ func stackPolicies(region string) []string {
 }
 
 func stackQueues() []string {
-	return []string{"rolekeeper-inbox", "rolekeeper-inbox-dead-letters", "rolekeeper-work.fifo", "rolekeeper-work-dead-letters.fifo"}
+	return []string{
+		"rolekeeper-inbox", "rolekeeper-inbox-dead-letters", "rolekeeper-work.fifo", "rolekeeper-work-dead-letters.fifo",
+		"rolekeeper-slrwatch", "rolekeeper-slrwatch-dead-letters",
+	}
 }
 
 // role finds a role by its name, which IAM compares without case; nil when
