@@ -157,7 +157,10 @@ func (p program) submit(ctx context.Context, f requestFlags, s stack, r model.Re
 		return r, err
 	}
 	answer := naming.StatusKey(r.Config)
-	if r.Config == "" {
+	switch {
+	case r.Action == model.DeleteLinked:
+		answer = naming.LinkedKey
+	case r.Config == "":
 		answer = naming.LatestPassKey
 	}
 	p.stdout.line("")

@@ -152,15 +152,17 @@ their images: you upload an agent config and its source to S3 and read the answe
 beside the config.
 
 This tool shows the roles before the upload, what Rolekeeper would do now, and the
-answer after it, how the whole account differs from what configs ask for, and looks
-at an account before Rolekeeper is deployed to it. For an operator it writes requests,
-which Rolekeeper carries out. It never writes IAM.`,
+answer after it, how the whole account differs from what configs ask for, how it stands
+with AgentCore's service-linked roles, and looks at an account before Rolekeeper is
+deployed to it. For an operator it writes requests, which Rolekeeper carries out. It
+never writes IAM.`,
 		Example: `  rolekeeper preflight
   rolekeeper render .bedrock_agentcore.yaml
   rolekeeper plan team/agent.yaml
   rolekeeper status team/agent.yaml
   rolekeeper report
   rolekeeper drift
+  rolekeeper slr
   rolekeeper archive
   rolekeeper adopt team/agent.yaml my_agent
   rolekeeper build team/agent.yaml my_agent
@@ -175,7 +177,7 @@ which Rolekeeper carries out. It never writes IAM.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.restoreCommand(), p.releaseCommand(), p.retireCommand(), p.reportCommand(), p.driftCommand(), p.preflightCommand())
+	root.AddCommand(p.renderCommand(), p.planCommand(), p.statusCommand(), p.archiveCommand(), p.adoptCommand(), p.approveCommand(), p.buildCommand(), p.restoreCommand(), p.releaseCommand(), p.retireCommand(), p.reportCommand(), p.driftCommand(), p.slrCommand(), p.preflightCommand())
 	return root
 }
 

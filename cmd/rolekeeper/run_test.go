@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -135,6 +136,12 @@ func TestExitCodes(t *testing.T) {
 		"a restoring of nothing":               {[]string{"restore"}, "", 1},
 		"a restoring to no time":               {[]string{"restore", "a", "--at=yesterday"}, "", 1},
 		"a build of nobody":                    {[]string{"build", "a"}, "", 1},
+		"a look at one service-linked role":    {[]string{"slr", "a"}, "", 1},
+		"a deletion of nothing":                {[]string{"slr", "delete"}, "", 1},
+		"a deletion of two things":             {[]string{"slr", "delete", "a", "b"}, "", 1},
+		"a deletion of no such role":           {[]string{"slr", "delete", "a"}, "", 1},
+		"a deletion as data":                   {[]string{"slr", "delete", "network", "-o=json"}, "", 1},
+		"help of a command of a command":       {[]string{"help", "slr", "delete"}, "", 0},
 		"help":                                 {[]string{"--help"}, "", 0},
 		"no command is a call for help":        {nil, "", 0},
 		"help of a command":                    {[]string{"help", "render"}, "", 0},
@@ -207,14 +214,23 @@ func TestAnInterruptEndsASleep(t *testing.T) {
 	}
 }
 
+// everyCommand gives all commands of the tool, those within others too.
+func everyCommand() []*cobra.Command {
+	all := (program{}).root().Commands()
+	for _, c := range all {
+		all = append(all, c.Commands()...)
+	}
+	return all
+}
+
 func TestTheHelpShowsEveryCommandWithAnExample(t *testing.T) {
-	help := tool{}.run(t, "--help").stdout
-	for _, c := range (program{}).root().Commands() {
-		if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, "rolekeeper "+c.Name()) {
-			t.Errorf("%s lacks help or an example", c.Name())
+	for _, c := range everyCommand() {
+		if c.Short == "" || c.Long == "" || !strings.Contains(c.Example, c.CommandPath()) {
+			t.Errorf("%s lacks help or an example", c.CommandPath())
 		}
+		help := tool{}.run(t, append(strings.Fields(c.Parent().CommandPath())[1:], "--help")...).stdout
 		if !strings.Contains(help, c.Name()) || !strings.Contains(help, c.Short) {
-			t.Errorf("the help does not name %s:\n%s", c.Name(), help)
+			t.Errorf("the help does not name %s:\n%s", c.CommandPath(), help)
 		}
 	}
 }
@@ -224,13 +240,14 @@ func TestTheDocumentationNamesEveryCommandAndFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range (program{}).root().Commands() {
-		if !regexp.MustCompile(`(?m)^## (.*, )?` + c.Name() + `\b`).Match(text) {
-			t.Errorf("docs/cli.md has no section %s", c.Name())
+	for _, c := range everyCommand() {
+		name := strings.TrimPrefix(c.CommandPath(), "rolekeeper ")
+		if !regexp.MustCompile(`(?m)^## (.*, )?` + name + `\b`).Match(text) {
+			t.Errorf("docs/cli.md has no section %s", name)
 		}
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			if !strings.Contains(string(text), "--"+f.Name) {
-				t.Errorf("docs/cli.md lacks --%s of %s", f.Name, c.Name())
+				t.Errorf("docs/cli.md lacks --%s of %s", f.Name, name)
 			}
 		})
 	}
