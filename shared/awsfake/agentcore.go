@@ -2,6 +2,7 @@ package awsfake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,17 +24,34 @@ import (
 type agentCore struct {
 	resources map[string]*agentCoreResource
 
-	making, deleting time.Duration // how long it takes to make or change something, and to delete it
-	page             int           // longest page of a listing; 0 is AgentCore's own
-	queues           []string      // URLs that events go to
-	watch            func(TrailEvent)
-	assume           func(role, source string) bool
+	page   int      // longest page of a listing; 0 is AgentCore's own
+	queues []string // URLs that events go to
+	watch  func(TrailEvent)
+}
+
+// agentCorePace is what AgentCore goes by in all Regions: how long it takes to make
+// or change something, to delete it, and to let go of network interfaces that
+// nothing needs any more; and whether it can assume a role, nil for the account's
+// own roles.
+type agentCorePace struct {
+	making, deleting, lingering time.Duration
+	assume                      func(role, source string) bool
+}
+
+func newAgentCorePace() agentCorePace {
+	return agentCorePace{making: time.Minute, deleting: time.Minute, lingering: 8 * time.Hour}
+}
+
+func (p agentCorePace) clone() agentCorePace {
+	p.assume = nil
+	return p
 }
 
 // agentCoreResource is one resource, of any kind.
 type agentCoreResource struct {
 	kind    string // as in agentCoreKinds
 	id      string
+	parent  string // id of the gateway that a target is of
 	title   string
 	created time.Time
 	status  string
@@ -63,7 +81,7 @@ type agentCoreEndpoint struct {
 }
 
 func newAgentCore() *agentCore {
-	s := &agentCore{resources: map[string]*agentCoreResource{}, making: time.Minute, deleting: time.Minute}
+	s := &agentCore{resources: map[string]*agentCoreResource{}}
 	for kind, id := range map[string]string{"Browser": "aws.browser.v1", "CodeInterpreter": "aws.codeinterpreter.v1"} {
 		s.resources[id] = &agentCoreResource{kind: kind, id: id, title: id, status: "READY", versions: []agentCoreVersion{{number: 1}}}
 	}
@@ -78,7 +96,7 @@ func (s *agentCore) clone() *agentCore {
 		r.versions, r.endpoints = slices.Clone(r.versions), slices.Clone(r.endpoints)
 		out.resources[id] = &r
 	}
-	out.watch, out.assume = nil, nil
+	out.watch = nil
 	return &out
 }
 
@@ -121,11 +139,11 @@ func (w agentCoreWire) Do(r *http.Request) (*http.Response, error) {
 }
 
 // SettleAgentCore sets how long it takes to make or change a resource, and how
-// long to delete one. Both are a minute where a test sets nothing.
+// long to delete one, in all Regions. Both are a minute where a test sets nothing.
 func (c *Cloud) SettleAgentCore(making, deleting time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.making, c.core.deleting = making, deleting
+	c.pace.making, c.pace.deleting = making, deleting
 }
 
 // SetAgentCoreStatus gives a resource a status that stays: until it is changed or
@@ -158,7 +176,7 @@ func (c *Cloud) PageAgentCore(items int) {
 func (c *Cloud) AssumeAgentCoreRoles(f func(role, source string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.assume = f
+	c.pace.assume = f
 }
 
 // agentCoreKind is a kind of resource as the REST API shows it (service model
@@ -175,6 +193,7 @@ type agentCoreKind struct {
 	title   string // member with the name
 	role    string // member with the role; a dot leads into another
 	version string // member with the version; empty for a kind without versions
+	created string // member with the time of its making; empty for the usual
 	updated string // member with the time of the last change
 	items   string // member of a listing
 	history string // member of a listing of versions
@@ -187,14 +206,23 @@ type agentCoreKind struct {
 	listRole bool           // a listing shows the role
 	noARN    bool           // a listing shows no ARN
 	epoch    string         // where times are numbers: nowhere, in "list"ings, "all" over
+
+	parent  string   // member of requests that names the gateway it belongs to; empty when it belongs to none
+	named   bool     // its name is its id
+	patch   bool     // Update leaves what it does not name
+	filters []string // members that a listing can be narrowed by
 }
 
 var (
 	agentCoreName   = regexp.MustCompile(`\A[a-zA-Z][a-zA-Z0-9_]{0,47}\z`)
 	agentCoreHyphen = regexp.MustCompile(`\A([0-9a-zA-Z]-?){1,48}\z`)
+	targetName      = regexp.MustCompile(`\A([0-9a-zA-Z]-?){1,100}\z`)
+	providerName    = regexp.MustCompile(`\A[a-zA-Z0-9_-]{1,128}\z`)
+	registryName    = regexp.MustCompile(`\A[a-zA-Z0-9][a-zA-Z0-9_./-]{0,63}\z`)
 )
 
-// agentCoreKinds are the kinds of resources that hold a role.
+// agentCoreKinds are the kinds of resources that hold a role, or need a
+// service-linked role.
 func agentCoreKinds() []agentCoreKind {
 	return []agentCoreKind{{
 		name: "AgentRuntime", plural: "AgentRuntimes", param: "agentRuntimeId", prefix: "runtime/", ready: "READY", most: 100, brief: true,
@@ -213,9 +241,10 @@ func agentCoreKinds() []agentCoreKind {
 	}, {
 		name: "Gateway", plural: "Gateways", param: "gatewayIdentifier", prefix: "gateway/", ready: "READY", most: 1000, noARN: true, names: agentCoreHyphen,
 		create: "POST /gateways/", get: "GET /gateways/{gatewayIdentifier}/", list: "GET /gateways/", remove: "DELETE /gateways/{gatewayIdentifier}/",
-		id: "gatewayId", arn: "gatewayArn", title: "name", role: "roleArn", updated: "updatedAt", items: "items",
+		update: "PUT /gateways/{gatewayIdentifier}/",
+		id:     "gatewayId", arn: "gatewayArn", title: "name", role: "roleArn", updated: "updatedAt", items: "items",
 	}, {
-		name: "Harness", plural: "Harnesses", param: "harnessId", prefix: "harness/", ready: "READY", most: 100, in: "harness",
+		name: "Harness", plural: "Harnesses", param: "harnessId", prefix: "harness/", ready: "READY", most: 100, in: "harness", patch: true,
 		create: "POST /harnesses", get: "GET /harnesses/{harnessId}", list: "GET /harnesses", remove: "DELETE /harnesses/{harnessId}",
 		update: "PATCH /harnesses/{harnessId}", versions: "GET /harnesses/{harnessId}/versions",
 		id: "harnessId", arn: "arn", title: "harnessName", role: "executionRoleArn", version: "harnessVersion",
@@ -229,17 +258,33 @@ func agentCoreKinds() []agentCoreKind {
 		create: "POST /online-evaluation-configs/create", get: "GET /online-evaluation-configs/{onlineEvaluationConfigId}", list: "POST /online-evaluation-configs", remove: "DELETE /online-evaluation-configs/{onlineEvaluationConfigId}",
 		id: "onlineEvaluationConfigId", arn: "onlineEvaluationConfigArn", title: "onlineEvaluationConfigName", role: "evaluationExecutionRoleArn", updated: "updatedAt", items: "onlineEvaluationConfigs",
 	}, {
-		name: "PaymentManager", plural: "PaymentManagers", param: "paymentManagerId", prefix: "payment-manager/", ready: "READY", most: 100, listRole: true,
+		name: "PaymentManager", plural: "PaymentManagers", param: "paymentManagerId", prefix: "payment-manager/", ready: "READY", most: 100, listRole: true, patch: true,
 		create: "POST /payments/managers", get: "GET /payments/managers/{paymentManagerId}", list: "POST /payments/managers-list", remove: "DELETE /payments/managers/{paymentManagerId}",
-		id: "paymentManagerId", arn: "paymentManagerArn", title: "name", role: "roleArn", updated: "lastUpdatedAt", items: "paymentManagers",
+		update: "PATCH /payments/managers/{paymentManagerId}",
+		id:     "paymentManagerId", arn: "paymentManagerArn", title: "name", role: "roleArn", updated: "lastUpdatedAt", items: "paymentManagers",
 	}, {
-		name: "CapacityProvider", plural: "CapacityProviders", param: "capacityProviderId", prefix: "capacity-provider/", ready: "READY", most: 100, brief: true, epoch: "list",
+		name: "CapacityProvider", plural: "CapacityProviders", param: "capacityProviderId", prefix: "capacity-provider/", ready: "READY", most: 100, brief: true, epoch: "list", patch: true,
 		create: "PUT /capacity-providers", get: "GET /capacity-providers/{capacityProviderId}", list: "POST /capacity-providers", remove: "DELETE /capacity-providers/{capacityProviderId}",
-		id: "capacityProviderId", arn: "capacityProviderArn", title: "name", role: "permissionsConfiguration.capacityProviderOperatorRoleArn", updated: "lastUpdatedAt", items: "capacityProviders",
+		update: "PUT /capacity-providers/{capacityProviderId}",
+		id:     "capacityProviderId", arn: "capacityProviderArn", title: "name", role: "permissionsConfiguration.capacityProviderOperatorRoleArn", updated: "lastUpdatedAt", items: "capacityProviders",
 	}, {
 		name: "ConsentPortal", plural: "ConsentPortals", param: "consentPortalIdentifier", prefix: "consent-portal/", ready: "ACTIVE", most: 100, names: agentCoreHyphen, epoch: "all",
 		create: "POST /identities/CreateConsentPortal", get: "POST /identities/GetConsentPortal", list: "POST /identities/ListConsentPortals", remove: "POST /identities/DeleteConsentPortal",
 		id: "consentPortalId", arn: "consentPortalArn", title: "name", role: "executionRoleArn", updated: "updatedAt", items: "consentPortals",
+	}, {
+		name: "GatewayTarget", plural: "GatewayTargets", param: "targetId", parent: "gatewayIdentifier", prefix: "gateway/", ready: "READY", most: 1000, noARN: true, names: targetName,
+		create: "POST /gateways/{gatewayIdentifier}/targets/", get: "GET /gateways/{gatewayIdentifier}/targets/{targetId}/", list: "GET /gateways/{gatewayIdentifier}/targets/",
+		remove: "DELETE /gateways/{gatewayIdentifier}/targets/{targetId}/", update: "PUT /gateways/{gatewayIdentifier}/targets/{targetId}/",
+		id: "targetId", arn: "gatewayArn", title: "name", updated: "updatedAt", items: "items",
+	}, {
+		name: "Oauth2CredentialProvider", plural: "Oauth2CredentialProviders", param: "name", named: true, prefix: "token-vault/default/oauth2credentialprovider/", ready: "READY", most: 20, names: providerName, epoch: "all",
+		create: "POST /identities/CreateOauth2CredentialProvider", get: "POST /identities/GetOauth2CredentialProvider", list: "POST /identities/ListOauth2CredentialProviders",
+		remove: "POST /identities/DeleteOauth2CredentialProvider", update: "POST /identities/UpdateOauth2CredentialProvider",
+		id: "name", arn: "credentialProviderArn", title: "name", created: "createdTime", updated: "lastUpdatedTime", items: "credentialProviders",
+	}, {
+		name: "Registry", plural: "Registries", param: "registryId", prefix: "registry/", ready: "READY", most: 100, names: registryName, patch: true, filters: []string{"status", "authorizerType"},
+		create: "POST /registries", get: "GET /registries/{registryId}", list: "GET /registries", remove: "DELETE /registries/{registryId}", update: "PATCH /registries/{registryId}",
+		id: "registryId", arn: "registryArn", title: "name", updated: "updatedAt", items: "registries",
 	}}
 }
 
@@ -252,13 +297,27 @@ func (c *Cloud) arnOf(k agentCoreKind, id string) string {
 	return "arn:" + c.Partition + ":bedrock-agentcore:" + c.Region + ":" + account + ":" + prefix + id
 }
 
+// path gives what follows the prefix in the ARN of a resource.
+func (k agentCoreKind) path(parent, id string) string {
+	if k.parent == "" {
+		return id
+	}
+	return parent + "/target/" + id
+}
+
 // roleOf gives the role that a configuration names.
 func (k agentCoreKind) roleOf(config map[string]any) string {
 	members := strings.Split(k.role, ".")
-	for _, m := range members[:len(members)-1] {
-		config, _ = config[m].(map[string]any)
+	last := len(members) - 1
+	return text(inner(config, members[:last]...), members[last])
+}
+
+// inner gives the object that members lead to, one in another; nil when there is none.
+func inner(in map[string]any, members ...string) map[string]any {
+	for _, m := range members {
+		in, _ = in[m].(map[string]any)
 	}
-	return text(config, members[len(members)-1])
+	return in
 }
 
 // text gives a member that is a string, empty when it is none.
@@ -280,8 +339,8 @@ func (c *Cloud) describeVersion(k agentCoreKind, r *agentCoreResource, v agentCo
 	if out == nil {
 		out = map[string]any{}
 	}
-	out[k.id], out[k.arn], out[k.title] = r.id, c.arnOf(k, r.id), r.title
-	out["createdAt"], out[k.updated] = k.time(r.created, listed), k.time(v.updated, listed)
+	out[k.id], out[k.arn], out[k.title] = r.id, c.arnOf(k, cmp.Or(r.parent, r.id)), r.title // a target has its gateway's
+	out[cmp.Or(k.created, "createdAt")], out[k.updated] = k.time(r.created, listed), k.time(v.updated, listed)
 	if k.version != "" {
 		out[k.version] = strconv.Itoa(v.number)
 	}
@@ -300,7 +359,9 @@ func (c *Cloud) describeVersion(k agentCoreKind, r *agentCoreResource, v agentCo
 func (c *Cloud) summary(k agentCoreKind, r *agentCoreResource, v agentCoreVersion) map[string]any {
 	whole := c.describeVersion(k, r, v, true)
 	out := map[string]any{}
-	for _, member := range []string{k.id, k.arn, k.title, k.version, "status", "createdAt", k.updated, "description", k.role} {
+	for _, member := range []string{
+		k.id, k.arn, k.title, k.version, "status", "createdAt", k.created, k.updated, "description", k.role, "authorizerType", "credentialProviderVendor",
+	} {
 		value, there := whole[member]
 		if there && (member != k.arn || !k.noARN) && (member != k.role || k.listRole) {
 			out[member] = value

@@ -105,14 +105,14 @@ func match(pattern, segments []string) (named map[string]any, ok bool) {
 // resource gives what a request is about, as in an ARN: runtime/<id>, of Create
 // with the name in place of the id, and empty for a listing of all.
 func (o agentCoreOperation) resource(in map[string]any) string {
-	name := text(in, o.kind.param)
+	name, parent := text(in, o.kind.param), text(in, o.kind.parent)
 	if name == "" && o.writes() {
 		name = text(in, o.kind.title)
 	}
 	if name == "" {
-		return ""
+		return strings.TrimSuffix(o.kind.prefix+parent, o.kind.prefix)
 	}
-	return o.kind.prefix + name
+	return o.kind.prefix + o.kind.path(parent, name)
 }
 
 // AgentCoreOperation names the operation of a request, and what it is about as in
@@ -134,7 +134,7 @@ func (c *Cloud) ServeAgentCore(caller, method, path, query string, body []byte) 
 	done := false
 	err = c.call(caller, "bedrock-agentcore", o.name, o.resource(in), func() error {
 		done = true
-		c.core.settle(c.now)
+		c.settle()
 		out, err := o.do(c, o.kind, in)
 		answer = must(json.Marshal(out))
 		c.trail(caller, o, in, answer, err)
@@ -164,6 +164,7 @@ func agentCoreStatus(err error) int {
 	return cmp.Or(map[string]int{
 		"ServiceQuotaExceededException": http.StatusPaymentRequired,
 		"AccessDeniedException":         http.StatusForbidden,
+		"UnrecognizedClientException":   http.StatusForbidden,
 		"ResourceNotFoundException":     http.StatusNotFound,
 		"ConflictException":             http.StatusConflict,
 		"ThrottlingException":           http.StatusTooManyRequests,
@@ -207,7 +208,7 @@ func (s *agentCore) settle(now time.Time) {
 func (c *Cloud) findAgentCore(k agentCoreKind, in map[string]any) (*agentCoreResource, error) {
 	id := text(in, k.param)
 	r, ok := c.core.resources[id]
-	if !ok || r.kind != k.name {
+	if !ok || r.kind != k.name || r.parent != text(in, k.parent) {
 		return nil, APIError("ResourceNotFoundException", k.name+" not found: "+id)
 	}
 	return r, nil
@@ -232,10 +233,10 @@ func (c *Cloud) findVersion(k agentCoreKind, in map[string]any) (*agentCoreResou
 // belongs to the request alone. Its role must be there and let AgentCore in.
 func (c *Cloud) configured(k agentCoreKind, id string, in map[string]any) (map[string]any, error) {
 	config := maps.Clone(in)
-	for _, member := range []string{"clientToken", "tags", k.param, k.title, k.version} {
+	for _, member := range []string{"clientToken", "tags", k.param, k.parent, k.title, k.version} {
 		delete(config, member)
 	}
-	can := c.core.assume
+	can := c.pace.assume
 	if can == nil {
 		can = func(role, source string) bool { return c.trusting(role, "bedrock-agentcore.amazonaws.com", source) }
 	}
@@ -248,6 +249,14 @@ func (c *Cloud) configured(k agentCoreKind, id string, in map[string]any) (map[s
 	case k.name == "AgentRuntime" && config["agentRuntimeArtifact"] == nil:
 		return nil, agentCoreInvalid("Value at 'agentRuntimeArtifact' failed to satisfy constraint: Member must not be null")
 	}
+	if v, in := k.vpc(config); in && (len(v.subnets) == 0 || len(v.groups) == 0) {
+		return nil, agentCoreInvalid("Network mode VPC needs subnets and security groups")
+	}
+	if k.name == "Oauth2CredentialProvider" {
+		config["oauth2ProviderConfigOutput"] = withoutSecrets(inner(config, "oauth2ProviderConfigInput"))
+		config["clientSecretArn"] = map[string]any{"secretArn": "arn:" + c.Partition + ":secretsmanager:" + c.Region + ":" + c.Account + ":secret:" + id}
+		delete(config, "oauth2ProviderConfigInput")
+	}
 	if k.name == "AgentRuntime" {
 		config["workloadIdentityDetails"] = map[string]any{
 			"workloadIdentityArn": c.arnOf(agentCoreKind{prefix: "workload-identity-directory/default/workload-identity/"}, id),
@@ -256,33 +265,81 @@ func (c *Cloud) configured(k agentCoreKind, id string, in map[string]any) (map[s
 	return config, nil
 }
 
+// withoutSecrets gives the configuration of an OAuth2 provider as AgentCore shows it.
+func withoutSecrets(asked map[string]any) map[string]any {
+	shown := map[string]any{}
+	for vendor := range asked {
+		config := maps.Clone(inner(asked, vendor))
+		maps.DeleteFunc(config, func(member string, _ any) bool { return strings.HasPrefix(member, "clientSecret") })
+		shown[vendor] = config
+	}
+	return shown
+}
+
+// parentOf gives the gateway that a request makes a target of, empty for other kinds.
+func (c *Cloud) parentOf(k agentCoreKind, in map[string]any) (id string, err error) {
+	if k.parent == "" {
+		return "", nil
+	}
+	id = text(in, k.parent)
+	g, ok := c.core.resources[id]
+	switch {
+	case !ok || g.kind != "Gateway":
+		return "", APIError("ResourceNotFoundException", "Gateway not found: "+id)
+	case g.next != "":
+		return "", agentCoreConflict("Gateway %s is in status %s", id, g.status)
+	}
+	return id, nil
+}
+
 func (c *Cloud) makeAgentCore(k agentCoreKind, in map[string]any) (any, error) {
+	parent, err := c.parentOf(k, in)
+	if err != nil {
+		return nil, err
+	}
 	title := text(in, k.title)
 	if names := cmp.Or(k.names, agentCoreName); !names.MatchString(title) {
 		return nil, agentCoreInvalid("Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", title, k.title, names)
 	}
 	for _, r := range c.core.resources {
-		if r.kind == k.name && r.title == title {
+		if r.kind == k.name && r.title == title && r.parent == parent {
 			return nil, agentCoreConflict("A resource with the name '%s' exists already: %s", title, r.id)
 		}
 	}
-	id := fmt.Sprintf("%s-%010d", title, c.next())
-	if k.names != nil || k.name == "PaymentManager" {
-		id = strings.ToLower(id)
-	}
+	id := c.agentCoreID(k, title)
 	config, err := c.configured(k, id, in)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.makeLinked(k.linked(config)); err != nil {
+		return nil, err
+	}
 	r := &agentCoreResource{
-		kind: k.name, id: id, title: title, created: c.now, status: "CREATING", next: k.ready, at: c.now.Add(c.core.making),
+		kind: k.name, id: id, parent: parent, title: title, created: c.now, status: "CREATING", next: k.ready, at: c.now.Add(c.pace.making),
 		versions: []agentCoreVersion{{number: 1, config: config, updated: c.now}},
 	}
 	if k.name == "AgentRuntime" {
 		r.endpoints = []agentCoreEndpoint{{name: "DEFAULT", target: "1", status: "CREATING", at: r.at, created: c.now, updated: c.now}}
 	}
 	c.core.resources[id] = r
+	c.settle()
 	return c.written(k, r), nil
+}
+
+// agentCoreID gives a new resource's id.
+func (c *Cloud) agentCoreID(k agentCoreKind, title string) string {
+	id := fmt.Sprintf("%010d", c.next())
+	switch {
+	case k.named:
+		return title
+	case k.parent != "":
+		return id
+	case k.name == "Registry":
+		return "rg" + id
+	case k.names != nil || k.name == "PaymentManager":
+		return strings.ToLower(title) + "-" + id
+	}
+	return title + "-" + id
 }
 
 // written gives what Create and Update answer.
@@ -311,8 +368,8 @@ func (c *Cloud) readAgentCore(k agentCoreKind, in map[string]any) (any, error) {
 	return k.wrapped(c.describeVersion(k, r, *v, false)), nil
 }
 
-// updateAgentCore makes a new version: of a runtime from the request alone, of a
-// harness also from what was before.
+// updateAgentCore changes a resource, or makes a new version where a kind has
+// them: from the request alone, or also from what was before.
 func (c *Cloud) updateAgentCore(k agentCoreKind, in map[string]any) (any, error) {
 	delete(in, k.version)
 	r, last, err := c.findVersion(k, in)
@@ -322,24 +379,55 @@ func (c *Cloud) updateAgentCore(k agentCoreKind, in map[string]any) (any, error)
 	if r.next != "" {
 		return nil, agentCoreConflict("%s %s is in status %s", k.name, r.id, r.status)
 	}
+	title := cmp.Or(text(in, k.title), r.title)
+	if names := cmp.Or(k.names, agentCoreName); !names.MatchString(title) {
+		return nil, agentCoreInvalid("Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", title, k.title, names)
+	}
 	asked := in
-	if k.name == "Harness" {
-		asked = maps.Clone(last.config)
-		maps.Copy(asked, in)
+	if k.patch {
+		asked = patched(last.config, in)
 	}
 	config, err := c.configured(k, r.id, asked)
 	if err != nil {
 		return nil, err
 	}
-	number := last.number + 1
+	if err := c.makeLinked(k.linked(config)); err != nil {
+		return nil, err
+	}
+	number := last.number
+	if k.version == "" {
+		r.versions = nil
+	} else {
+		number++
+	}
 	r.versions = append(r.versions, agentCoreVersion{number: number, config: config, updated: c.now})
-	r.status, r.next, r.at = "UPDATING", k.ready, c.now.Add(c.core.making)
+	r.title, r.status, r.next, r.at = title, "UPDATING", k.ready, c.now.Add(c.pace.making)
 	for i := range r.endpoints {
 		if e := &r.endpoints[i]; e.name == "DEFAULT" {
 			e.target, e.status, e.at, e.updated = strconv.Itoa(number), "UPDATING", r.at, c.now
 		}
 	}
+	c.settle()
 	return c.written(k, r), nil
+}
+
+// patched gives a configuration with what a request changes of it. What may be
+// taken away is wrapped: optionalValue is the new value, and nothing takes it away.
+func patched(config, in map[string]any) map[string]any {
+	out := maps.Clone(config)
+	for member, value := range in {
+		wrapped, is := value.(map[string]any)
+		unwrapped, set := wrapped["optionalValue"]
+		switch {
+		case set:
+			out[member] = unwrapped
+		case is && len(wrapped) == 0:
+			delete(out, member)
+		default:
+			out[member] = value
+		}
+	}
+	return out
 }
 
 func (c *Cloud) deleteAgentCore(k agentCoreKind, in map[string]any) (any, error) {
@@ -350,14 +438,16 @@ func (c *Cloud) deleteAgentCore(k agentCoreKind, in map[string]any) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	until := c.now.Add(c.core.deleting)
-	out := map[string]any{k.id: r.id, "status": "DELETING"}
+	until := c.now.Add(c.pace.deleting)
+	out := map[string]any{k.id: r.id, k.arn: c.arnOf(k, cmp.Or(r.parent, r.id)), "status": "DELETING"}
 	number := text(in, k.version)
 	switch {
 	case strings.HasPrefix(r.id, "aws."):
 		return nil, agentCoreInvalid("%s %s is a resource of the system", k.name, r.id)
 	case r.next != "":
 		return nil, agentCoreConflict("%s %s is in status %s", k.name, r.id, r.status)
+	case c.hasTargets(r):
+		return nil, agentCoreInvalid("Gateway %s has targets associated with it. Delete all targets before deleting the gateway.", r.id)
 	case number == "":
 		r.status, r.next, r.at = "DELETING", agentCoreGone, until
 	default:
@@ -369,6 +459,17 @@ func (c *Cloud) deleteAgentCore(k agentCoreKind, in map[string]any) (any, error)
 		v.deleted, out[k.version] = until, number
 	}
 	return k.wrapped(out), nil
+}
+
+// hasTargets reports whether a resource is a gateway that still has targets, also
+// such as are being deleted.
+func (c *Cloud) hasTargets(r *agentCoreResource) bool {
+	for _, t := range c.core.resources {
+		if t.parent == r.id {
+			return true
+		}
+	}
+	return false
 }
 
 // agentCoreRow is an item of a listing.
@@ -411,11 +512,18 @@ func (c *Cloud) paged(in map[string]any, member string, most int, rows []agentCo
 }
 
 func (c *Cloud) listAgentCore(k agentCoreKind, in map[string]any) (any, error) {
+	if g := text(in, k.parent); g != "" && (c.core.resources[g] == nil || c.core.resources[g].kind != "Gateway") {
+		return nil, APIError("ResourceNotFoundException", "Gateway not found: "+g)
+	}
 	var rows []agentCoreRow
 	for id, r := range c.core.resources {
 		system := strings.HasPrefix(id, "aws.")
-		if r.kind == k.name && (!system || text(in, "type") != "CUSTOM") && (system || text(in, "type") != "SYSTEM") {
-			rows = append(rows, agentCoreRow{id, c.summary(k, r, r.versions[len(r.versions)-1])})
+		if r.kind != k.name || r.parent != text(in, k.parent) || system && text(in, "type") == "CUSTOM" || !system && text(in, "type") == "SYSTEM" {
+			continue
+		}
+		row := agentCoreRow{id, c.summary(k, r, r.versions[len(r.versions)-1])}
+		if !slices.ContainsFunc(k.filters, func(f string) bool { return text(in, f) != "" && text(in, f) != text(row.item, f) }) {
+			rows = append(rows, row)
 		}
 	}
 	return c.paged(in, k.items, k.most, rows)
@@ -457,7 +565,7 @@ func (c *Cloud) createEndpoint(k agentCoreKind, in map[string]any) (any, error) 
 	if r.endpoint(name) >= 0 {
 		return nil, agentCoreConflict("An endpoint with the name '%s' exists already", name)
 	}
-	e := agentCoreEndpoint{name: name, target: strconv.Itoa(v.number), status: "CREATING", at: c.now.Add(c.core.making), created: c.now, updated: c.now}
+	e := agentCoreEndpoint{name: name, target: strconv.Itoa(v.number), status: "CREATING", at: c.now.Add(c.pace.making), created: c.now, updated: c.now}
 	r.endpoints = append(r.endpoints, e)
 	return c.describeEndpoint(k, r, e), nil
 }
@@ -491,6 +599,6 @@ func (c *Cloud) deleteEndpoint(k agentCoreKind, in map[string]any) (any, error) 
 	case name == "DEFAULT":
 		return nil, agentCoreConflict("The DEFAULT endpoint goes with its runtime")
 	}
-	r.endpoints[i].status, r.endpoints[i].at = "DELETING", c.now.Add(c.core.deleting)
+	r.endpoints[i].status, r.endpoints[i].at = "DELETING", c.now.Add(c.pace.deleting)
 	return map[string]any{"agentRuntimeId": r.id, "endpointName": name, "status": "DELETING"}, nil
 }

@@ -45,7 +45,7 @@ func (c *Cloud) WatchAgentCore(f func(TrailEvent)) {
 // of calls that only read, nor of those that do not reach AWS.
 func (c *Cloud) trail(caller string, o agentCoreOperation, in map[string]any, answer []byte, err error) {
 	var api smithy.APIError
-	if !o.writes() || err != nil && !errors.As(err, &api) {
+	if !o.writes() || c.disabled[c.Region] || err != nil && !errors.As(err, &api) {
 		return
 	}
 	record := Trailed{
@@ -68,7 +68,7 @@ func (c *Cloud) trail(caller string, o agentCoreOperation, in map[string]any, an
 			resource = out
 		}
 		record.Resources = []any{map[string]any{
-			"accountId": c.Account, "type": "AWS::BedrockAgentCore::" + strings.TrimPrefix(o.kind.name, "Agent"), "ARN": c.arnOf(o.kind, text(resource, o.kind.id)),
+			"accountId": c.Account, "type": "AWS::BedrockAgentCore::" + strings.TrimPrefix(o.kind.name, "Agent"), "ARN": c.arnOf(o.kind, o.kind.path(text(in, o.kind.parent), text(resource, o.kind.id))),
 		}}
 	}
 	c.sendTrail(TrailEvent{Time: c.now, Detail: must(json.Marshal(record.Detail()))})
@@ -97,8 +97,11 @@ func (c *Cloud) sendTrail(e TrailEvent) {
 func (o agentCoreOperation) masked(members map[string]any) map[string]any {
 	out := maps.Clone(members)
 	hidden := []string{"description", "environmentVariables"}
-	if o.kind.name == "Gateway" || strings.HasSuffix(o.name, "Endpoint") {
+	switch {
+	case strings.HasPrefix(o.kind.name, "Gateway") || strings.HasSuffix(o.name, "Endpoint"):
 		hidden = append(hidden, "name", "endpointName")
+	case o.kind.name == "Oauth2CredentialProvider":
+		hidden = append(hidden, "oauth2ProviderConfigInput") // of which the service model calls the secret sensitive
 	}
 	for _, member := range hidden {
 		if _, there := out[member]; there {

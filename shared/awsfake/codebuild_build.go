@@ -130,16 +130,29 @@ func (c *Cloud) NextBuild() (at time.Time, any bool) {
 // pass lets time pass until a build ends by itself, and then on.
 func (c *Cloud) pass(until time.Time) {
 	for {
-		i, at, o, any := c.builds.next()
-		if !any || at.After(until) {
+		at, end := c.nextEnd()
+		if end == nil || at.After(until) {
 			break
 		}
 		if at.After(c.now) {
 			c.now = at
 		}
-		c.finish(i, o)
+		end()
 	}
 	c.now = until
+}
+
+// nextEnd gives what ends first by itself in any Region, and when; nil for nothing.
+func (c *Cloud) nextEnd() (first time.Time, end func()) {
+	for _, r := range c.regions() {
+		if i, at, o, any := r.builds.next(); any && (end == nil || at.Before(first)) {
+			first, end = at, func() { r.finish(i, o) }
+		}
+	}
+	if at, pending := c.linked.nextEnd(); pending && (end == nil || at.Before(first)) {
+		first, end = at, c.endDeletions
+	}
+	return first, end
 }
 
 // next gives which build ends first by itself, when and how.

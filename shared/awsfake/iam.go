@@ -28,6 +28,8 @@ type role struct {
 	hidden                      int // reads for which the role is not to be seen yet
 	created                     time.Time
 	used                        time.Time // zero: never
+	usedIn                      string    // Region
+	service                     string    // of a service-linked role
 }
 
 // IAM is the client of one caller.
@@ -52,7 +54,7 @@ func (m managed) version() string { return fmt.Sprintf("v%d", len(m.versions)) }
 func (c *Cloud) AddPolicy(arn, document string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m := c.policies[arn]; !slices.Contains(m.versions[max(0, len(m.versions)-1):], document) {
+	if m, _ := c.policy(arn); !slices.Contains(m.versions[max(0, len(m.versions)-1):], document) {
 		c.policies[arn] = managed{append(slices.Clip(m.versions), document), c.now}
 	}
 }
@@ -64,18 +66,24 @@ func (c *Cloud) HideRole(name string, reads int) {
 	c.roles[strings.ToLower(name)].hidden = reads
 }
 
-// UseRole has a role be assumed at a time, as far as IAM says; zero is never.
-func (c *Cloud) UseRole(name string, at time.Time) {
+// UseRole has a role be assumed in the Region at a time, as far as IAM says; zero
+// is never.
+func (c *Cloud) UseRole(name string, at time.Time) { c.UseRoleIn(name, c.Region, at) }
+
+// UseRoleIn has a role be assumed in a Region at a time, as far as IAM says; zero
+// is never.
+func (c *Cloud) UseRoleIn(name, region string, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.roles[strings.ToLower(name)].used = at
+	r := c.roles[strings.ToLower(name)]
+	r.used, r.usedIn = at, region
 }
 
 // use has a role of the account be used now, by what assumed it.
 func (c *Cloud) use(roleARN string) {
 	r, ok := c.roles[strings.ToLower(roleARN[strings.LastIndexByte(roleARN, '/')+1:])]
 	if ok && c.roleARN(r) == roleARN && c.now.After(r.used) {
-		r.used = c.now
+		r.used, r.usedIn = c.now, c.Region
 	}
 }
 
@@ -107,8 +115,8 @@ func noSuchEntity(format string, args ...any) error {
 	return &types.NoSuchEntityException{Message: aws.String(fmt.Sprintf(format, args...))}
 }
 
-func (c *Cloud) roleARN(r *role) string {
-	return "arn:" + c.Partition + ":iam::" + c.Account + ":role" + r.path + r.name
+func (a *account) roleARN(r *role) string {
+	return "arn:" + a.Partition + ":iam::" + a.Account + ":role" + r.path + r.name
 }
 
 func (c *Cloud) describe(r *role) *types.Role {
@@ -207,7 +215,7 @@ func attachedTo(r *role) []types.AttachedPolicy {
 func (i *IAM) GetPolicy(_ context.Context, in *iam.GetPolicyInput, _ ...func(*iam.Options)) (*iam.GetPolicyOutput, error) {
 	var out iam.GetPolicyOutput
 	return &out, i.call("GetPolicy", *in.PolicyArn, func() error {
-		m, ok := i.cloud.policies[*in.PolicyArn]
+		m, ok := i.cloud.policy(*in.PolicyArn)
 		if !ok {
 			return noSuchEntity("Policy %s was not found.", *in.PolicyArn)
 		}
@@ -220,7 +228,7 @@ func (i *IAM) GetPolicy(_ context.Context, in *iam.GetPolicyInput, _ ...func(*ia
 func (i *IAM) GetPolicyVersion(_ context.Context, in *iam.GetPolicyVersionInput, _ ...func(*iam.Options)) (*iam.GetPolicyVersionOutput, error) {
 	var out iam.GetPolicyVersionOutput
 	return &out, i.call("GetPolicyVersion", *in.PolicyArn, func() error {
-		m := i.cloud.policies[*in.PolicyArn]
+		m, _ := i.cloud.policy(*in.PolicyArn)
 		for n, document := range m.versions {
 			if version := fmt.Sprintf("v%d", n+1); version == *in.VersionId {
 				out.PolicyVersion = &types.PolicyVersion{VersionId: in.VersionId, IsDefaultVersion: version == m.version(), Document: aws.String(encode(document))}
@@ -474,7 +482,10 @@ func (i *IAM) DeleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInput,
 // AttachRolePolicy is iam:AttachRolePolicy.
 func (i *IAM) AttachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput, _ ...func(*iam.Options)) (*iam.AttachRolePolicyOutput, error) {
 	return &iam.AttachRolePolicyOutput{}, i.modify("AttachRolePolicy", *in.RoleName, func(r *role) error {
-		if _, ok := i.cloud.policies[*in.PolicyArn]; !ok {
+		if strings.Contains(*in.PolicyArn, ":iam::aws:policy/aws-service-role/") {
+			return &types.PolicyNotAttachableException{Message: aws.String("Cannot attach a Service Role Policy to a Customer Role.")}
+		}
+		if _, ok := i.cloud.policy(*in.PolicyArn); !ok {
 			return noSuchEntity("Policy %s does not exist or is not attachable.", *in.PolicyArn)
 		}
 		if slices.Contains(r.attached, *in.PolicyArn) {
@@ -545,36 +556,5 @@ func (i *IAM) modify(operation, name string, change func(*role) error) error {
 			return &types.UnmodifiableEntityException{Message: aws.String("Cannot perform the operation on the protected role.")}
 		}
 		return change(r)
-	})
-}
-
-// CreateServiceLinkedRole is iam:CreateServiceLinkedRole, for AgentCore's
-// services. Such roles count towards the quota of roles, and alone may exceed it
-// (IAM user guide, "Create a service-linked role").
-func (i *IAM) CreateServiceLinkedRole(_ context.Context, in *iam.CreateServiceLinkedRoleInput, _ ...func(*iam.Options)) (*iam.CreateServiceLinkedRoleOutput, error) {
-	var out iam.CreateServiceLinkedRoleOutput
-	return &out, i.call("CreateServiceLinkedRole", *in.AWSServiceName, func() error {
-		name, ok := map[string]string{
-			"network.bedrock-agentcore.amazonaws.com":           "AWSServiceRoleForBedrockAgentCoreNetwork",
-			"runtime-identity.bedrock-agentcore.amazonaws.com":  "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity",
-			"bedrock-agentcore.amazonaws.com":                   "AWSServiceRoleForBedrockAgentCoreGatewayNetwork",
-			"identity-network.bedrock-agentcore.amazonaws.com":  "AWSServiceRoleForBedrockAgentCoreIdentity",
-			"runtime-instances.bedrock-agentcore.amazonaws.com": "AWSServiceRoleForBedrockAgentCoreRuntimeInstances",
-		}[*in.AWSServiceName]
-		if !ok {
-			return &types.InvalidInputException{Message: aws.String("Service role name is not valid: " + *in.AWSServiceName)}
-		}
-		c := i.cloud
-		if _, taken := c.roles[strings.ToLower(name)]; taken {
-			return &types.InvalidInputException{Message: aws.String("Service role name " + name + " has been taken in this account, please try a different suffix.")}
-		}
-		r := &role{
-			name: name, path: "/aws-service-role/" + *in.AWSServiceName + "/", id: fmt.Sprintf("AROA%017d", c.next()), session: 3600,
-			trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + *in.AWSServiceName + `"},"Action":"sts:AssumeRole"}]}`,
-			tags:  map[string]string{}, policies: map[string]string{}, created: c.now,
-		}
-		c.roles[strings.ToLower(name)] = r
-		out.Role = c.describe(r)
-		return nil
 	})
 }

@@ -99,12 +99,17 @@ func (c *Cloud) detail(r *role) types.RoleDetail {
 	return d
 }
 
-// lastUse tells when a role was last used, and nothing of one that never was.
-func (c *Cloud) lastUse(r *role) *types.RoleLastUsed {
-	if r.used.IsZero() {
+// tracked is for how long IAM remembers that a role was used (IAM API reference,
+// "RoleLastUsed").
+const tracked = 400 * 24 * time.Hour
+
+// lastUse tells when a role was last used, and nothing of one that was not within
+// the time that IAM remembers.
+func (a *account) lastUse(r *role) *types.RoleLastUsed {
+	if r.used.IsZero() || a.now.Sub(r.used) > tracked {
 		return &types.RoleLastUsed{}
 	}
-	return &types.RoleLastUsed{LastUsedDate: aws.Time(r.used.Truncate(time.Second)), Region: aws.String(c.Region)}
+	return &types.RoleLastUsed{LastUsedDate: aws.Time(r.used.Truncate(time.Second)), Region: aws.String(r.usedIn)}
 }
 
 // ListRoles is iam:ListRoles: without tags, boundary and last use, which IAM

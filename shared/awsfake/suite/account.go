@@ -147,7 +147,7 @@ func accountCases() []testCase {
 		}},
 		{"iamrole reads of all roles at once what it reads of each", func(t T, b *Backend) {
 			ctx, c := t.Context(), iamrole.New(b.IAM)
-			full, bare, service := b.desired(t), b.makeRole(t), "bedrock-agentcore.amazonaws.com"
+			full, bare, linked := b.desired(t), b.makeRole(t), "AWSServiceRoleForBedrockAgentCoreGatewayNetwork"
 			must(c.Create(ctx, full, "nonce"))(t)
 			b.setTrust(t, full.Name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"bedrock-agentcore.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringLike":{"aws:SourceArn":"a&b+c <é>%41 %7B\u00e9"}}}]}`)
 			for _, name := range []string{"p", "q"} {
@@ -158,7 +158,7 @@ func accountCases() []testCase {
 			at := time.Date(2026, 11, 20, 10, 30, 15, 0, time.UTC)
 			b.UseRole(t, full.Name, at)
 			_, pathed := b.makePathed(t, 1)
-			linked := aws.ToString(must(b.IAM.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: &service}))(t).Role.RoleName)
+			b.linkedRole(t, "bedrock-agentcore.amazonaws.com", linked)
 			account := must(iamrole.NewAccount(b.IAM).Read(ctx))(t)
 			for _, name := range append(pathed, full.Name, bare, linked) {
 				if want, got := must(c.Read(ctx, name))(t), account.Roles[name]; !reflect.DeepEqual(want, got) {

@@ -329,14 +329,16 @@ func policyCases() []testCase {
 	}
 }
 
+// linkedRole gives the service-linked role of a service, which is made if there is
+// none: other cases need it, too.
+func (b *Backend) linkedRole(t T, service, name string) *types.Role {
+	t.Helper()
+	_, err := b.IAM.CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: &service})
+	wantCode(t, "create the service-linked role of "+service, err, "", "InvalidInput")
+	return b.getRole(t, name)
+}
+
 func serviceLinkedCases() []testCase {
-	create := func(t T, b *Backend, service string) (*types.Role, error) {
-		out, err := b.IAM.CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: &service})
-		if err != nil {
-			return nil, err
-		}
-		return out.Role, nil
-	}
 	return []testCase{
 		{"AgentCore's service-linked roles have AWS's names, and are made once", func(t T, b *Backend) {
 			// AgentCore developer guide, "Using service-linked roles".
@@ -344,21 +346,21 @@ func serviceLinkedCases() []testCase {
 				"network.bedrock-agentcore.amazonaws.com":          "AWSServiceRoleForBedrockAgentCoreNetwork",
 				"runtime-identity.bedrock-agentcore.amazonaws.com": "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity",
 			} {
-				role := must(create(t, b, service))(t)
-				arn := "arn:aws:iam::" + b.Account + ":role/aws-service-role/" + service + "/" + name
-				if aws.ToString(role.Arn) != arn || aws.ToString(b.getRole(t, name).Arn) != arn {
+				role := b.linkedRole(t, service, name)
+				if arn := "arn:aws:iam::" + b.Account + ":role/aws-service-role/" + service + "/" + name; aws.ToString(role.Arn) != arn {
 					t.Errorf("ARN %q, want %q", aws.ToString(role.Arn), arn)
 				}
-				_, err := create(t, b, service)
+				_, err := b.IAM.CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: &service})
 				wantCode(t, "a second one of "+service, err, "InvalidInput")
 			}
 		}},
 		{"there is no service-linked role of an unknown service", func(t T, b *Backend) {
-			_, err := create(t, b, "suite.amazonaws.com")
+			_, err := b.IAM.CreateServiceLinkedRole(t.Context(), &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("suite.amazonaws.com")})
 			wantCode(t, "create", err, "InvalidInput")
 		}},
 		{"nobody changes a service-linked role", func(t T, b *Backend) {
-			name := aws.ToString(must(create(t, b, "runtime-instances.bedrock-agentcore.amazonaws.com"))(t).RoleName)
+			name := "AWSServiceRoleForBedrockAgentCoreRuntimeInstances"
+			b.linkedRole(t, "runtime-instances.bedrock-agentcore.amazonaws.com", name)
 			wantCode(t, "put a policy", b.putPolicy(t, name, "p", permissions), "UnmodifiableEntity")
 			wantCode(t, "delete it", b.deleteRole(t, name), "UnmodifiableEntity")
 			_, err := b.IAM.UpdateAssumeRolePolicy(t.Context(), &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: aws.String(trust)})
