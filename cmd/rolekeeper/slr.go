@@ -145,11 +145,22 @@ func linkedText(t *terminal, known model.ServiceLinkedRoles, now time.Time, diff
 	}
 	t.line("")
 	regionsText(t, known.Regions)
-	if len(known.Requests) > 0 {
+	answersText(t, known.Requests)
+}
+
+// mostAnswers is how many answers to requests are told.
+const mostAnswers = 10
+
+// answersText writes what became of the newest requests.
+func answersText(t *terminal, all []model.LinkedRequest) {
+	if len(all) > 0 {
 		t.line("")
 	}
-	for _, r := range known.Requests {
+	for _, r := range all[max(len(all)-mostAnswers, 0):] {
 		t.line("request %s for %s: %s: %s", r.ID, r.Role, r.Outcome, r.Message)
+	}
+	if earlier := len(all) - mostAnswers; earlier > 0 {
+		t.line("and %d earlier; `rolekeeper slr -o json` has them", earlier)
 	}
 }
 

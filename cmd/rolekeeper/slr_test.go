@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,47 @@ func TestServiceLinkedRolesAreToldWithAllThatIsKnown(t *testing.T) {
 			}
 			golden(t, c.golden, got.stdout)
 		})
+	}
+}
+
+func TestWhatTheVerdictComesFromIsNotToldAgain(t *testing.T) {
+	r := linked(desired.Network(), model.LinkedRefused)
+	r.Needs = []model.LinkedNeed{{Kind: "network-interface", Name: "eni-1", Region: "us-east-1"}}
+	r.Unread = []string{"browser of us-east-1: AccessDenied"}
+	r.IdleSince, r.LingerUntil = at(8), at(18)
+	r.Deletion = &model.LinkedDeletion{State: model.DeletionFailed, Reason: "it is in use", Usage: []model.LinkedUsage{{Region: "us-east-1", Resources: []string{"one", "two"}}}}
+	for reason, line := range map[string]string{
+		"network-interface eni-1 in us-east-1 is left of what was in a VPC": "  needed by network-interface eni-1 in us-east-1\n",
+		"browser of us-east-1: AccessDenied":                                "  could not be read: browser of us-east-1: AccessDenied\n",
+		"idle since " + moment(at(8)):                                       "  idle since " + moment(at(8)) + "\n",
+		"they should be gone at " + moment(at(18)):                          "  network interfaces that are left should be gone at " + moment(at(18)) + "\n",
+		"AWS did not delete it: it is in use":                               "    AWS says: it is in use\n",
+		"it is used in us-east-1 by one, two":                               "    used in us-east-1 by one, two\n",
+	} {
+		for told, reasons := range map[bool][]string{false: {"a reason"}, true: {"a reason", reason}} {
+			var b strings.Builder
+			r.Reasons = reasons
+			linkedRoleText(&terminal{w: &b}, r, false)
+			_, rest, _ := strings.Cut(b.String(), reasons[len(reasons)-1]+"\n")
+			if strings.Contains(rest, line) == told {
+				t.Errorf("%q, told %t:\n%s", line, told, b.String())
+			}
+		}
+	}
+}
+
+func TestOnlyTheNewestAnswersAboutServiceLinkedRolesAreTold(t *testing.T) {
+	for n, want := range map[int]string{0: "", 10: "request 0 for ", 11: "and 1 earlier; "} {
+		var all []model.LinkedRequest
+		for i := range n {
+			all = append(all, model.LinkedRequest{ID: strconv.Itoa(i)})
+		}
+		var b strings.Builder
+		answersText(&terminal{w: &b}, all)
+		newest := "request " + strconv.Itoa(n-1) + " for "
+		if got := b.String(); (got == "") != (n == 0) || !strings.Contains(got, want) || strings.Contains(got, "request 0 for ") != (n == 10) || strings.Contains(got, "earlier") != (n > 10) || n > 0 && !strings.Contains(got, newest) {
+			t.Errorf("%d answers:\n%s", n, got)
+		}
 	}
 }
 
