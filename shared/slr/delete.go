@@ -29,7 +29,7 @@ func (o *watched) follow(ctx context.Context, roles Roles, now time.Time) {
 	case fault.Of(err) == fault.Retry:
 		o.soon = true
 	case err != nil:
-		o.unread = append(o.unread, "how far its deletion is: "+clip(err.Error()))
+		o.untold = clip(err.Error())
 	case is.State != model.DeletionRunning:
 		d.State, d.Reason, d.Usage, d.EndedAt = is.State, clip(is.Reason), is.Usage, now
 	}
@@ -50,13 +50,13 @@ func (o *watched) settleDeletion(now time.Time) {
 }
 
 // maxRequests bounds the requests that are read: those whose ids sort last, which
-// are the newest as the tool writes ids.
+// are the newest as the tool writes ids. As many answers are kept.
 const maxRequests = 100
 
 // pending gives the operators' requests to delete service-linked roles that are
 // not answered, by the role's name in small letters.
-func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string]model.FleetRequest, error) {
-	asked := map[string]model.FleetRequest{}
+func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string][]model.FleetRequest, error) {
+	asked := map[string][]model.FleetRequest{}
 	if !w.Operators {
 		return asked, nil
 	}
@@ -78,7 +78,7 @@ func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string]
 			continue
 		}
 		for name := range q.Plans { // there is one
-			asked[strings.ToLower(name)] = q
+			asked[strings.ToLower(name)] = append(asked[strings.ToLower(name)], q)
 		}
 	}
 	return asked, nil
@@ -93,43 +93,51 @@ func (t table) answered(id string) bool {
 func (t *table) answer(r model.LinkedRequest) {
 	all := slices.DeleteFunc(slices.Clone(t.Requests), func(old model.LinkedRequest) bool { return old.ID == r.ID })
 	all = append(all, r)
-	t.Requests = all[max(len(all)-maxAnswers, 0):]
+	t.Requests = all[max(len(all)-maxRequests, 0):]
 }
 
 // act has those roles deleted that may go: which an operator asked for, or which
 // were idle for long enough. It says so before it asks AWS, and answers requests.
-func (w Watch) act(ctx context.Context, t *table, asked map[string]model.FleetRequest, all []watched, now time.Time) error {
+func (w Watch) act(ctx context.Context, t *table, asked map[string][]model.FleetRequest, all []watched, now time.Time) error {
 	for i := range all {
-		if err := w.actOn(ctx, t, &all[i], asked, now); err != nil {
+		name := strings.ToLower(all[i].role.Name)
+		if err := w.actOn(ctx, t, &all[i], asked[name], now); err != nil {
 			return err
 		}
 		t.Roles[i] = all[i].known
+		delete(asked, name)
 	}
-	for name, q := range asked {
-		if !slices.ContainsFunc(all, func(o watched) bool { return strings.EqualFold(o.role.Name, name) }) {
-			t.answer(model.LinkedRequest{ID: q.ID, Role: name, Outcome: model.LinkedRequestRefused, At: now, Message: "AgentCore has no service-linked role of this name"})
+	for name, requests := range asked {
+		for _, q := range requests {
+			t.answer(model.LinkedRequest{ID: q.ID, Role: clip(name), Outcome: model.LinkedRequestRefused, At: now, Message: "AgentCore has no service-linked role of this name"})
 		}
 	}
 	return nil
 }
 
-func (w Watch) actOn(ctx context.Context, t *table, o *watched, asked map[string]model.FleetRequest, now time.Time) error {
-	q, requested := asked[strings.ToLower(o.role.Name)]
+func (w Watch) actOn(ctx context.Context, t *table, o *watched, asked []model.FleetRequest, now time.Time) error {
 	o.tell(t, now)
-	if requested {
+	by := "" // the request that is carried out
+	for _, q := range asked {
+		if t.answered(q.ID) { // just now
+			continue
+		}
 		if outcome, message := o.allowed(q); outcome != "" {
 			t.answer(model.LinkedRequest{ID: q.ID, Role: o.role.Name, Outcome: outcome, Message: message, At: now})
-			requested = false
+			continue
 		}
+		by = q.ID
 	}
-	if !requested && !o.goes || o.deleting() {
+	if by == "" && !o.goes || o.deleting() {
 		o.forget(t, now)
 		return nil
 	}
-	d := model.LinkedDeletion{RoleID: o.known.ID, At: now, State: model.DeletionAsked}
-	if requested {
-		d.Request = q.ID
-		t.answer(model.LinkedRequest{ID: q.ID, Role: o.role.Name, Outcome: model.LinkedRequestRunning, Message: "AWS is asked to delete it", At: now})
+	d := model.LinkedDeletion{RoleID: o.known.ID, Request: by, At: now, State: model.DeletionAsked}
+	if o.ended(model.DeletionAsked) && o.known.Deletion.RoleID == d.RoleID {
+		d.At, d.Request = o.known.Deletion.At, cmp.Or(by, o.known.Deletion.Request) // it is the same one still
+	}
+	if by != "" {
+		t.answer(model.LinkedRequest{ID: by, Role: o.role.Name, Outcome: model.LinkedRequestRunning, Message: "AWS is asked to delete it", At: now})
 	}
 	if err := w.announce(ctx, t, o.role, d); err != nil {
 		return err
@@ -138,15 +146,15 @@ func (w Watch) actOn(ctx context.Context, t *table, o *watched, asked map[string
 	task, err := w.Roles.Delete(ctx, o.role.Name)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
-		d.State, d.EndedAt = model.DeletionSucceeded, now
+		d.State, d.EndedAt, o.observed = model.DeletionSucceeded, now, nil
 	case fault.Of(err) == fault.Retry: // it may have come through: the next look asks again
 	case err != nil:
 		d.State, d.Reason, d.EndedAt = model.DeletionFailed, clip(err.Error()), now
 	default:
 		d.State, d.Task = model.DeletionRunning, task
-		o.known.Verdict, o.known.Since, o.known.Fix = model.LinkedDeleting, now, ""
-		o.known.Reasons = []string{fmt.Sprintf("AWS was asked to delete it at %s; its task is %s", moment(now), task)}
 	}
+	o.remember(now)
+	o.decide(w.IdleDays, now)
 	o.tell(t, now)
 	return nil
 }

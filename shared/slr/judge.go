@@ -25,6 +25,8 @@ const (
 	// unless an operator does.
 	refusedFor = 24 * time.Hour
 	day        = 24 * time.Hour
+	// lag is for how long IAM may show what is deleted.
+	lag = 10 * time.Minute
 )
 
 // evidence is all that the verdict on one service-linked role goes by.
@@ -38,6 +40,7 @@ type evidence struct {
 	uses   []model.LinkedNeed // what exists and needs it
 	asks   []model.LinkedNeed // configs that ask for what will need it
 	unread []string           // what could not be read of that which may need it
+	untold string             // why AWS did not say how far its deletion is
 
 	interfaces  []model.LinkedNeed // network interfaces that are left
 	lingerUntil time.Time          // when they should be gone; zero: not known
@@ -68,7 +71,7 @@ func judge(e evidence, idleDays int, now time.Time) judgement {
 	case e.observed == nil:
 		return e.absent()
 	case e.deletion != nil && e.deletion.State == model.DeletionRunning:
-		return judgement{verdict: model.LinkedDeleting, reasons: []string{fmt.Sprintf("AWS was asked to delete it at %s; its task is %s", moment(e.deletion.At), e.deletion.Task)}}
+		return e.deleted()
 	case len(e.uses) > 0:
 		return judgement{verdict: model.LinkedUsed, reasons: slices.Concat(told(e.uses, "needs it"), e.used())}
 	case len(e.asks) > 0:
@@ -76,7 +79,7 @@ func judge(e evidence, idleDays int, now time.Time) judgement {
 	case len(e.unread) > 0:
 		return judgement{
 			verdict: model.LinkedUnknown, fix: fixUnread,
-			reasons: append([]string{"nothing that could be read needs it, and not everything could be read"}, e.unread...),
+			reasons: append([]string{"nothing that could be read needs it, and not everything could be read"}, first(e.unread)...),
 		}
 	case len(e.interfaces) > 0:
 		return e.lingering(now)
@@ -85,6 +88,15 @@ func judge(e evidence, idleDays int, now time.Time) judgement {
 }
 
 const fixUnread = "have the platform team let rolekeeper-slrwatch read it, or mend it; a Region without AgentCore can be left out of Regions"
+
+// deleted judges a role that AWS is about to delete.
+func (e evidence) deleted() judgement {
+	j := judgement{verdict: model.LinkedDeleting, reasons: []string{fmt.Sprintf("AWS was asked to delete it at %s; its task is %s", moment(e.deletion.At), e.deletion.Task)}}
+	if e.untold != "" {
+		j.reasons, j.fix = append(j.reasons, "how far that is could not be read: "+e.untold), fixUnread
+	}
+	return j
+}
 
 // absent judges a role that is not there.
 func (e evidence) absent() judgement {
@@ -105,7 +117,7 @@ func (e evidence) absent() judgement {
 		}
 	case len(e.unread) > 0:
 		j.verdict, j.fix = model.LinkedUnknown, fixUnread
-		j.reasons = slices.Concat([]string{"it is not there, and whether anything needs it is not known"}, j.reasons, e.unread)
+		j.reasons = slices.Concat([]string{"it is not there, and whether anything needs it is not known"}, j.reasons, first(e.unread))
 	default:
 		j.verdict = model.LinkedAbsent
 		j.reasons = append([]string{fmt.Sprintf("it is not there, and nothing in %s needs it", e.places())}, j.reasons...)
@@ -141,8 +153,11 @@ func (e evidence) idle(idleDays int, now time.Time) judgement {
 	}
 	if why := e.proven(since, region, now); why != "" {
 		j.verdict, j.reasons = model.LinkedIdle, append(j.reasons, why)
-		if !used.IsZero() && region != "" && !slices.Contains(e.regions, region) {
+		switch {
+		case region != "" && !slices.Contains(e.regions, region):
 			j.fix = "add " + region + " to parameter Regions"
+		case e.accessed != nil && e.accessed.Failed != "":
+			j.fix = "if it goes on, have the platform team let rolekeeper-slrwatch ask IAM for the report"
 		}
 		return j
 	}
@@ -216,7 +231,8 @@ func refusal(d model.LinkedDeletion) []string {
 	return out
 }
 
-// mostTold is how many of the things that need a role its reasons name.
+// mostTold is how many of the things that need a role its reasons name, or of those
+// that could not be read.
 const mostTold = 3
 
 // told names the first of what needs a role, and counts the rest.
@@ -229,10 +245,19 @@ func told(needs []model.LinkedNeed, does string) []string {
 		}
 		out = append(out, fmt.Sprintf("%s %s in %s%s %s", n.Kind, n.Name, n.Region, status, does))
 	}
-	if rest := len(needs) - len(out); rest > 0 {
-		out = append(out, fmt.Sprintf("and %d more", rest))
+	return more(out, len(needs))
+}
+
+// first gives the first of some reasons, and counts the rest.
+func first(reasons []string) []string {
+	return more(slices.Clone(reasons[:min(len(reasons), mostTold)]), len(reasons))
+}
+
+func more(told []string, of int) []string {
+	if rest := of - len(told); rest > 0 {
+		told = append(told, fmt.Sprintf("and %d more", rest))
 	}
-	return out
+	return told
 }
 
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }

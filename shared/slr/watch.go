@@ -1,6 +1,7 @@
 package slr
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,12 +26,11 @@ const (
 	behind = 30 * time.Second
 	// soonest is when a look comes again that waits for AWS; each waits longer.
 	soonest = 10 * time.Second
-	// maxTable bounds what is known in bytes, maxAnswers the answers in it and maxText
-	// each text of others'.
-	maxTable   = 4 << 20
-	maxAnswers = 20
-	maxText    = 500
-	writeTime  = 10 * time.Second
+	// maxTable bounds what is known in bytes, and maxText each text of others' in
+	// characters.
+	maxTable  = 4 << 20
+	maxText   = 500
+	writeTime = 10 * time.Second
 	// reportTime is what a look has left of its time once everything is read.
 	reportTime = 30 * time.Second
 )
@@ -59,7 +59,7 @@ func (w Watch) Handle(ctx context.Context, body string) (Result, error) {
 		t.WakeAt = time.Time{} // it has come
 	}
 	switch {
-	case n.Kind == event.NoticeWake && !t.BegunAt.Before(n.Time), n.Kind == event.NoticeCall && t.LookedAt.After(n.Time.Add(behind)):
+	case n.Kind == event.NoticeWake && !t.LookedAt.Before(n.Time), n.Kind == event.NoticeCall && t.LookedAt.After(n.Time.Add(behind)):
 		return Result{Table: t.ServiceLinkedRoles}, nil // a look has been there since
 	case n.Kind == event.NoticeCall && now.Sub(t.BegunAt) < window:
 		return Result{Table: t.ServiceLinkedRoles}, w.later(ctx, t, now)
@@ -80,6 +80,7 @@ func (w Watch) Look(ctx context.Context) (Result, error) {
 type table struct {
 	model.ServiceLinkedRoles
 	etag    string // empty: there is no object
+	body    []byte // of the object
 	damaged bool
 	written []model.ServiceLinkedRole // the roles as they were written last
 }
@@ -94,24 +95,52 @@ func (w Watch) known(ctx context.Context) (table, error) {
 		return table{}, err
 	}
 	known, err := model.ParseServiceLinkedRoles(o.Body)
-	return table{known, o.ETag, err != nil, slices.Clone(known.Roles)}, nil
+	return table{known, o.ETag, o.Body, err != nil, slices.Clone(known.Roles)}, nil
 }
 
 // save writes what is known; fault.ErrConflict says that another look did so.
+// That a message sent a wake-up meanwhile is none.
 func (w Watch) save(ctx context.Context, t *table) error {
+	// A look that used up its time must be able to say what it saw.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer cancel()
+	err := w.write(ctx, t)
+	if !errors.Is(err, fault.ErrConflict) {
+		return err
+	}
+	is, read := w.known(ctx)
+	if read != nil || !sameLook(is.body, t.body) {
+		return err
+	}
+	t.etag = is.etag
+	if t.WakeAt.IsZero() {
+		t.WakeAt = is.WakeAt
+	}
+	return w.write(ctx, t)
+}
+
+// sameLook reports whether two bodies differ in nothing but when a message brings
+// the next look.
+func sameLook(a, b []byte) bool {
+	x, wrongX := model.ParseServiceLinkedRoles(a)
+	y, wrongY := model.ParseServiceLinkedRoles(b)
+	x.WakeAt = y.WakeAt
+	a, badA := json.Marshal(x)
+	b, badB := json.Marshal(y)
+	return errors.Join(wrongX, wrongY, badA, badB) == nil && bytes.Equal(a, b)
+}
+
+func (w Watch) write(ctx context.Context, t *table) error {
 	t.V = 1
 	body, err := json.Marshal(t.ServiceLinkedRoles)
 	if err != nil {
 		return fmt.Errorf("encode service-linked roles: %w", err)
 	}
-	// A look that used up its time must be able to say what it saw.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
-	defer cancel()
 	etag, err := w.put(ctx, naming.LinkedKey, body, t.etag)
 	if err != nil {
 		return err
 	}
-	t.etag = etag
+	t.etag, t.body = etag, body
 	return nil
 }
 
@@ -128,10 +157,14 @@ func (w Watch) later(ctx context.Context, t table, now time.Time) error {
 	if t.WakeAt.After(now) {
 		return nil
 	}
-	if err := w.wake(ctx, &t, now, t.BegunAt.Add(window).Sub(now)); err != nil {
+	// Within the last second, too, one message is enough.
+	if err := w.wake(ctx, &t, now, max(t.BegunAt.Add(window).Sub(now), time.Second)); err != nil {
 		return err
 	}
-	return w.save(ctx, &t)
+	if err := w.write(ctx, &t); !errors.Is(err, fault.ErrConflict) {
+		return err
+	}
+	return nil // it comes, whether that is noted or not
 }
 
 // wake sends the message that brings a look after a delay.
@@ -173,7 +206,8 @@ func (w Watch) look(ctx context.Context, t table) (Result, error) {
 	t.Regions, t.Roles = s.regions, nil
 	for i := range all {
 		all[i].report(ctx, w.Roles)
-		all[i].conclude(s, w.IdleDays, w.Regions, now)
+		all[i].conclude(s, w.Regions, now)
+		all[i].decide(w.IdleDays, now)
 		t.Roles = append(t.Roles, all[i].known)
 	}
 	if err := w.act(ctx, &t, asked, all, now); err != nil {
@@ -269,7 +303,8 @@ func (w Watch) observe(ctx context.Context, role desired.ServiceLinkedRole, was 
 		return one
 	case o.Path != role.Path():
 		one.foreign = o.Path
-	case one.ended(model.DeletionSucceeded) && one.known.Deletion.RoleID == o.ID: // IAM shows it for a moment still
+	case one.ended(model.DeletionSucceeded) && one.known.Deletion.RoleID == o.ID && now.Sub(one.known.Deletion.EndedAt) < lag:
+		// IAM shows for a moment still what is gone.
 	default:
 		one.observed = &o
 	}
@@ -297,11 +332,14 @@ func (o *watched) deleting() bool { return o.ended(model.DeletionRunning) }
 // ask has IAM make a report on the last accesses of the role.
 func (o *watched) ask(ctx context.Context, roles Roles, now time.Time) {
 	id, err := roles.AskAccess(ctx, o.observed.ARN)
-	if err != nil {
+	switch {
+	case fault.Of(err) == fault.Retry:
+		o.soon = true
+	case err != nil:
 		o.unreported(err, now)
-		return
+	default:
+		o.known.Job = &model.LinkedJob{ID: id, At: now}
 	}
-	o.known.Job = &model.LinkedJob{ID: id, At: now}
 }
 
 // report takes the report that IAM was asked for, if it is there.
@@ -349,10 +387,10 @@ func (o *watched) policy(ctx context.Context, roles Roles, arn string, now time.
 	}
 }
 
-// conclude comes to the verdict.
-func (o *watched) conclude(s seen, idleDays int, regions []string, now time.Time) {
+// conclude puts together what was seen.
+func (o *watched) conclude(s seen, regions []string, now time.Time) {
 	k := &o.known
-	o.uses, o.asks, o.regions, o.accessed, o.deletion = s.uses[o.role.Name], s.asks[o.role.Name], regions, k.Accessed, k.Deletion
+	o.uses, o.asks, o.regions, o.accessed = s.uses[o.role.Name], s.asks[o.role.Name], regions, k.Accessed
 	for _, kind := range kindsOf(o.role.Name) {
 		o.unread = append(o.unread, s.unread[kind]...)
 	}
@@ -366,12 +404,7 @@ func (o *watched) conclude(s seen, idleDays int, regions []string, now time.Time
 	}
 	o.remember(now)
 	o.neededAt, o.unneededAt = k.NeededAt, k.UnneededAt
-	j := judge(o.evidence, idleDays, now)
-	o.goes = j.goes
-	if k.Verdict != j.verdict {
-		k.Verdict, k.Since = j.verdict, now
-	}
-	k.Reasons, k.Fix, k.IdleSince, k.LingerUntil = j.reasons, j.fix, j.idleSince, time.Time{}
+	k.LingerUntil = time.Time{}
 	if len(o.interfaces) > 0 {
 		k.LingerUntil = o.lingerUntil
 	}
@@ -379,6 +412,18 @@ func (o *watched) conclude(s seen, idleDays int, regions []string, now time.Time
 	k.Needs = all[:min(len(all), model.MaxLinkedNeeds)]
 	k.Unread = o.unread[:min(len(o.unread), model.MaxLinkedNeeds)]
 	k.MoreNeeds = len(all) - len(k.Needs)
+}
+
+// decide comes to the verdict.
+func (o *watched) decide(idleDays int, now time.Time) {
+	k := &o.known
+	o.deletion = k.Deletion
+	j := judge(o.evidence, idleDays, now)
+	o.goes = j.goes
+	if k.Verdict != j.verdict {
+		k.Verdict, k.Since = j.verdict, now
+	}
+	k.Reasons, k.Fix, k.IdleSince = j.reasons, j.fix, j.idleSince
 }
 
 // remember notes what the next looks must know of this one.
