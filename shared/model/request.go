@@ -63,37 +63,42 @@ func (r Request) Late(written, now time.Time) bool {
 // ParseRequest reads a request, strictly.
 func ParseRequest(data []byte) (Request, error) {
 	var r Request
-	if err := strict(data, &r); err != nil {
+	err := strict(data, &r)
+	if err == nil {
+		err = r.check()
+	}
+	if err != nil {
 		return Request{}, fmt.Errorf("request: %w", err)
 	}
-	var wrong error
+	return r, nil
+}
+
+// check says what is wrong with a request.
+func (r Request) check() error {
 	switch {
 	case r.V != 1:
-		wrong = errVersion
+		return errVersion
 	case !isRequestID(r.ID):
-		wrong = fmt.Errorf("there is no id %.100q", r.ID)
+		return fmt.Errorf("there is no id %.100q", r.ID)
 	case !slices.Contains([]RequestAction{Adopt, Approve, BuildImage, Restore, Release, Retire, DeleteLinked}, r.Action):
-		wrong = fmt.Errorf("there is no action %.100q", r.Action)
+		return fmt.Errorf("there is no action %.100q", r.Action)
 	case r.Action == DeleteLinked && r.Config != "":
-		wrong = fmt.Errorf("it is to %s, and names a config", r.Action)
+		return fmt.Errorf("it is to %s, and names a config", r.Action)
 	case len(r.Plans) == 0:
-		wrong = errors.New("it names no plan")
+		return errors.New("it names no plan")
 	case r.Action != Approve && len(r.Plans) > 1:
-		wrong = fmt.Errorf("it is to %s for one agent, and names %d", r.Action, len(r.Plans))
+		return fmt.Errorf("it is to %s for one agent, and names %d", r.Action, len(r.Plans))
 	case (r.Action == Restore) != (r.Archive != ""):
-		wrong = fmt.Errorf("it is to %s with archive %.300q", r.Action, r.Archive)
+		return fmt.Errorf("it is to %s with archive %.300q", r.Action, r.Archive)
 	case r.Expires.IsZero():
-		wrong = errors.New("no expiry")
+		return errors.New("no expiry")
 	}
 	for agent, hash := range r.Plans {
-		if wrong == nil && !isHash(hash) {
-			wrong = fmt.Errorf("agent %.100q: there is no plan %.100q", agent, hash)
+		if !isHash(hash) {
+			return fmt.Errorf("agent %.100q: there is no plan %.100q", agent, hash)
 		}
 	}
-	if wrong != nil {
-		return Request{}, fmt.Errorf("request: %w", wrong)
-	}
-	return r, nil
+	return nil
 }
 
 const (
