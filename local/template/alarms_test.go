@@ -16,23 +16,28 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/report"
 )
 
 func TestWhatGoesWrongRaisesAnAlarm(t *testing.T) {
 	// Namespace, metric, dimensions, and when it goes off.
 	want := map[string]string{
-		"InboxDeadLetterAlarm": "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<InboxDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
-		"WorkDeadLetterAlarm":  "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<WorkDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
-		"IntakeErrorAlarm":     "AWS/Lambda Errors FunctionName=<IntakeFunction> Sum > 0 in 1 of 300 s, notBreaching",
-		"ReconcileErrorAlarm":  "AWS/Lambda Errors FunctionName=<ReconcileFunction> Sum > 0 in 1 of 300 s, notBreaching",
-		"DriftErrorAlarm":      "AWS/Lambda Errors FunctionName=<DriftFunction> Sum > 0 in 1 of 300 s, notBreaching",
-		"DeletionBrakeAlarm":   "Rolekeeper DeletionsHeldBack Sum > 0 in 1 of 300 s, notBreaching",
-		"DriftAlarm":           "Rolekeeper Drifted Maximum > 7 in 1 of 300 s, ignore",
-		"RepairsAlarm":         "Rolekeeper Repaired Sum > 7 in 1 of 3600 s, notBreaching",
-		"DriftBrakeAlarm":      "Rolekeeper PassStopped Maximum > 0 in 1 of 60 s, ignore",
-		"RoleQuotaAlarm":       "Rolekeeper RolesOfQuota Maximum > 80 in 1 of 300 s, ignore",
-		"PassLateAlarm":        "Rolekeeper Passes Sum < 1 in 26 of 3600 s, breaching",
+		"InboxDeadLetterAlarm":          "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<InboxDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
+		"WorkDeadLetterAlarm":           "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<WorkDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
+		"SlrwatchDeadLetterAlarm":       "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=<SlrwatchDeadLetterQueue.QueueName> Maximum > 0 in 1 of 300 s, notBreaching",
+		"SlrwatchErrorAlarm":            "AWS/Lambda Errors FunctionName=<SlrwatchFunction> Sum > 0 in 1 of 300 s, notBreaching",
+		"ServiceLinkedRoleMissingAlarm": "Rolekeeper ServiceLinkedRolesMissing Maximum > 0 in 1 of 60 s, ignore",
+		"SlrwatchLateAlarm":             "Rolekeeper ServiceLinkedRoleLooks Sum < 1 in 26 of 3600 s, breaching",
+		"IntakeErrorAlarm":              "AWS/Lambda Errors FunctionName=<IntakeFunction> Sum > 0 in 1 of 300 s, notBreaching",
+		"ReconcileErrorAlarm":           "AWS/Lambda Errors FunctionName=<ReconcileFunction> Sum > 0 in 1 of 300 s, notBreaching",
+		"DriftErrorAlarm":               "AWS/Lambda Errors FunctionName=<DriftFunction> Sum > 0 in 1 of 300 s, notBreaching",
+		"DeletionBrakeAlarm":            "Rolekeeper DeletionsHeldBack Sum > 0 in 1 of 300 s, notBreaching",
+		"DriftAlarm":                    "Rolekeeper Drifted Maximum > 7 in 1 of 300 s, ignore",
+		"RepairsAlarm":                  "Rolekeeper Repaired Sum > 7 in 1 of 3600 s, notBreaching",
+		"DriftBrakeAlarm":               "Rolekeeper PassStopped Maximum > 0 in 1 of 60 s, ignore",
+		"RoleQuotaAlarm":                "Rolekeeper RolesOfQuota Maximum > 80 in 1 of 300 s, ignore",
+		"PassLateAlarm":                 "Rolekeeper Passes Sum < 1 in 26 of 3600 s, breaching",
 	}
 	s := load(t, given(map[string]string{"DriftAlarmThreshold": "7"}))
 	if diff := cmp.Diff(want, alarms(t, s)); diff != "" {
@@ -79,7 +84,11 @@ func metrics(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range [][]byte{pass, repaired} {
+	linked, err := report.LinkedMetrics(model.ServiceLinkedRoles{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range [][]byte{pass, repaired, linked} {
 		var embedded struct {
 			AWS struct {
 				CloudWatchMetrics []struct {
@@ -135,10 +144,10 @@ func TestAlarmsAndDashboardAreOfMetricsThatAreThere(t *testing.T) {
 	if err := d.Decode(&body); err != nil {
 		t.Fatalf("the dashboard's body: %v\n%s", err, p["DashboardBody"])
 	}
-	queues := []string{"<InboxQueue.QueueName>", "<WorkQueue.QueueName>", "<InboxDeadLetterQueue.QueueName>", "<WorkDeadLetterQueue.QueueName>"}
-	functions := []string{"<IntakeFunction>", "<ReconcileFunction>", "<DriftFunction>"}
+	queues := []string{"<InboxQueue.QueueName>", "<WorkQueue.QueueName>", "<SlrwatchQueue.QueueName>", "<SlrwatchDeadLetterQueue.QueueName>", "<InboxDeadLetterQueue.QueueName>", "<WorkDeadLetterQueue.QueueName>"}
+	functions := []string{"<IntakeFunction>", "<ReconcileFunction>", "<DriftFunction>", "<SlrwatchFunction>"}
 	others := map[string][]string{
-		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName": queues, "AWS/SQS ApproximateAgeOfOldestMessage QueueName": queues[:2],
+		"AWS/SQS ApproximateNumberOfMessagesVisible QueueName": queues, "AWS/SQS ApproximateAgeOfOldestMessage QueueName": queues[:3],
 		"AWS/Lambda Errors FunctionName": functions, "AWS/Lambda Duration FunctionName": functions,
 	}
 	shown, alarms := map[string]bool{}, map[string]bool{}

@@ -107,13 +107,13 @@ func statement(role, sid string, never bool, actions []string) string {
 
 func TestTheDocsTellWhatTheFunctionsMayDo(t *testing.T) {
 	want := map[string]bool{}
-	for _, value := range []string{"true", "false"} { // of the parameters that decide about statements
-		s := load(t, given(map[string]string{"DeleteRepositories": value, "EnsureServiceLinkedRoles": value}))
+	for value, days := range map[string]string{"true": "90", "false": "0"} { // of the parameters that decide about statements
+		s := load(t, given(map[string]string{"DeleteRepositories": value, "EnsureServiceLinkedRoles": value, "ServiceLinkedRoleIdleDays": days}))
 		for _, id := range s.of("AWS::IAM::Role") {
 			for _, st := range inline(s, id) {
 				role := strings.ToLower(strings.TrimSuffix(id, "Role"))
-				if id == "DriftScheduleRole" {
-					role = "schedule"
+				if function, ok := strings.CutSuffix(role, "schedule"); ok {
+					role = function + "'s schedule"
 				}
 				actions := append(texts(st["Action"]), texts(st["NotAction"])...)
 				want[statement(role, fmt.Sprint(st["Sid"]), st["Effect"] == "Deny", actions)] = true

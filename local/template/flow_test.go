@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/local/bus"
@@ -50,7 +51,7 @@ func TestEveryQueueHasItsDeadLetters(t *testing.T) {
 			deadLetters[id] = strings.TrimSuffix(strings.Trim(arn, "<>"), ".Arn")
 		}
 	}
-	if want := (map[string]string{"InboxQueue": "InboxDeadLetterQueue", "WorkQueue": "WorkDeadLetterQueue"}); !maps.Equal(deadLetters, want) {
+	if want := (map[string]string{"InboxQueue": "InboxDeadLetterQueue", "WorkQueue": "WorkDeadLetterQueue", "SlrwatchQueue": "SlrwatchDeadLetterQueue"}); !maps.Equal(deadLetters, want) {
 		t.Fatalf("dead letters: %v, want %v", deadLetters, want)
 	}
 	if got, want := len(s.of("AWS::SQS::Queue")), 2*len(deadLetters); got != want {
@@ -105,6 +106,7 @@ func TestAFunctionReadsOneQueueAtItsPaceOrHasASchedule(t *testing.T) {
 	}{
 		"IntakeFunction":    {"InboxQueue", 10, 5},
 		"ReconcileFunction": {"WorkQueue", 1, "5"},
+		"SlrwatchFunction":  {"SlrwatchQueue", 10, 2}, // and has a schedule
 	}
 	s := load(t, home())
 	if got, want := s.of("AWS::Serverless::Function"), append(slices.Collect(maps.Keys(tests)), "DriftFunction"); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
@@ -114,6 +116,8 @@ func TestAFunctionReadsOneQueueAtItsPaceOrHasASchedule(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			p := s.resources[id].properties
 			events, _ := p["Events"].(map[string]any)
+			events = maps.Clone(events)
+			maps.DeleteFunc(events, func(_ string, e any) bool { return at(e, "Type") == "ScheduleV2" })
 			if len(events) != 1 {
 				t.Fatalf("%d events, want the one queue", len(events))
 			}
@@ -149,37 +153,47 @@ func TestThePassCollectsGarbageBeforeItRunsOutOfMemory(t *testing.T) {
 	}
 }
 
-func TestThePassRunsOnItsSchedule(t *testing.T) {
-	for _, expression := range []string{"rate(1 hour)", "cron(0 6 * * ? *)"} {
-		s := load(t, given(map[string]string{"DriftSchedule": expression}))
-		p := s.resources["DriftFunction"].properties
-		events, _ := p["Events"].(map[string]any)
-		if len(events) != 1 || at(events, "Pass", "Type") != "ScheduleV2" {
-			t.Fatalf("events: %v", events)
-		}
-		got, _ := at(events, "Pass", "Properties").(map[string]any)
-		for key, want := range map[string]any{
-			"Name": "rolekeeper-drift", "ScheduleExpression": expression, "Input": "{}", "State": nil, "GroupName": nil, // that of the trust is the default one
-			"RoleArn": "arn:aws:iam::123456789012:role/rolekeeper-drift-schedule-us-east-1",
-		} {
-			if got[key] != want {
-				t.Errorf("%s is %v, want %v", key, got[key], want)
+func TestSchedulesCallTheirFunctions(t *testing.T) {
+	for name, c := range map[string]struct{ event, expression, letters string }{
+		"Drift":    {"Pass", "rate(1 hour)", "InboxDeadLetterQueue"},
+		"Slrwatch": {"Look", "rate(1 day)", "SlrwatchDeadLetterQueue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := load(t, home())
+			id, short := name+"Function", "rolekeeper-"+strings.ToLower(name)
+			p := s.resources[id].properties
+			if at(p, "Events", c.event, "Type") != "ScheduleV2" {
+				t.Fatalf("events: %v", p["Events"])
 			}
-		}
-		letters := strings.TrimSuffix(strings.Trim(fmt.Sprint(at(got, "DeadLetterConfig", "Arn")), "<>"), ".Arn")
-		if queue := s.resources[letters]; queue.kind != "AWS::SQS::Queue" || queue.properties["FifoQueue"] != nil {
-			t.Errorf("dead letters go to %s, which is no standard queue", letters)
-		}
-		if !allowed(inline(s, "DriftScheduleRole"), "sqs:SendMessage", "<"+letters+".Arn>") || !allowed(inline(s, "DriftScheduleRole"), "lambda:InvokeFunction", "<DriftFunction.Arn>") {
-			t.Error("the schedule's role may not do what it is for")
-		}
-		if age := at(got, "RetryPolicy", "MaximumEventAgeInSeconds"); age != 3600 {
-			t.Errorf("a pass is tried for %v s, want an hour", age)
-		}
-		// Lambda's longest timeout.
-		if p["Timeout"] != 900 || p["ReservedConcurrentExecutions"] != nil {
-			t.Errorf("timeout %v, %v reserved", p["Timeout"], p["ReservedConcurrentExecutions"])
-		}
+			got, _ := at(p, "Events", c.event, "Properties").(map[string]any)
+			for key, want := range map[string]any{
+				"Name": short, "ScheduleExpression": c.expression, "Input": "{}", "State": nil, "GroupName": nil, // that of the trust is the default one
+				"RoleArn": "arn:aws:iam::123456789012:role/" + short + "-schedule-us-east-1",
+			} {
+				if got[key] != want {
+					t.Errorf("%s is %v, want %v", key, got[key], want)
+				}
+			}
+			if letters := at(got, "DeadLetterConfig", "Arn"); letters != "<"+c.letters+".Arn>" || s.resources[c.letters].properties["FifoQueue"] != nil {
+				t.Errorf("dead letters go to %v", letters)
+			}
+			role := inline(s, name+"ScheduleRole")
+			if !allowed(role, "sqs:SendMessage", "<"+c.letters+".Arn>") || !allowed(role, "lambda:InvokeFunction", "<"+id+".Arn>") || len(role) != 2 {
+				t.Errorf("the schedule's role may do %v", role)
+			}
+			if age := at(got, "RetryPolicy", "MaximumEventAgeInSeconds"); age != 3600 {
+				t.Errorf("a call is tried for %v s, want an hour", age)
+			}
+			// Lambda's longest timeout.
+			if p["Timeout"] != 900 || p["ReservedConcurrentExecutions"] != nil {
+				t.Errorf("timeout %v, %v reserved", p["Timeout"], p["ReservedConcurrentExecutions"])
+			}
+		})
+	}
+	const own = "cron(0 6 * * ? *)"
+	s := load(t, given(map[string]string{"DriftSchedule": own}))
+	if got := at(s.resources["DriftFunction"].properties, "Events", "Pass", "Properties", "ScheduleExpression"); got != own {
+		t.Errorf("the pass runs on %v, want %s", got, own)
 	}
 }
 
@@ -223,6 +237,7 @@ func TestFunctionsGetTheSettingsTheyRead(t *testing.T) {
 		"IntakeFunction":    {settings.Intake{}, func(m map[string]string) error { _, err := settings.LoadIntake(m); return err }},
 		"ReconcileFunction": {settings.Reconcile{}, func(m map[string]string) error { _, err := settings.LoadReconcile(m); return err }},
 		"DriftFunction":     {settings.Drift{}, func(m map[string]string) error { _, err := settings.LoadDrift(m); return err }},
+		"SlrwatchFunction":  {settings.Slrwatch{}, func(m map[string]string) error { _, err := settings.LoadSlrwatch(m); return err }},
 	}
 	s := load(t, home())
 	for id, test := range tests {
@@ -257,6 +272,7 @@ func TestFunctionsGetTheSettingsTheyRead(t *testing.T) {
 	for name, queue := range map[string]string{
 		"INBOX_QUEUE_URL": "<InboxQueue>", "WORK_QUEUE_URL": "<WorkQueue>",
 		"INBOX_DEAD_LETTER_QUEUE_URL": "<InboxDeadLetterQueue>", "WORK_DEAD_LETTER_QUEUE_URL": "<WorkDeadLetterQueue>",
+		"SLRWATCH_QUEUE_URL": "<SlrwatchQueue>", "SLRWATCH_DEAD_LETTER_QUEUE_URL": "<SlrwatchDeadLetterQueue>",
 	} {
 		for id := range tests {
 			if got := at(s.resources[id].properties, "Environment", "Variables", name); got != nil && got != queue {
@@ -346,13 +362,14 @@ func ruleOf(file string) []string {
 	if strings.HasSuffix(file, "-failed.json") && strings.HasPrefix(file, "cloudtrail-") {
 		return nil // a call that changed nothing
 	}
-	for prefix, rule := range map[string]string{
-		"s3-config-": "ConfigChangedRule", "s3-request-": "RequestWrittenRule", "s3-source-uploaded": "SourceUploadedRule",
-		"codebuild-build-": "BuildEndedRule", "cloudtrail-runtime-": "RuntimeChangedRule",
-		"cloudtrail-role-": "RoleChangedRule", // whoever changed it
+	for prefix, rules := range map[string][]string{
+		"s3-config-": {"ConfigChangedRule"}, "s3-request-": {"RequestWrittenRule"}, "s3-source-uploaded": {"SourceUploadedRule"}, "s3-fleet-request-": {"FleetRequestWrittenRule"},
+		"codebuild-build-": {"BuildEndedRule"}, "cloudtrail-runtime-": {"LinkedResourceChangedRule", "RuntimeChangedRule"}, "cloudtrail-gateway-": {"LinkedResourceChangedRule"},
+		"cloudtrail-role-":                {"RoleChangedRule"}, // whoever changed it
+		"cloudtrail-service-linked-role-": {"ServiceLinkedRoleChangedRule"},
 	} {
 		if strings.HasPrefix(file, prefix) {
-			return []string{rule}
+			return rules
 		}
 	}
 	return nil // a source that has expired
@@ -399,6 +416,7 @@ func TestRulesLeaveTheRestAlone(t *testing.T) {
 	all := rules(t, load(t, home()))
 	const config, source, build = "s3-config-uploaded.json", "s3-source-uploaded.json", "codebuild-build-ended.json"
 	const runtime, role = "cloudtrail-runtime-deleted.json", "cloudtrail-role-edited.json"
+	const target, linked = "cloudtrail-gateway-target-created.json", "cloudtrail-service-linked-role-deletion.json"
 	for name, c := range map[string]struct{ sample, old, new string }{
 		"a status was written":              {config, "configs/team", "status/team"},
 		"another bucket":                    {config, "bedrock-agentcore-configs-", "somebodys-configs-"},
@@ -426,6 +444,15 @@ func TestRulesLeaveTheRestAlone(t *testing.T) {
 		"the role is named elsewhere":       {role, `"roleName"`, `"policyName2"`},
 		"another service's role":            {role, `"iam.amazonaws.com"`, `"some.body"`},
 		"another source tells of a role":    {role, `"aws.iam"`, `"some.body"`},
+
+		"a gateway was read":                            {target, `"CreateGatewayTarget"`, `"GetGateway"`},
+		"a gateway's rule was made":                     {target, `"CreateGatewayTarget"`, `"CreateGatewayRule"`},
+		"another service's gateway":                     {target, `"bedrock-agentcore.amazonaws.com"`, `"some.body"`},
+		"another source tells of a gateway":             {target, `"aws.bedrock-agentcore"`, `"some.body"`},
+		"how far a deletion is was asked":               {linked, `"DeleteServiceLinkedRole"`, `"GetServiceLinkedRoleDeletionStatus"`},
+		"a service-linked role of another service":      {linked, "AWSServiceRoleForBedrockAgentCore", "AWSServiceRoleForBedrock"},
+		"another service's service-linked role":         {linked, `"iam.amazonaws.com"`, `"some.body"`},
+		"another source tells of a service-linked role": {linked, `"aws.iam"`, `"some.body"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sample, err := os.ReadFile("../../events/" + c.sample)
@@ -440,6 +467,31 @@ func TestRulesLeaveTheRestAlone(t *testing.T) {
 				t.Errorf("matches %v", matched)
 			}
 		})
+	}
+}
+
+// Of all that AgentCore can be asked, the rule takes what the code looks at.
+func TestTheRuleAndTheCodeKnowTheSameCallsOfAgentCore(t *testing.T) {
+	data, err := os.ReadFile("../../events/cloudtrail-gateway-target-created.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules(t, load(t, home()))
+	var led []string
+	calls := reflect.TypeFor[*bedrockagentcorecontrol.Client]()
+	for i := range calls.NumMethod() {
+		name := calls.Method(i).Name
+		e := strings.ReplaceAll(string(data), `"CreateGatewayTarget"`, `"`+name+`"`)
+		_, err := event.DecodeNotice(e, event.Here{Account: "123456789012", Region: "us-east-1"})
+		if matched := slices.Contains(matches(all, []byte(e)), "LinkedResourceChangedRule"); matched != (err == nil) {
+			t.Errorf("%s: the rule takes it: %v, the code says %v", name, matched, err)
+		}
+		if err == nil {
+			led = append(led, name)
+		}
+	}
+	if want := event.LinkedResourceCalls(); !slices.Equal(led, want) {
+		t.Errorf("calls (-code +AgentCore):\n%s", cmp.Diff(want, led))
 	}
 }
 
@@ -511,6 +563,10 @@ func TestAnApprovalForTheFleetHasThePassRunAtOnce(t *testing.T) {
 	if !maps.Equal(called, map[string]string{"FleetRequestWrittenRule": "<DriftFunction.Arn>"}) {
 		t.Errorf("functions that rules call: %v", called)
 	}
+	targets, _ := s.resources["FleetRequestWrittenRule"].properties["Targets"].([]any)
+	if len(targets) != 2 || at(targets[1], "Arn") != "<SlrwatchQueue.Arn>" || at(targets[1], "DeadLetterConfig", "Arn") != "<SlrwatchDeadLetterQueue.Arn>" || at(targets[0], "Id") == at(targets[1], "Id") {
+		t.Errorf("slrwatch does not hear of requests for the fleet: %v", targets)
+	}
 }
 
 func matches(all map[string]*bus.Pattern, e []byte) []string {
@@ -520,12 +576,13 @@ func matches(all map[string]*bus.Pattern, e []byte) []string {
 			ids = append(ids, id)
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }
 
 func TestSampleEventsAreOfTheStack(t *testing.T) {
 	s := load(t, home())
-	for id, sample := range map[string]string{"InboxQueue": "sqs-inbox.json", "WorkQueue": "sqs-work.json"} {
+	for id, sample := range map[string]string{"InboxQueue": "sqs-inbox.json", "WorkQueue": "sqs-work.json", "SlrwatchQueue": "sqs-slrwatch.json"} {
 		name := fmt.Sprint(s.resources[id].properties["QueueName"])
 		data, err := os.ReadFile("../../events/" + sample)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/local/bus"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/naming"
 )
@@ -27,10 +28,15 @@ func forwarding(t *testing.T, partition, region, homeRegion string) stack {
 func TestTheForwarderTakesWhatTheStackAtHomeTakes(t *testing.T) {
 	w := home()
 	w.region = "eu-west-1"
-	want := load(t, w).resources["RoleChangedRule"].properties["EventPattern"]
-	got := forwarding(t, "aws", "us-east-1", "eu-west-1").resources["RoleChangedRule"].properties["EventPattern"]
-	if diff := cmp.Diff(want, got); diff != "" || want == nil {
-		t.Errorf("pattern (-template.yaml +events/forwarder.yaml):\n%s", diff)
+	s := forwarding(t, "aws", "us-east-1", "eu-west-1")
+	if got, want := s.of("AWS::Events::Rule"), []string{"RoleChangedRule", "ServiceLinkedRoleChangedRule"}; !slices.Equal(got, want) {
+		t.Fatalf("rules %v, want %v", got, want)
+	}
+	for _, id := range s.of("AWS::Events::Rule") {
+		want, got := load(t, w).resources[id].properties["EventPattern"], s.resources[id].properties["EventPattern"]
+		if diff := cmp.Diff(want, got); diff != "" || want == nil {
+			t.Errorf("pattern of %s (-template.yaml +events/forwarder.yaml):\n%s", id, diff)
+		}
 	}
 }
 
@@ -42,14 +48,19 @@ func TestTheForwarderSendsToItsHomeAndNowhereElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := forwarding(t, c.partition, c.region, c.home)
 			busARN := fmt.Sprintf("arn:%s:events:%s:123456789012:event-bus/default", c.partition, c.home)
-			rule, role := s.resources["RoleChangedRule"].properties, s.resources["ForwardRole"].properties
-			targets, _ := rule["Targets"].([]any)
-			if len(targets) != 1 || at(targets[0], "Arn") != busARN ||
-				at(targets[0], "RoleArn") != fmt.Sprintf("arn:%s:iam::123456789012:role/%s", c.partition, role["RoleName"]) ||
-				at(targets[0], "DeadLetterConfig", "Arn") != "<ForwardDeadLetterQueue.Arn>" {
-				t.Errorf("targets: %v", targets)
+			role := s.resources["ForwardRole"].properties
+			names, trusted := []any{role["RoleName"], s.resources["ForwardDeadLetterQueue"].properties["QueueName"]}, []any{}
+			for _, id := range s.of("AWS::Events::Rule") {
+				rule := s.resources[id].properties
+				targets, _ := rule["Targets"].([]any)
+				if len(targets) != 1 || at(targets[0], "Arn") != busARN ||
+					at(targets[0], "RoleArn") != fmt.Sprintf("arn:%s:iam::123456789012:role/%s", c.partition, role["RoleName"]) ||
+					at(targets[0], "DeadLetterConfig", "Arn") != "<ForwardDeadLetterQueue.Arn>" {
+					t.Errorf("targets of %s: %v", id, targets)
+				}
+				names, trusted = append(names, rule["Name"]), append(trusted, fmt.Sprintf("arn:%s:events:%s:123456789012:rule/%s", c.partition, c.region, rule["Name"]))
 			}
-			for _, n := range []any{rule["Name"], role["RoleName"], s.resources["ForwardDeadLetterQueue"].properties["QueueName"]} {
+			for _, n := range names {
 				if !strings.HasPrefix(fmt.Sprint(n), "rolekeeper-") || !strings.Contains(fmt.Sprint(n), "-"+c.home) {
 					t.Errorf("%v does not say that it is of %s: a second forwarder would be in its way", n, c.home)
 				}
@@ -59,7 +70,7 @@ func TestTheForwarderSendsToItsHomeAndNowhereElse(t *testing.T) {
 			}
 			trust := statements(role["AssumeRolePolicyDocument"])
 			condition := map[string]any{"StringEquals": map[string]any{
-				"aws:SourceAccount": "123456789012", "aws:SourceArn": fmt.Sprintf("arn:%s:events:%s:123456789012:rule/%s", c.partition, c.region, rule["Name"]),
+				"aws:SourceAccount": "123456789012", "aws:SourceArn": trusted,
 			}}
 			if len(trust) != 1 || at(trust[0], "Principal", "Service") != "events.amazonaws.com" || !cmp.Equal(trust[0]["Condition"], any(condition)) {
 				t.Errorf("the role trusts %v", trust)
@@ -77,8 +88,8 @@ func TestWhatCannotBeForwardedIsKept(t *testing.T) {
 	policy := s.resources["ForwardDeadLetterQueuePolicy"].properties
 	want := []map[string]any{
 		{
-			"Sid": "RuleDelivers", "Effect": "Allow", "Principal": map[string]any{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-			"Resource": "<ForwardDeadLetterQueue.Arn>", "Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": "<RoleChangedRule.Arn>"}},
+			"Sid": "RulesDeliver", "Effect": "Allow", "Principal": map[string]any{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+			"Resource": "<ForwardDeadLetterQueue.Arn>", "Condition": map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": []any{"<RoleChangedRule.Arn>", "<ServiceLinkedRoleChangedRule.Arn>"}}},
 		},
 		{
 			"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
@@ -204,6 +215,79 @@ func TestHoweverARoleIsNamedTheRuleAndTheCodeAgree(t *testing.T) {
 			_, refused := event.Decode(string(e), event.Here{Account: "123456789012", Region: "eu-west-1"})
 			if matched := len(matches(pattern, e)) == 1; matched != c.want || (refused == nil) != c.want {
 				t.Errorf("the rule takes it: %v, the code says %v, want %v", matched, refused, c.want)
+			}
+		})
+	}
+}
+
+func TestTheRulesAndTheCodeKnowTheSameCallsOfServiceLinkedRoles(t *testing.T) {
+	here := event.Here{Account: "123456789012", Region: "eu-west-1"}
+	home := here
+	home.Region = "us-east-1"
+	forwarded, own := rules(t, forwarding(t, "aws", "us-east-1", "eu-west-1")), rules(t, load(t, where{partition: "aws", region: "us-east-1", account: "123456789012"}))
+	for _, sample := range []string{"cloudtrail-service-linked-role-created.json", "cloudtrail-service-linked-role-deletion.json"} {
+		data, err := os.ReadFile("../../events/" + sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e map[string]any
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Fatal(err)
+		}
+		calls, led := reflect.TypeFor[*iam.Client](), []string{}
+		for i := range calls.NumMethod() {
+			at(e, "detail").(map[string]any)["eventName"] = calls.Method(i).Name
+			body := text(t, e)
+			_, elsewhere := event.DecodeNotice(body, here)
+			_, inHome := event.DecodeNotice(body, home)
+			matched := slices.Contains(matches(own, []byte(body)), "ServiceLinkedRoleChangedRule")
+			if same := slices.Contains(matches(forwarded, []byte(body)), "ServiceLinkedRoleChangedRule"); same != matched || (elsewhere == nil) != matched || (inHome == nil) != matched {
+				t.Errorf("%s: the rule takes it: %v, the forwarder's %v; the code says %v and %v", calls.Method(i).Name, matched, same, elsewhere, inHome)
+			}
+			if matched {
+				led = append(led, calls.Method(i).Name)
+			}
+		}
+		if want := []string{"CreateServiceLinkedRole", "DeleteServiceLinkedRole"}; !slices.Equal(led, want) {
+			t.Errorf("%s: looks come of %v, want %v", sample, led, want)
+		}
+	}
+}
+
+func TestHoweverAServiceLinkedRoleIsNamedTheRuleTakesAgentCores(t *testing.T) {
+	pattern := map[string]*bus.Pattern{"forwarder": rules(t, forwarding(t, "aws", "us-east-1", "eu-west-1"))["ServiceLinkedRoleChangedRule"]}
+	type named = map[string]any
+	tests := map[string]struct {
+		detail map[string]any
+		want   bool
+	}{
+		"a role of another service is made": {named{"requestParameters": named{"aWSServiceName": "elasticbeanstalk.amazonaws.com"}, "responseElements": named{"role": named{"roleName": "AWSServiceRoleForElasticBeanstalk"}}}, false},
+		"a role of another service goes":    {named{"requestParameters": named{"roleName": "AWSServiceRoleForElasticBeanstalk"}}, false},
+		"nothing is named":                  {named{"requestParameters": nil, "responseElements": nil}, false},
+		"AgentCore's call failed":           {named{"requestParameters": named{"aWSServiceName": "network.bedrock-agentcore.amazonaws.com"}, "errorCode": "AccessDenied"}, false},
+	}
+	for _, r := range desired.AllServiceLinkedRoles() {
+		tests[r.Name+" is made, by its service"] = struct {
+			detail map[string]any
+			want   bool
+		}{named{"requestParameters": named{"aWSServiceName": r.Service}, "responseElements": nil}, true}
+		for _, name := range []string{r.Name, strings.ToLower(r.Name)} {
+			tests[name+" is made"] = struct {
+				detail map[string]any
+				want   bool
+			}{named{"requestParameters": nil, "responseElements": named{"role": named{"roleName": name}}}, true}
+			tests[name+" goes"] = struct {
+				detail map[string]any
+				want   bool
+			}{named{"requestParameters": named{"roleName": name}}, true}
+		}
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			c.detail["eventSource"], c.detail["eventName"] = "iam.amazonaws.com", "CreateServiceLinkedRole"
+			e := text(t, map[string]any{"source": "aws.iam", "detail-type": "AWS API Call via CloudTrail", "account": "123456789012", "region": "us-east-1", "detail": c.detail})
+			if got := len(matches(pattern, []byte(e))) == 1; got != c.want {
+				t.Errorf("the rule takes %s: %v", e, got)
 			}
 		})
 	}

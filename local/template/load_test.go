@@ -144,6 +144,8 @@ func plain(n *yaml.Node) (any, error) {
 	switch name := n.Tag[1:]; name {
 	case "Ref":
 		return map[string]any{"Ref": v}, nil
+	case "Condition":
+		return map[string]any{"Condition": v}, nil
 	case "GetAtt":
 		id, attribute, ok := strings.Cut(fmt.Sprint(v), ".")
 		if !ok {
@@ -240,7 +242,7 @@ func function(m map[string]any) (name string, arg any, ok bool) {
 		return "", nil, false
 	}
 	for k, v := range m {
-		if k == "Ref" || strings.HasPrefix(k, "Fn::") {
+		if _, text := v.(string); k == "Ref" || strings.HasPrefix(k, "Fn::") || k == "Condition" && text {
 			return k, v, true
 		}
 	}
@@ -265,6 +267,17 @@ func (r *resolver) call(name string, arg any) any {
 			return r.resolve(list[1])
 		}
 		return r.resolve(list[2])
+	case "Fn::Split":
+		list := r.resolve(arg).([]any)
+		parts := []any{}
+		for part := range strings.SplitSeq(list[1].(string), list[0].(string)) {
+			parts = append(parts, part)
+		}
+		return parts
+	case "Fn::Or":
+		return slices.Contains(r.resolve(arg).([]any), any(true))
+	case "Condition":
+		return r.condition(arg.(string))
 	case "Fn::Equals":
 		list := r.resolve(arg).([]any)
 		return list[0] == list[1]

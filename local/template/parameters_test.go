@@ -15,6 +15,7 @@ import (
 	"rolekeeper/shared/agent"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/settings"
 )
@@ -41,6 +42,7 @@ func TestParametersThatBecomeTextTakeNothingThatBreaksIt(t *testing.T) {
 		"AllowedCredentialProviders": {"", "crm", "oauth2credentialprovider/crm-*"},
 		"AllowedAudiences":           {"", "https://example.com/a?b=c&d=%20#e", "api://0123-4567"},
 		"TeamTag":                    {"", "team", "company:team", "a/b_c.d=e+f@g-h", strings.Repeat("t", 128)},
+		"Regions":                    {"", "us-east-1", "eu-west-1", "us-gov-west-1", "us-isob-east-1", "ap-southeast-12"},
 		"OperatorPrincipalArns": {
 			"", "arn:aws:iam::123456789012:role/admin", "arn:aws-us-gov:iam::123456789012:user/path/ann@example.com",
 			"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*", "arn:aws:iam::123456789012:role/*",
@@ -53,6 +55,7 @@ func TestParametersThatBecomeTextTakeNothingThatBreaksIt(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string][]string{
+		"Regions": {"*", "Ireland", "eu-west", "EU-WEST-1", "eu-west-1a", "eu-west-123", "eu--1"},
 		"TeamTag": {"team tag", "tëam", strings.Repeat("t", 129), "team*"},
 		"OperatorPrincipalArns": {
 			"*", "admin", "arn:aws:iam::*:role/admin", "arn:*:iam::123456789012:role/admin", "arn:aws:iam::123456789012:*", "arn:aws:iam::123456789012:root",
@@ -78,6 +81,7 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, Allowed: agent.DefaultAllowed(),
 			GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 			DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
+			Regions: []string{"us-east-1"},
 		}},
 		"everything": {map[string]string{
 			"PermissionProfile": "toolkit", "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/ours", "SourceBucketName": "sources-of-ours",
@@ -85,10 +89,12 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 			"DriftMode": "report", "UnmanagedPolicies": "remove", "MaxChangesPerSweep": "50",
 			"AllowedModels": "anthropic.*, us.anthropic.*", "AllowedRepositories": "team/*", "AllowedMemories": "shared_mem-AbCdEf1234",
 			"AllowedCredentialProviders": "crm,erp", "AllowedAudiences": "https://example.com/*",
+			"ServiceLinkedRoleIdleDays": "90", "Regions": "us-west-2, eu-west-1",
 		}, settings.Parameters{
 			PermissionProfile: desired.Toolkit, PermissionsBoundaryArn: "arn:aws:iam::123456789012:policy/ours", SourceBucketName: "sources-of-ours",
 			ExistingRoles: plan.AdoptExisting, BuildImage: "aws/codebuild/amazonlinux2-aarch64-standard:3.0", LogRetentionDays: 365, GracePeriod: 90 * time.Minute, MaxDeletesPerHour: 1000, DeleteRepositories: true, TeamTag: "company:team", OperatorPrincipalArns: strings.Split(operators, ", "),
 			DriftMode: plan.ReportDrift, UnmanagedPolicies: plan.RemoveUnmanaged, MaxChangesPerSweep: model.Portion{Count: 50},
+			ServiceLinkedRoleIdleDays: 90, Regions: []string{"eu-west-1", "us-east-1", "us-west-2"},
 			Allowed: agent.Allowed{
 				Models: []string{"anthropic.*", "us.anthropic.*"}, Repositories: []string{"team/*"}, Memories: []string{"shared_mem-AbCdEf1234"},
 				CredentialProviders: []string{"crm", "erp"}, Audiences: []string{"https://example.com/*"},
@@ -98,6 +104,7 @@ func TestTheSettingsAreWhatTheStackWasTold(t *testing.T) {
 			PermissionProfile: desired.Scoped, PermissionsBoundaryArn: boundary, SourceBucketName: bucket, EnsureServiceLinkedRoles: true,
 			ExistingRoles: plan.ReportExisting, BuildImage: settings.DefaultBuildImage, LogRetentionDays: 30, GracePeriod: 24 * time.Hour, MaxDeletesPerHour: 20,
 			DriftMode: plan.RepairDrift, UnmanagedPolicies: plan.ReportUnmanaged, MaxChangesPerSweep: model.Portion{Percent: 10},
+			Regions: []string{"us-east-1"},
 		}},
 	}
 	for name, test := range tests {
@@ -135,7 +142,7 @@ func TestTheSettingsNameEveryParameterThatDecides(t *testing.T) {
 	if got, want := len(value), len(s.parameters)-len(own); got != want {
 		t.Errorf("%d settings, want %d", got, want)
 	}
-	for _, id := range []string{"ReconcileFunction", "DriftFunction"} {
+	for _, id := range []string{"ReconcileFunction", "DriftFunction", "SlrwatchFunction"} {
 		variables := at(s.resources[id].properties, "Environment", "Variables")
 		if got := at(variables, "SETTINGS_PARAMETER"); got != "/rolekeeper/rolekeeper/settings" || got != at(s.outputs, "SettingsParameter", "Value") {
 			t.Errorf("%s reads %v, the output is %v", id, got, at(s.outputs, "SettingsParameter", "Value"))
@@ -213,6 +220,32 @@ func TestTheTemplateAndTheCodeTakeTheSameDeletions(t *testing.T) {
 	for n := range 1100 {
 		if got := n >= at(most, "MinValue").(int) && n <= at(most, "MaxValue").(int); got != (settings.MaxDeletesPerHour(n) == nil) {
 			t.Errorf("%d roles: the template takes them: %v, the code says %v", n, got, settings.MaxDeletesPerHour(n))
+		}
+	}
+}
+
+func TestTheTemplateAndTheCodeTakeTheSameDays(t *testing.T) {
+	days := load(t, home()).parameters["ServiceLinkedRoleIdleDays"]
+	for n := -10; n < 4000; n++ {
+		if got := n >= at(days, "MinValue").(int) && n <= at(days, "MaxValue").(int); got != (settings.IdleDays(n) == nil) {
+			t.Errorf("%d days: the template takes them: %v, the code says %v", n, got, settings.IdleDays(n))
+		}
+	}
+	if at(days, "Default") != 0 {
+		t.Errorf("by default a service-linked role is deleted after %v days", at(days, "Default"))
+	}
+}
+
+// CloudFormation holds each Region against the pattern.
+func TestTheTemplateAndTheCodeTakeTheSameRegions(t *testing.T) {
+	pattern := regexp.MustCompile(`\A(?:` + fmt.Sprint(at(load(t, home()).parameters["Regions"], "AllowedPattern")) + `)\z`)
+	for _, name := range []string{
+		"", "us-east-1", "eu-west-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-12", "ap-southeast-123", "eu-west", "eu--1", "e-west-1",
+		"europe-west-1", "EU-WEST-1", "eu-west-1a", "*", "eu-west-*", "eu-a-b-c-1", "eu-a-b-c-d-1", "eu-" + strings.Repeat("a", 20) + "-1", "eu-" + strings.Repeat("a", 21) + "-1",
+	} {
+		p, err := settings.ParseParameters(fmt.Appendf(nil, "Regions: [%q]", name), agent.Place{Partition: naming.Partition(name), Region: "us-east-1", Account: "123456789012"})
+		if got := pattern.MatchString(name); got != (err == nil) {
+			t.Errorf("%q: the template takes it: %v, the code says %v, %v", name, got, p.Regions, err)
 		}
 	}
 }

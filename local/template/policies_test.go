@@ -147,6 +147,7 @@ const (
 	reconcileARN = "arn:aws:iam::123456789012:role/rolekeeper-reconcile-us-east-1"
 	intakeARN    = "arn:aws:iam::123456789012:role/rolekeeper-intake-us-east-1"
 	driftARN     = "arn:aws:iam::123456789012:role/rolekeeper-drift-us-east-1"
+	slrwatchARN  = "arn:aws:iam::123456789012:role/rolekeeper-slrwatch-us-east-1"
 
 	configsARN = "arn:aws:s3:::bedrock-agentcore-configs-123456789012-us-east-1"
 	sourcesARN = "arn:aws:s3:::bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
@@ -216,6 +217,15 @@ func TestWhoWritesWhereInTheConfigBucket(t *testing.T) {
 		"a developer writes a report":                   {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, true},
 		"the root user deletes a report":                {request{principal: rootARN, action: "s3:DeleteObject", resource: configsARN + "/" + naming.LatestPassKey}, true},
 		"reconcile writes a report":                     {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, true},
+		"slrwatch writes what it knows":                 {request{principal: slrwatchARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LinkedKey, mayOverwrite: true}, false},
+		"slrwatch keeps what it read of a Region":       {request{principal: slrwatchARN, action: "s3:PutObject", resource: configsARN + "/" + naming.ResourcesKey("eu-west-1")}, false},
+		"slrwatch writes a report":                      {request{principal: slrwatchARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestPassKey}, true},
+		"slrwatch asks itself for a deletion":           {request{principal: slrwatchARN, action: "s3:PutObject", resource: configsARN + "/" + naming.FleetRequestKey("1")}, true},
+		"the pass writes what slrwatch knows":           {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LinkedKey}, true},
+		"reconcile does":                                {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LinkedKey}, true},
+		"a developer does":                              {request{principal: developerARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LinkedKey}, true},
+		"the root user deletes it":                      {request{principal: rootARN, action: "s3:DeleteObject", resource: configsARN + "/" + naming.LinkedKey}, true},
+		"a developer deletes what was read of a Region": {request{principal: developerARN, action: "s3:DeleteObjectVersion", resource: configsARN + "/" + naming.ResourcesKey("eu-west-1")}, true},
 		"reconcile writes outside its prefixes":         {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/elsewhere.json"}, true},
 		"somebody lists the bucket":                     {request{principal: developerARN, action: "s3:ListBucket", resource: configsARN}, false},
 	}
@@ -313,6 +323,7 @@ func TestTeamsWriteBelowTheirFolderOnly(t *testing.T) {
 		"nor to count deletions":                    {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/" + naming.DeletionsKey}, false},
 		"reconcile has no team and writes a status": {request{principal: reconcileARN, action: "s3:PutObject", resource: configsARN + "/status/a.json"}, false},
 		"nor does it need one for a claim":          {request{principal: reconcileARN, action: "s3:DeleteObject", resource: configsARN + "/claims/roles/0123456789.json"}, false},
+		"slrwatch needs none for what it knows":     {request{principal: slrwatchARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LinkedKey}, false},
 		"the pass needs none for its report":        {request{principal: driftARN, action: "s3:PutObject", resource: configsARN + "/" + naming.LatestReportKey}, false},
 		"an operator needs none for a request":      {request{principal: operatorARN, action: "s3:PutObject", resource: configsARN + "/requests/config/0/1.json"}, false},
 	})
@@ -396,7 +407,7 @@ func TestFunctionsRolesAreTheirOwn(t *testing.T) {
 	for name, w := range places() {
 		t.Run(name, func(t *testing.T) {
 			s := load(t, w)
-			if got, want := s.of("AWS::IAM::Role"), []string{"DriftRole", "DriftScheduleRole", "IntakeRole", "ReconcileRole"}; !slices.Equal(got, want) {
+			if got, want := s.of("AWS::IAM::Role"), []string{"DriftRole", "DriftScheduleRole", "IntakeRole", "ReconcileRole", "SlrwatchRole", "SlrwatchScheduleRole"}; !slices.Equal(got, want) {
 				t.Fatalf("roles: %v, want %v", got, want)
 			}
 			for _, id := range s.of("AWS::IAM::Role") {
@@ -438,7 +449,22 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListRoles",
 			"logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage", "ssm:GetParameter",
 		},
-		"DriftScheduleRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
+		"DriftScheduleRole":    {"lambda:InvokeFunction", "sqs:SendMessage"},
+		"SlrwatchScheduleRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
+		"SlrwatchRole": {
+			"bedrock-agentcore:GetAgentRuntime", "bedrock-agentcore:GetBrowser", "bedrock-agentcore:GetCodeInterpreter", "bedrock-agentcore:GetGateway",
+			"bedrock-agentcore:GetGatewayTarget", "bedrock-agentcore:GetHarness", "bedrock-agentcore:GetOauth2CredentialProvider",
+			"bedrock-agentcore:GetPaymentManager", "bedrock-agentcore:GetRegistry",
+			"bedrock-agentcore:ListAgentRuntimeVersions", "bedrock-agentcore:ListAgentRuntimes", "bedrock-agentcore:ListBrowsers",
+			"bedrock-agentcore:ListCapacityProviders", "bedrock-agentcore:ListCodeInterpreters", "bedrock-agentcore:ListGatewayTargets",
+			"bedrock-agentcore:ListGateways", "bedrock-agentcore:ListHarnessVersions", "bedrock-agentcore:ListHarnesses",
+			"bedrock-agentcore:ListOauth2CredentialProviders", "bedrock-agentcore:ListPaymentManagers", "bedrock-agentcore:ListRegistries",
+			"ec2:DescribeNetworkInterfaces", "events:PutEvents",
+			"iam:DeleteServiceLinkedRole", "iam:GenerateServiceLastAccessedDetails", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole",
+			"iam:GetServiceLastAccessedDetails", "iam:GetServiceLinkedRoleDeletionStatus",
+			"logs:CreateLogStream", "logs:PutLogEvents", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
+			"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage", "ssm:GetParameter",
+		},
 		"IntakeRole": {
 			"logs:CreateLogStream", "logs:PutLogEvents",
 			"s3:GetObject", "s3:ListBucket",
@@ -469,7 +495,7 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 			"ssm:GetParameter",
 		},
 	}
-	s := load(t, home())
+	s := load(t, given(map[string]string{"ServiceLinkedRoleIdleDays": "90"}))
 	for id, want := range tests {
 		t.Run(id, func(t *testing.T) {
 			if diff := cmp.Diff(want, allows(inline(s, id))); diff != "" {
@@ -490,10 +516,10 @@ func TestFunctionsDoOnlyWhatTheyDo(t *testing.T) {
 // resource, those of this Region where there are Regions (Service Authorization
 // Reference, as below).
 func listsOnly(st map[string]any) bool {
-	ofIAM := []string{"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:ListRoles"}
+	ofIAM := []string{"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:GetServiceLastAccessedDetails", "iam:ListRoles"}
 	here := at(st, "Condition", "StringEquals", "aws:RequestedRegion") == "us-east-1"
 	return !slices.ContainsFunc(texts(st["Action"]), func(action string) bool {
-		ofRegion := action == "codebuild:ListProjects" || strings.HasPrefix(action, "bedrock-agentcore:List")
+		ofRegion := action == "codebuild:ListProjects" || action == "ec2:DescribeNetworkInterfaces" || strings.HasPrefix(action, "bedrock-agentcore:List")
 		return !slices.Contains(ofIAM, action) && !(ofRegion && here)
 	})
 }
@@ -635,61 +661,164 @@ func TestFunctionsReadWhatTheyNeedAndNoMore(t *testing.T) {
 	const settings = "arn:aws:ssm:us-east-1:123456789012:parameter/rolekeeper/rolekeeper/settings"
 	s := load(t, home())
 	for _, test := range []struct {
-		action, resource         string
-		intake, reconcile, drift bool
+		action, resource                   string
+		intake, reconcile, drift, slrwatch bool
 	}{
-		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true, false},
-		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false, true},
-		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true, true},
-		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true, true},
-		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true, false},
-		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true, false},
-		{"s3:GetObject", configsARN + "/" + naming.DeletionsKey, false, true, false},
-		{"s3:DeleteObject", configsARN + "/" + naming.InventoryKey, false, false, false},
-		{"s3:DeleteObject", configsARN + "/" + naming.DeletionsKey, false, false, false},
-		{"s3:DeleteObject", configsARN + "/status/a.yaml.json", false, false, false},
-		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false, false},
-		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false, false},
-		{"s3:ListBucket", configsARN, true, true, true},
-		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true, true},
-		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true, true},
-		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true, true},
-		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true, false},
-		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true, false},
-		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false, false},
-		{"s3:GetObjectVersion", configsARN + "/configs/a/source.zip", false, false, false},
-		{"s3:GetBucketNotification", sourcesARN, false, true, false},
-		{"s3:ListBucket", sourcesARN, false, true, false},
-		{"s3:GetBucketNotification", configsARN, false, false, false},
-		{"ssm:GetParameter", settings, false, true, true},
-		{"ssm:GetParameter", settings + "/more", false, false, false},
-		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false, false},
-		{"ssm:PutParameter", settings, false, false, false},
-		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", false, true, false},
-		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/path/ours", false, true, false},
-		{"iam:GetPolicy", "arn:aws:iam::210987654321:policy/theirs", false, false, false},
-		{"sqs:SendMessage", "<WorkQueue.Arn>", true, false, true},
-		{"sqs:SendMessage", "<InboxQueue.Arn>", false, true, false},
-		{"sqs:SendMessage", "<InboxDeadLetterQueue.Arn>", true, false, false},
-		{"sqs:ReceiveMessage", "<WorkQueue.Arn>", false, true, false},
-		{"s3:PutObject", configsARN + "/status/a.yaml.json", false, true, false},
-		{"s3:PutObject", configsARN + "/claims/roles/0123456789.json", false, true, false},
-		{"s3:PutObject", configsARN + "/configs/a.yaml", false, false, false},
-		{"s3:PutObject", configsARN + "/requests/fleet/1.json", false, false, false},
-		{"s3:GetObject", configsARN + "/" + naming.LatestReportKey, false, false, true},
-		{"s3:PutObject", configsARN + "/" + naming.LatestPassKey, false, false, true},
-		{"s3:PutObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, true},
-		{"s3:DeleteObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, false},
-		{"iam:GetAccountAuthorizationDetails", "*", false, false, true},
-		{"iam:ListRoles", "*", false, false, true},
-		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true},
-		{"iam:GetPolicyVersion", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true},
-		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/" + naming.Project("agent"), false, true, true},
-		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/deploy-production", false, true, false},
+		{"s3:GetObject", configsARN + "/requests/config/0/1.json", true, true, false, false},
+		{"s3:GetObject", configsARN + "/requests/fleet/1.json", false, false, true, true},
+		{"s3:GetObject", configsARN + "/configs/a.yaml", false, true, true, true},
+		{"s3:GetObject", configsARN + "/status/a.yaml.json", false, true, true, false},
+		{"s3:GetObject", configsARN + "/archive/role/1.json", false, true, false, false},
+		{"s3:GetObject", configsARN + "/" + naming.InventoryKey, false, true, false, false},
+		{"s3:GetObject", configsARN + "/" + naming.DeletionsKey, false, true, false, false},
+		{"s3:DeleteObject", configsARN + "/" + naming.InventoryKey, false, false, false, false},
+		{"s3:DeleteObject", configsARN + "/" + naming.DeletionsKey, false, false, false, false},
+		{"s3:DeleteObject", configsARN + "/status/a.yaml.json", false, false, false, false},
+		{"s3:PutObject", configsARN + "/requests/config/0/1.json", false, false, false, false},
+		{"s3:DeleteObject", configsARN + "/requests/config/0/1.json", false, false, false, false},
+		{"s3:ListBucket", configsARN, true, true, true, true},
+		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json", true, true, true, false},
+		{"s3:GetObject", configsARN + "/claims/projects/agent.json", true, true, true, false},
+		{"s3:GetObject", configsARN + "/claims/configs/0.json", false, true, true, false},
+		{"s3:GetObject", sourcesARN + "/agent/source.zip", false, true, false, false},
+		{"s3:GetObjectVersion", sourcesARN + "/team/agent/source.zip", false, true, false, false},
+		{"s3:GetObject", sourcesARN + "/agent/deployment.zip", false, false, false, false},
+		{"s3:GetObjectVersion", configsARN + "/configs/a/source.zip", false, false, false, false},
+		{"s3:GetBucketNotification", sourcesARN, false, true, false, false},
+		{"s3:ListBucket", sourcesARN, false, true, false, false},
+		{"s3:GetBucketNotification", configsARN, false, false, false, false},
+		{"ssm:GetParameter", settings, false, true, true, true},
+		{"ssm:GetParameter", settings + "/more", false, false, false, false},
+		{"ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/password", false, false, false, false},
+		{"ssm:PutParameter", settings, false, false, false, false},
+		{"iam:GetPolicyVersion", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", false, true, false, false},
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/path/ours", false, true, false, false},
+		{"iam:GetPolicy", "arn:aws:iam::210987654321:policy/theirs", false, false, false, false},
+		{"sqs:SendMessage", "<WorkQueue.Arn>", true, false, true, false},
+		{"sqs:SendMessage", "<InboxQueue.Arn>", false, true, false, false},
+		{"sqs:SendMessage", "<InboxDeadLetterQueue.Arn>", true, false, false, false},
+		{"sqs:ReceiveMessage", "<WorkQueue.Arn>", false, true, false, false},
+		{"s3:PutObject", configsARN + "/status/a.yaml.json", false, true, false, false},
+		{"s3:PutObject", configsARN + "/claims/roles/0123456789.json", false, true, false, false},
+		{"s3:PutObject", configsARN + "/configs/a.yaml", false, false, false, false},
+		{"s3:PutObject", configsARN + "/requests/fleet/1.json", false, false, false, false},
+		{"s3:GetObject", configsARN + "/" + naming.LatestReportKey, false, false, true, false},
+		{"s3:PutObject", configsARN + "/" + naming.LatestPassKey, false, false, true, false},
+		{"s3:PutObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, true, false},
+		{"s3:GetObject", configsARN + "/" + naming.LinkedKey, false, false, true, true},
+		{"s3:PutObject", configsARN + "/" + naming.LinkedKey, false, false, false, true},
+		{"s3:DeleteObject", configsARN + "/" + naming.LinkedKey, false, false, false, false},
+		{"s3:GetObject", configsARN + "/" + naming.ResourcesKey("eu-west-1"), false, false, false, true},
+		{"s3:PutObject", configsARN + "/" + naming.ResourcesKey("eu-west-1"), false, false, false, true},
+		{"sqs:SendMessage", "<SlrwatchQueue.Arn>", false, false, false, true},
+		{"sqs:SendMessage", "<SlrwatchDeadLetterQueue.Arn>", false, false, false, true},
+		{"sqs:ReceiveMessage", "<SlrwatchQueue.Arn>", false, false, false, true},
+		{"sqs:ReceiveMessage", "<InboxQueue.Arn>", true, false, false, false},
+		{"ec2:DescribeNetworkInterfaces", "*", false, false, false, true},
+		{"s3:DeleteObject", configsARN + "/" + naming.DriftReportPrefix + "1.json", false, false, false, false},
+		{"iam:GetAccountAuthorizationDetails", "*", false, false, true, false},
+		{"iam:ListRoles", "*", false, false, true, false},
+		{"iam:GetPolicy", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true, false},
+		{"iam:GetPolicyVersion", "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1", false, true, true, false},
+		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/" + naming.Project("agent"), false, true, true, false},
+		{"codebuild:BatchGetProjects", "arn:aws:codebuild:us-east-1:123456789012:project/deploy-production", false, true, false, false},
 	} {
-		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile, "DriftRole": test.drift} {
+		for id, want := range map[string]bool{"IntakeRole": test.intake, "ReconcileRole": test.reconcile, "DriftRole": test.drift, "SlrwatchRole": test.slrwatch} {
 			if got := allowed(inline(s, id), test.action, test.resource); got != want {
 				t.Errorf("%s: %s on %s: allowed %v, want %v", id, test.action, test.resource, got, want)
+			}
+		}
+	}
+}
+
+// Only five roles, at the paths of their services, and their policies.
+func TestSlrwatchReachesAgentCoresServiceLinkedRolesAndNoOther(t *testing.T) {
+	for name, w := range places() {
+		w.parameters = maps.Clone(w.parameters)
+		if w.parameters == nil {
+			w.parameters = map[string]string{}
+		}
+		w.parameters["ServiceLinkedRoleIdleDays"] = "90"
+		list := inline(load(t, w), "SlrwatchRole")
+		role := fmt.Sprintf("arn:%s:iam::%s:role", w.partition, w.account)
+		var roles, policies []string
+		for _, r := range desired.AllServiceLinkedRoles() {
+			roles, policies = append(roles, role+r.Path()+r.Name), append(policies, r.PolicyARN(w.partition))
+			for arn, want := range map[string]bool{
+				role + r.Path() + r.Name: true, role + "/" + r.Name: true, role + "/elsewhere/" + r.Name: true,
+				"arn:" + w.partition + ":iam::210987654321:role/" + r.Name: false, role + "/admin": false,
+			} {
+				if got := allowed(list, "iam:GetRole", arn); got != want {
+					t.Errorf("%s: reads %s: %v", name, arn, got)
+				}
+			}
+		}
+		for _, action := range []string{"iam:DeleteServiceLinkedRole", "iam:GetServiceLinkedRoleDeletionStatus", "iam:GenerateServiceLastAccessedDetails"} {
+			if st := only(list, "Allow", action); len(st) != 1 || !slices.Equal(texts(st[0]["Resource"]), roles) {
+				t.Errorf("%s: %s by %v", name, action, st)
+			}
+		}
+		for _, action := range []string{"iam:GetPolicy", "iam:GetPolicyVersion"} {
+			if st := only(list, "Allow", action); len(st) != 1 || !slices.Equal(texts(st[0]["Resource"]), policies) {
+				t.Errorf("%s: %s by %v", name, action, st)
+			}
+		}
+	}
+}
+
+func TestServiceLinkedRolesAreDeletedOnlyWhereSomebodyMaySay(t *testing.T) {
+	for name, c := range map[string]struct {
+		parameters map[string]string
+		want       bool
+	}{
+		"nobody, never":      {nil, false},
+		"a list of nothing":  {map[string]string{"OperatorPrincipalArns": " , "}, false},
+		"operators":          {map[string]string{"OperatorPrincipalArns": operators}, true},
+		"after a time":       {map[string]string{"ServiceLinkedRoleIdleDays": "1"}, true},
+		"operators and time": {map[string]string{"OperatorPrincipalArns": operators, "ServiceLinkedRoleIdleDays": "90"}, true},
+	} {
+		list := allows(inline(load(t, given(c.parameters)), "SlrwatchRole"))
+		if got := slices.Contains(list, "iam:DeleteServiceLinkedRole"); got != c.want {
+			t.Errorf("%s: deletes: %v", name, got)
+		}
+		if !slices.Contains(list, "iam:GetServiceLinkedRoleDeletionStatus") {
+			t.Errorf("%s: what AWS is asked already is not followed", name)
+		}
+	}
+	s := load(t, given(map[string]string{"OperatorPrincipalArns": operators, "ServiceLinkedRoleIdleDays": "90"}))
+	for _, id := range s.of("AWS::IAM::Role") {
+		if got := slices.Contains(allows(inline(s, id)), "iam:DeleteServiceLinkedRole"); got != (id == "SlrwatchRole") {
+			t.Errorf("%s deletes service-linked roles: %v", id, got)
+		}
+	}
+}
+
+func TestSlrwatchReadsTheRegionsOfTheSettings(t *testing.T) {
+	for regions, want := range map[string][]string{
+		"": {"us-east-1"}, "eu-west-1": {"us-east-1", "eu-west-1"}, "eu-west-1, ap-southeast-2": {"us-east-1", "eu-west-1", "ap-southeast-2"},
+	} {
+		list := inline(load(t, given(map[string]string{"Regions": regions})), "SlrwatchRole")
+		read := 0
+		for _, st := range list {
+			regional := slices.ContainsFunc(texts(st["Action"]), func(a string) bool { return strings.HasPrefix(a, "bedrock-agentcore:") || strings.HasPrefix(a, "ec2:") })
+			if !regional {
+				continue
+			}
+			read++
+			if got := texts(at(st, "Condition", "StringEquals", "aws:RequestedRegion")); !slices.Equal(got, want) || len(st["Condition"].(map[string]any)) != 1 {
+				t.Errorf("Regions %q: %v under %v", regions, st["Sid"], st["Condition"])
+			}
+		}
+		if read != 2 {
+			t.Errorf("%d statements read Regions", read)
+		}
+		// What knows a type of resource is read of this account, in any of them.
+		for arn, want := range map[string]bool{
+			"arn:aws:bedrock-agentcore:eu-west-1:123456789012:gateway/orders-qx7lm2zt9k": true,
+			"arn:aws:bedrock-agentcore:eu-west-1:210987654321:gateway/orders-qx7lm2zt9k": false,
+		} {
+			if got := allowed(list, "bedrock-agentcore:ListGatewayTargets", arn); got != want {
+				t.Errorf("lists the targets of %s: %v", arn, got)
 			}
 		}
 	}
@@ -1007,6 +1136,7 @@ func TestDevelopersReachTheirPrefixesOnly(t *testing.T) {
 		{"s3:GetObject", configsARN + "/claims/roles/0123456789.json"}: false,
 		{"s3:GetObject", configsARN + "/archive/role/1.json"}:          false,
 		{"s3:PutObject", configsARN + "/requests/fleet/1.json"}:        false,
+		{"s3:GetObject", configsARN + "/" + naming.LinkedKey}:          false,
 		{"s3:PutObject", sourcesARN + "/agent/source.zip"}:             true,
 		{"s3:PutObject", sourcesARN + "/agent/deployment.zip"}:         true,
 		{"s3:PutObject", sourcesARN + "/team/agent/source.zip"}:        true,
@@ -1050,6 +1180,9 @@ func TestOperatorsReadAndRequestAndNoMore(t *testing.T) {
 		{"s3:GetObject", configsARN + "/archive/role/1.json"}:                 true,
 		{"s3:PutObject", configsARN + "/archive/role/1.json"}:                 false,
 		{"s3:GetObject", configsARN + "/reports/latest.html"}:                 true,
+		{"s3:GetObject", configsARN + "/" + naming.LinkedKey}:                 true,
+		{"s3:GetObject", configsARN + "/" + naming.ResourcesKey("eu-west-1")}: true,
+		{"s3:PutObject", configsARN + "/" + naming.LinkedKey}:                 false,
 		{"s3:PutObject", configsARN + "/reports/latest.json"}:                 false,
 		{"s3:GetObject", configsARN + "/requests/fleet/1.json"}:               true,
 		{"s3:GetObject", configsARN + "/requests/config/0/1.json"}:            false,
