@@ -23,18 +23,24 @@ type agentCore struct {
 	cloud *awsfake.Cloud
 	clock sync.Mutex
 	now   func() time.Time
+
+	mirror sync.Mutex // held while moto learns of service-linked roles
 }
 
 // How long it takes here to make or change something, and to delete it.
 const (
 	agentCoreMaking   = 100 * time.Millisecond
 	agentCoreDeleting = 300 * time.Millisecond
+
+	linkedDeleting  = 500 * time.Millisecond // of a service-linked role
+	accessReporting = 200 * time.Millisecond // of a report on last accesses
 )
 
 func (p *Proxy) startAgentCore() {
 	c := awsfake.New()
 	c.Account, c.Region, c.Partition = p.o.Account, p.o.Region, naming.Partition(p.o.Region)
 	c.SettleAgentCore(agentCoreMaking, agentCoreDeleting)
+	c.SettleLinkedRoles(linkedDeleting, accessReporting)
 	c.AssumeAgentCoreRoles(p.trustsAgentCore)
 	c.WatchAgentCore(func(e awsfake.TrailEvent) {
 		p.o.Bus.Publish(bus.Event{Source: awsfake.TrailEventSource, DetailType: awsfake.TrailEventDetailType, Time: e.Time, Detail: e.Detail})
@@ -59,8 +65,9 @@ func (p *Proxy) AgentCore() *awsfake.Cloud {
 	return p.agentCore.cloud
 }
 
-func (p *Proxy) answerAgentCore(c Call, r *http.Request, body []byte) answer {
-	status, out, err := p.AgentCore().ServeAgentCore(c.Caller, r.Method, r.URL.Path, r.URL.RawQuery, body)
+func (p *Proxy) answerAgentCore(ctx context.Context, c Call, r *http.Request, body []byte) answer {
+	defer p.mirror(ctx)
+	status, out, err := p.in(c.Region).ServeAgentCore(c.Caller, r.Method, r.URL.Path, r.URL.RawQuery, body)
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api):

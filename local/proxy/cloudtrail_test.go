@@ -78,7 +78,7 @@ func testTrailOfIAM(t *testing.T, w world) {
 	if _, err := c.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: name}); err == nil || lost.Hits() != 1 {
 		t.Fatal(errors.New("the answer was not lost"))
 	}
-	if _, err := c.DeleteServiceLinkedRole(ctx, &iam.DeleteServiceLinkedRoleInput{RoleName: name}); code(err) != "NotImplemented" {
+	if _, err := c.GenerateOrganizationsAccessReport(ctx, &iam.GenerateOrganizationsAccessReportInput{EntityPath: name}); code(err) != "NotImplemented" {
 		t.Fatal(err)
 	}
 

@@ -37,6 +37,9 @@ func (p *Proxy) UseRole(name string, at time.Time) {
 	if !at.IsZero() {
 		p.roles.used[name] = at
 	}
+	if p.roles.linked[name] { // reports on last accesses go by it
+		p.AgentCore().UseRole(name, at)
+	}
 }
 
 // IAM's quotas and name rules (IAM user guide, "IAM and STS quotas"; service
@@ -56,16 +59,6 @@ var (
 	roleNames   = regexp.MustCompile(`\A[\w+=,.@-]{1,64}\z`)
 	policyNames = regexp.MustCompile(`\A[\w+=,.@-]{1,128}\z`)
 )
-
-// serviceLinked are AgentCore's service-linked roles by service principal
-// (AgentCore developer guide, "Using service-linked roles").
-var serviceLinked = map[string]string{
-	"network.bedrock-agentcore.amazonaws.com":           "AWSServiceRoleForBedrockAgentCoreNetwork",
-	"runtime-identity.bedrock-agentcore.amazonaws.com":  "AWSServiceRoleForBedrockAgentCoreRuntimeIdentity",
-	"bedrock-agentcore.amazonaws.com":                   "AWSServiceRoleForBedrockAgentCoreGatewayNetwork",
-	"identity-network.bedrock-agentcore.amazonaws.com":  "AWSServiceRoleForBedrockAgentCoreIdentity",
-	"runtime-instances.bedrock-agentcore.amazonaws.com": "AWSServiceRoleForBedrockAgentCoreRuntimeInstances",
-}
 
 // violation is an error that IAM would answer.
 type violation struct {
@@ -90,7 +83,8 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 	if err != nil {
 		return refuse(c, http.StatusBadRequest, "MalformedQueryString", err.Error())
 	}
-	if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") {
+	p.mirror(ctx)
+	if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") || c.Operation == "GenerateServiceLastAccessedDetails" {
 		return p.readIAM(ctx, c, r, form, body)
 	}
 	p.roles.mu.Lock()
@@ -108,8 +102,9 @@ func (p *Proxy) writeIAM(ctx context.Context, c Call, r *http.Request, form url.
 	switch c.Operation {
 	case "CreateServiceLinkedRole":
 		return p.createServiceLinkedRole(ctx, c, form)
-	case "DeleteServiceLinkedRole":
-		return unanswered(c, "moto deletes at once, whoever uses the role, and roles that are not service-linked")
+	case "DeleteServiceLinkedRole": // moto deletes at once, whoever uses the role, and roles that are not service-linked
+		a, _ := p.answerLinked(ctx, c, form)
+		return a
 	}
 	a := p.forward(ctx, c, r, body)
 	if a.ok() {
@@ -120,9 +115,10 @@ func (p *Proxy) writeIAM(ctx context.Context, c Call, r *http.Request, form url.
 
 // readIAM answers what changes nothing.
 func (p *Proxy) readIAM(ctx context.Context, c Call, r *http.Request, form url.Values, body []byte) answer {
+	if a, ok := p.answerLinked(ctx, c, form); ok {
+		return a
+	}
 	switch c.Operation {
-	case "GetServiceLinkedRoleDeletionStatus":
-		return unanswered(c, "moto calls every deletion a success")
 	case "ListEntitiesForPolicy":
 		if form.Get("PolicyUsageFilter") != "PermissionsPolicy" {
 			return unanswered(c, "moto leaves out what a policy is the boundary of; GetAccountAuthorizationDetails has it")
@@ -339,33 +335,4 @@ func (p *Proxy) checkInline(role string, form url.Values) *violation {
 func (p *Proxy) ownIAM(ctx context.Context, form url.Values) (answer, error) {
 	form.Set("Version", "2010-05-08")
 	return p.own(ctx, "iam", http.MethodPost, "/", "application/x-www-form-urlencoded; charset=utf-8", []byte(form.Encode()))
-}
-
-// createServiceLinkedRole makes the role under its real name; moto derives a
-// wrong one, takes any service, and calls a second role EntityAlreadyExists.
-func (p *Proxy) createServiceLinkedRole(ctx context.Context, c Call, form url.Values) answer {
-	service := form.Get("AWSServiceName")
-	name, known := serviceLinked[service]
-	if !known || form.Get("CustomSuffix") != "" {
-		return refuse(c, http.StatusBadRequest, "InvalidInput", "Service-linked role for "+service+" cannot be created here")
-	}
-	if p.roles.linked[name] {
-		return refuse(c, http.StatusBadRequest, "InvalidInput",
-			"Service role name "+name+" has been taken in this account, please try a different suffix.")
-	}
-	a, err := p.ownIAM(ctx, url.Values{
-		"Action": {"CreateRole"}, "RoleName": {name}, "Path": {"/aws-service-role/" + service + "/"},
-		"Description": {form.Get("Description")},
-		"AssumeRolePolicyDocument": {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` +
-			service + `"},"Action":"sts:AssumeRole"}]}`},
-	})
-	if err != nil {
-		return refuse(c, http.StatusBadGateway, "LocalBackend", "moto: "+err.Error())
-	}
-	if a.ok() {
-		p.roles.linked[name] = true
-		p.roles.names[strings.ToLower(name)] = name
-		a.body = bytes.ReplaceAll(a.body, []byte("CreateRoleRe"), []byte("CreateServiceLinkedRoleRe")) // …Response, …Result
-	}
-	return a
 }

@@ -107,6 +107,7 @@ func TestOnMoto(t *testing.T) {
 	t.Run("trails", func(t *testing.T) { testTrails(t, w) })
 	t.Run("what a trail tells of roles", func(t *testing.T) { testTrailOfIAM(t, w) })
 	t.Run("put events", func(t *testing.T) { testPutEvents(t, w) })
+	t.Run("service-linked roles that come and go", func(t *testing.T) { testLinkedRoles(t, w) })
 	t.Run("what nobody answers", func(t *testing.T) { testUnanswered(t, w) })
 	t.Run("moto's gaps", func(t *testing.T) { testGaps(t, direct) })
 }
@@ -809,7 +810,7 @@ func testPutEvents(t *testing.T, w world) {
 }
 
 func testUnanswered(t *testing.T, w world) {
-	_, err := iam.NewFromConfig(w.config("maker")).GenerateServiceLastAccessedDetails(t.Context(), &iam.GenerateServiceLastAccessedDetailsInput{Arn: aws.String("arn:aws:iam::123456789012:role/ROLE")})
+	_, err := iam.NewFromConfig(w.config("maker")).GenerateOrganizationsAccessReport(t.Context(), &iam.GenerateOrganizationsAccessReportInput{EntityPath: aws.String("o-1/r-1/ou-1")})
 	if code(err) != "NotImplemented" {
 		t.Errorf("an operation that moto lacks: %v", err)
 	}

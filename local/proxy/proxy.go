@@ -298,7 +298,9 @@ func (p *Proxy) answer(ctx context.Context, c Call, r *http.Request, body []byte
 	case "codebuild":
 		return p.answerCodeBuild(ctx, c, body)
 	case "bedrock-agentcore":
-		return p.answerAgentCore(c, r, body)
+		return p.answerAgentCore(ctx, c, r, body)
+	case "ec2":
+		return p.answerEC2(ctx, c, body)
 	case "lambda":
 		return p.answerLambda(c, r, body)
 	case "sts":

@@ -1,0 +1,133 @@
+package proxy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	core "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	coretypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"rolekeeper/local/bus"
+)
+
+// testLinkedRoles has AgentCore make a service-linked role in another Region, and
+// deletes it once nothing uses it any more.
+func testLinkedRoles(t *testing.T, w world) {
+	const role, abroad = "AWSServiceRoleForBedrockAgentCoreNetwork", "eu-west-1"
+	const service = "network.bedrock-agentcore.amazonaws.com"
+	ctx, c := t.Context(), iam.NewFromConfig(w.config("t"))
+	there := w.config("t")
+	there.Region = abroad
+	browsers, interfaces := core.NewFromConfig(there), ec2.NewFromConfig(there)
+	w.AgentCore().SettleLinkedRoles(0, 0)
+	w.AgentCore().SettleAgentCore(0, 0)
+	w.AgentCore().LingerNetworkInterfaces(time.Hour)
+	deleteRole := func() *iam.GetServiceLinkedRoleDeletionStatusOutput {
+		t.Helper()
+		task, err := c.DeleteServiceLinkedRole(ctx, &iam.DeleteServiceLinkedRoleInput{RoleName: aws.String(role)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(*task.DeletionTaskId, "task/aws-service-role/"+service+"/"+role+"/") {
+			t.Errorf("task %s", *task.DeletionTaskId)
+		}
+		out, err := c.GetServiceLinkedRoleDeletionStatus(ctx, &iam.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: task.DeletionTaskId})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if _, err := c.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(role)}); err == nil {
+		deleteRole() // another test made it
+	}
+	before := len(w.bus.Events())
+	made, err := browsers.CreateBrowser(ctx, &core.CreateBrowserInput{Name: aws.String("b"), NetworkConfiguration: &coretypes.BrowserNetworkConfiguration{
+		NetworkMode: coretypes.BrowserNetworkModeVpc, VpcConfig: &coretypes.VpcConfig{Subnets: []string{"subnet-0123456789abcdef0"}, SecurityGroups: []string{"sg-0123456789abcdef0"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(role)})
+	if err != nil || *got.Role.Path != "/aws-service-role/"+service+"/" {
+		t.Fatalf("AgentCore made no role: %+v, %v", got, err)
+	}
+	if events := w.bus.Events()[before:]; !slices.ContainsFunc(events, func(e bus.Event) bool {
+		return e.Source == "aws.iam" && strings.Contains(string(e.Detail), `"eventName":"CreateServiceLinkedRole"`) && strings.Contains(string(e.Detail), `"aWSServiceName":"`+service+`"`)
+	}) {
+		t.Errorf("CloudTrail does not tell of it: %+v", events)
+	}
+
+	policy, err := c.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: aws.String("arn:aws:iam::aws:policy/aws-service-role/BedrockAgentCoreNetworkServiceRolePolicy")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := c.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: policy.Policy.Arn, VersionId: policy.Policy.DefaultVersionId})
+	if err != nil || !strings.Contains(*document.PolicyVersion.Document, "CreateNetworkInterface") {
+		t.Errorf("its policy: %+v, %v", document, err)
+	}
+
+	w.UseRole(role, time.Now())
+	job, err := c.GenerateServiceLastAccessedDetails(ctx, &iam.GenerateServiceLastAccessedDetailsInput{Arn: got.Role.Arn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := c.GetServiceLastAccessedDetails(ctx, &iam.GetServiceLastAccessedDetailsInput{JobId: job.JobId})
+	if err != nil || report.JobStatus != types.JobStatusTypeCompleted || !slices.ContainsFunc(report.ServicesLastAccessed, func(s types.ServiceLastAccessed) bool {
+		return *s.ServiceNamespace == "ec2" && s.LastAuthenticated != nil && aws.ToString(s.LastAuthenticatedRegion) == region
+	}) {
+		t.Errorf("last accesses: %+v, %v", report, err)
+	}
+
+	managed := func() int {
+		t.Helper()
+		out, err := interfaces.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("tag:AmazonBedrockAgentCoreManaged"), Values: []string{"true"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(out.NetworkInterfaces)
+	}
+	if n := managed(); n != 1 {
+		t.Errorf("%d network interfaces", n)
+	}
+	status := deleteRole()
+	if status.Status != types.DeletionTaskStatusTypeFailed || status.Reason == nil || len(status.Reason.RoleUsageList) != 1 ||
+		*status.Reason.RoleUsageList[0].Region != abroad || !slices.Contains(status.Reason.RoleUsageList[0].Resources, *made.BrowserArn) {
+		t.Errorf("the deletion of a role in use: %+v", status)
+	}
+	if _, err := c.GetServiceLinkedRoleDeletionStatus(ctx, &iam.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: aws.String("task/aws-service-role/" + service + "/" + role + "/none")}); code(err) != "NoSuchEntity" {
+		t.Errorf("a task that there is not: %v", err)
+	}
+
+	w.AgentCore().LingerNetworkInterfaces(0)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, err := browsers.DeleteBrowser(ctx, &core.DeleteBrowserInput{BrowserId: made.BrowserId})
+		if code(err) == "ResourceNotFoundException" && managed() == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the browser stays: %v", err)
+		}
+	}
+	if status := deleteRole(); status.Status != types.DeletionTaskStatusTypeSucceeded {
+		t.Errorf("the deletion of a role that nothing uses: %+v", status)
+	}
+	if _, err := c.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(role)}); code(err) != "NoSuchEntity" {
+		t.Errorf("the role is there: %v", err)
+	}
+
+	w.AgentCore().DisableRegion("me-south-1")
+	there.Region = "me-south-1"
+	if _, err := core.NewFromConfig(there).ListBrowsers(ctx, &core.ListBrowsersInput{}); code(err) != "UnrecognizedClientException" {
+		t.Errorf("a Region that is not enabled: %v", err)
+	}
+	if _, err := ec2.NewFromConfig(there).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{}); code(err) != "AuthFailure" {
+		t.Errorf("a Region that is not enabled: %v", err)
+	}
+}
