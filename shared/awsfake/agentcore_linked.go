@@ -11,6 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
+var agentCoreKindOf = func() map[string]agentCoreKind {
+	all := map[string]agentCoreKind{}
+	for _, k := range agentCoreKinds() {
+		all[k.name] = k
+	}
+	return all
+}()
+
 // vpc is where a resource has its network interfaces.
 type vpc struct{ subnets, groups []string }
 
@@ -104,12 +112,9 @@ func (a *account) linkedUsage(service string) []types.RoleUsageType {
 }
 
 func (c *Cloud) usedHere(service string) []string {
-	kinds, used := map[string]agentCoreKind{}, map[string]bool{}
-	for _, k := range agentCoreKinds() {
-		kinds[k.name] = k
-	}
+	used := map[string]bool{}
 	for id, r := range c.core.resources {
-		k := kinds[r.kind]
+		k := agentCoreKindOf[r.kind]
 		for _, v := range r.versions {
 			if !strings.HasPrefix(id, "aws.") && slices.Contains(k.linked(v.config), service) {
 				used[c.arnOf(k, k.path(r.parent, id))] = true
@@ -140,29 +145,40 @@ func (c *Cloud) settle() {
 // attach makes the network interfaces that resources need and have not, and takes
 // down until when they are needed.
 func (c *Cloud) attach() {
-	kinds, needed := map[string]agentCoreKind{}, map[string]time.Time{}
-	for _, k := range agentCoreKinds() {
-		kinds[k.name] = k
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.core.resources)) {
-		r := c.core.resources[id]
-		for _, v := range r.versions {
-			where, in := kinds[r.kind].vpc(v.config)
-			if !in {
-				continue
-			}
-			until, before := r.until(v), needed[where.key()]
-			if _, known := needed[where.key()]; !known || until.IsZero() || !before.IsZero() && until.After(before) {
-				needed[where.key()] = until
-			}
-			if c.network.managed[where.key()] == nil {
-				c.network.managed[where.key()] = &attachment{where: where, ids: c.newInterfaces(len(where.subnets))}
-			}
+	needed := map[string]time.Time{}
+	for _, p := range c.placed() {
+		key := p.where.key()
+		if before, known := needed[key]; !known || p.until.IsZero() || !before.IsZero() && p.until.After(before) {
+			needed[key] = p.until
+		}
+		if c.network.managed[key] == nil {
+			c.network.managed[key] = &attachment{where: p.where, ids: c.newInterfaces(len(p.where.subnets))}
 		}
 	}
 	for key, until := range needed {
 		c.network.managed[key].until = until
 	}
+}
+
+// placed is a version of a resource that is in a VPC.
+type placed struct {
+	id    string
+	where vpc
+	until time.Time // when it is gone; zero as long as that is not known
+}
+
+// placed gives what is in a VPC, by id.
+func (c *Cloud) placed() []placed {
+	var all []placed
+	for id, r := range c.core.resources {
+		for _, v := range r.versions {
+			if where, in := agentCoreKindOf[r.kind].vpc(v.config); in {
+				all = append(all, placed{id, where, r.until(v)})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.id, b.id) })
+	return all
 }
 
 // until gives when a version is gone, zero as long as that is not known.

@@ -35,22 +35,22 @@ type linkedRole struct {
 // service-linked roles"; AWS managed policy reference). The documents are cut to
 // what each lets its service do.
 func linkedRolesByService() map[string]linkedRole {
-	allow := func(resource string, actions ...string) string {
-		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"` + resource + `"}]}`
+	allow := func(actions ...string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"*"}]}`
 	}
 	day := func(y int, m time.Month, d, h, min int) time.Time { return time.Date(y, m, d, h, min, 0, 0, time.UTC) }
 	return map[string]linkedRole{
 		gatewayNetworkService: {"AWSServiceRoleForBedrockAgentCoreGatewayNetwork", "AWSBedrockAgentCoreGatewayNetworkServiceRolePolicy", day(2026, 3, 28, 22, 12),
-			allow("*", "ec2:DescribeSubnets", "iam:CreateServiceLinkedRole", "vpc-lattice:CreateResourceGateway", "vpc-lattice:DeleteResourceGateway", "vpc-lattice:TagResource")},
+			allow("ec2:DescribeSubnets", "iam:CreateServiceLinkedRole", "vpc-lattice:CreateResourceGateway", "vpc-lattice:DeleteResourceGateway", "vpc-lattice:TagResource")},
 		identityNetworkService: {"AWSServiceRoleForBedrockAgentCoreIdentity", "AWSBedrockAgentCoreIdentityNetworkServiceRolePolicy", day(2026, 4, 20, 17, 0),
-			allow("*", "ec2:DescribeSubnets", "vpc-lattice:CreateResourceGateway", "vpc-lattice:DeleteResourceGateway", "vpc-lattice:TagResource")},
+			allow("ec2:DescribeSubnets", "vpc-lattice:CreateResourceGateway", "vpc-lattice:DeleteResourceGateway", "vpc-lattice:TagResource")},
 		networkService: {"AWSServiceRoleForBedrockAgentCoreNetwork", "BedrockAgentCoreNetworkServiceRolePolicy", day(2025, 9, 24, 17, 0),
-			allow("*", "ec2:CreateNetworkInterface", "ec2:CreateTags", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces")},
+			allow("ec2:CreateNetworkInterface", "ec2:CreateTags", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces")},
 		// This one has its statement in no list.
 		runtimeIdentityService: {"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity", "BedrockAgentCoreRuntimeIdentityServiceRolePolicy", day(2025, 10, 11, 1, 4),
 			`{"Version":"2012-10-17","Statement":{"Sid":"AllowWorkloadIdentityAccess","Effect":"Allow","Action":["bedrock-agentcore:GetWorkloadAccessToken"],"Resource":["arn:aws:bedrock-agentcore:*:*:workload-identity-directory/default"]}}`},
 		runtimeInstancesService: {"AWSServiceRoleForBedrockAgentCoreRuntimeInstances", "AWSBedrockAgentCoreRuntimeInstancesServiceRolePolicy", day(2026, 8, 5, 9, 57),
-			allow("*", "autoscaling:DeleteAutoScalingGroup", "ec2:DescribeInstances", "ec2:TerminateInstances", "events:DeleteRule")},
+			allow("autoscaling:DeleteAutoScalingGroup", "ec2:DescribeInstances", "ec2:TerminateInstances", "events:DeleteRule")},
 	}
 }
 
