@@ -140,7 +140,7 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 	}
 	send := "SendMessage " + work + " " + message.ID
 	latest := "GET /reports/latest.json" // before the pass, and before it is written
-	begin := []string{"GetParameter", latest, latest, "list configs/"}
+	begin := []string{"GetParameter", latest, latest, "GET /slr/service-linked-roles.json", "list configs/"}
 	listed := append(slices.Clone(begin), "list status/", "list claims/", "GET /configs/agent.yaml")
 	read := append(slices.Clone(listed), "GetAccountAuthorizationDetails", "GetAccountSummary", "GetPolicy", "ListAgentRuntimes", "ListRoles")
 	judged := append(slices.Clone(read), "GET /claims/roles/0123456789.json") // that of the orphan, again

@@ -51,6 +51,20 @@ async function open(file, { width = 1240, height = 900, scheme = 'light', script
 // look gives what stands on a page.
 const look = (page, text = true) => page.evaluate((text) => {
   const visible = (selector) => [...document.querySelectorAll(selector)].filter((e) => e.getClientRects().length > 0);
+  // The least contrast of text of the service-linked roles with what is behind it
+  // (WCAG 2.1, contrast ratio); 0 without such text.
+  const contrast = () => {
+    const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const light = (colour) => parts(colour).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (e) => {
+      const colour = getComputedStyle(e).backgroundColor;
+      return e.parentElement && parts(colour)[3] === 0 ? behind(e.parentElement) : colour;
+    };
+    const own = visible('.linked *').filter((e) => [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim()));
+    const ratios = own.map((e) => [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => b - a)).map(([a, b]) => (a + 0.05) / (b + 0.05));
+    return ratios.length ? Math.min(...ratios) : 0;
+  };
   return {
     rows: visible('[data-kind]').length,
     groups: visible('.group').length,
@@ -60,7 +74,10 @@ const look = (page, text = true) => page.evaluate((text) => {
     lines: visible('#chart polyline').length,
     differences: document.querySelectorAll('[data-kind]:not([hidden]) details[open] pre').length,
     search: document.querySelector('#search')?.disabled === false,
+    contrast: contrast(),
     overflows: document.documentElement.scrollWidth > innerWidth,
+    linked: visible('.linked [data-kind]').length,
+    regions: visible('.linked dt').length,
     text: text ? document.body.innerText : '',
   };
 }, text);
@@ -72,7 +89,9 @@ const type = async (page, text) => {
   await still(page);
 };
 const picture = async (page, name, all = true) => {
-  if (input.pictures) await page.screenshot({ path: path.join(input.pictures, `page-${name}.png`), fullPage: all });
+  if (!input.pictures) return;
+  await page.screenshot({ path: path.join(input.pictures, `page-${name}.png`), fullPage: all });
+  if (all) await (await page.$('.linked')).screenshot({ path: path.join(input.pictures, `page-${name}-linked.png`) });
 };
 
 const seen = { asked: [], complaints: [] };
@@ -99,6 +118,9 @@ try {
   seen.filtered = await look(page);
   await page.click('[data-filter="extra"]');
   seen.both = await look(page);
+  await page.keyboard.press('Escape');
+  await page.click('[data-filter="service-linked-role"]');
+  seen.roles = await look(page);
   await page.keyboard.press('Escape');
   await page.click('button[data-new]');
   seen.fresh = await look(page);

@@ -13,12 +13,15 @@ import (
 	"strings"
 	"testing"
 
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/report"
 )
 
 // look is what page.mjs tells of a page at one time.
 type look struct {
 	Rows, Groups, Lines, Differences int
+	Linked, Regions                  int // rows of service-linked roles, Regions looked at
+	Contrast                         float64
 	Shown, Background, Color, Text   string
 	Search, Overflows                bool
 }
@@ -27,8 +30,8 @@ type seen struct {
 	Asked, Complaints []string
 	Version, Slash    string
 
-	Light, Searched, Policy, Cleared, Filtered, Both, Fresh, None, Opened, Toggled, Untoggled look
-	Dark, Narrow, Plain, Printed, Hostile, Large, LargeSearched, LargeOpened                  look
+	Light, Searched, Policy, Cleared, Filtered, Both, Roles, Fresh, None, Opened, Toggled, Untoggled look
+	Dark, Narrow, Plain, Printed, Hostile, Large, LargeSearched, LargeOpened                         look
 
 	Jumped, Injected, Pwned            bool
 	Elements                           int
@@ -104,7 +107,7 @@ func attacks() []string {
 func hostile(t *testing.T) report.Pass {
 	t.Helper()
 	p := ordinary(t)
-	p.Findings, p.Leaving, p.Orphans = nil, nil, nil
+	p.Findings, p.Leaving, p.Orphans, p.Linked = nil, nil, nil, &report.Linked{LookedAt: p.At}
 	for i, x := range attacks() {
 		p.Findings = append(p.Findings,
 			report.Finding{
@@ -114,9 +117,17 @@ func hostile(t *testing.T) report.Pass {
 			report.Finding{Role: x, Kind: report.Kind(x)})
 		p.Leaving = append(p.Leaving, report.Leaving{Config: x, Agent: x, Phase: x, Blocks: []string{x}})
 		p.Orphans = append(p.Orphans, report.Orphan{Kind: report.OrphanKind(x), Name: x, Agent: x, Config: x, Reason: x, Fix: x, New: true})
+		p.Linked.Roles = append(p.Linked.Roles, model.ServiceLinkedRole{
+			Name: x, Service: x, Verdict: model.Verdict(x), Reasons: []string{x}, Fix: x, Created: p.At, LastUsed: p.At, LastUsedRegion: x,
+			Needs: []model.LinkedNeed{{Kind: x, Name: x, Region: x, Status: x}}, Unread: []string{x},
+			Policy:   &model.LinkedPolicy{ARN: x, Version: x, Document: x, Changed: p.At, Before: x, Was: `{"a":` + fmt.Sprintf("%q", x) + `}`, Unread: x},
+			Deletion: &model.LinkedDeletion{Request: x, State: model.LinkedDeletionState(x), Reason: x, Usage: []model.LinkedUsage{{Region: x, Resources: []string{x}}}},
+		})
+		p.Linked.Regions = append(p.Linked.Regions, model.LinkedRegion{Name: x, Unread: []string{x}})
 	}
 	all := strings.Join(attacks(), "")
 	p.ID, p.Account, p.Region, p.Mode, p.Failed, p.BoundaryVersion = all, all, all, all, all, all
+	p.Linked.Unread = all
 	return p
 }
 
@@ -138,7 +149,7 @@ func large(t *testing.T) report.Pass {
 func TestAPassIsReadableInABrowser(t *testing.T) {
 	pass, many := ordinary(t), large(t)
 	s := browse(t, pass, hostile(t), many)
-	rows := len(pass.Findings) + len(pass.Leaving) + len(pass.Orphans)
+	rows := len(pass.Findings) + len(pass.Leaving) + len(pass.Orphans) + len(pass.Linked.Roles)
 
 	if len(s.Asked) > 0 || len(s.Complaints) > 0 {
 		t.Errorf("%s: requests %q, complaints %q", s.Version, s.Asked, s.Complaints)
@@ -149,7 +160,7 @@ func TestAPassIsReadableInABrowser(t *testing.T) {
 	}{
 		"light": {s.Light, rows}, "dark": {s.Dark, rows}, "narrow": {s.Narrow, rows}, "without JavaScript": {s.Plain, rows}, "printed": {s.Printed, rows},
 		"searched": {s.Searched, 1}, "searched in a policy": {s.Policy, 2}, "cleared": {s.Cleared, rows}, "filtered": {s.Filtered, 2},
-		"filtered by two": {s.Both, 3}, "what is new": {s.Fresh, 3}, "nothing matches": {s.None, 0}, "all differences": {s.Opened, rows},
+		"filtered by two": {s.Both, 3}, "service-linked roles": {s.Roles, len(pass.Linked.Roles)}, "what is new": {s.Fresh, 3}, "nothing matches": {s.None, 0}, "all differences": {s.Opened, rows},
 	} {
 		if c.look.Rows != c.rows || c.look.Overflows {
 			t.Errorf("%s: %d rows, want %d; wider than the window: %v", name, c.look.Rows, c.rows, c.look.Overflows)
@@ -168,6 +179,20 @@ func TestAPassIsReadableInABrowser(t *testing.T) {
 		t.Errorf("a search box that works: %v, without JavaScript %v", s.Light.Search, s.Plain.Search)
 	}
 
+	for name, l := range map[string]look{"light": s.Light, "dark": s.Dark, "narrow": s.Narrow, "without JavaScript": s.Plain, "printed": s.Printed, "filtered": s.Roles} {
+		if l.Linked != len(pass.Linked.Roles) || l.Regions != len(pass.Linked.Regions) {
+			t.Errorf("%s: %d service-linked roles, %d Regions", name, l.Linked, l.Regions)
+		}
+	}
+	if s.Filtered.Linked+s.Filtered.Regions != 0 || s.Roles.Groups != 1 {
+		t.Errorf("filtered by another kind: %d service-linked roles, %d Regions; by theirs: %d groups", s.Filtered.Linked, s.Filtered.Regions, s.Roles.Groups)
+	}
+	for name, l := range map[string]look{"light": s.Light, "dark": s.Dark, "toggled": s.Toggled, "opened": s.Opened, "printed": s.Printed} {
+		if l.Contrast < 4.5 { // WCAG 2.1, level AA
+			t.Errorf("%s: text of service-linked roles has a contrast of %.2f", name, l.Contrast)
+		}
+	}
+
 	light, dark := s.Light.Background+s.Light.Color, s.Dark.Background+s.Dark.Color
 	if light == dark || s.Light.Background == s.Dark.Background || s.Toggled.Background+s.Toggled.Color != dark ||
 		s.Untoggled.Background != s.Light.Background || s.Printed.Background != s.Light.Background {
@@ -180,7 +205,7 @@ func TestAPassIsReadableInABrowser(t *testing.T) {
 	if s.Pwned || s.Elements != 1 { // the page's own script
 		t.Errorf("a hostile text ran: %v; %d elements that only such texts have", s.Pwned, s.Elements-1)
 	}
-	if n := 4 * len(attacks()); s.Hostile.Rows != n || s.Hostile.Overflows {
+	if n := 5 * len(attacks()); s.Hostile.Rows != n || s.Hostile.Overflows {
 		t.Errorf("%d rows, want %d; wider than the window: %v", s.Hostile.Rows, n, s.Hostile.Overflows)
 	}
 	for _, x := range []string{`<script>window.pwned=1</script>`, `a\u202etxt.exe`, `\x1b[2J`, `a\x00b\r`} {
@@ -194,10 +219,10 @@ func TestAPassIsReadableInABrowser(t *testing.T) {
 
 	t.Logf("%s: %d rows in %.0f ms; the first letter %.0f ms, the next %.0f ms; all differences %.0f ms",
 		s.Version, s.Large.Rows, s.Loaded, s.FirstKey, s.NextKey, s.OpenAll)
-	if want := len(many.Findings) + len(pass.Leaving) + len(pass.Orphans); s.Large.Rows != want || s.LargeSearched.Rows != 1 {
+	if want := len(many.Findings) + len(pass.Leaving) + len(pass.Orphans) + len(pass.Linked.Roles); s.Large.Rows != want || s.LargeSearched.Rows != 1 {
 		t.Errorf("%d rows, want %d; %d after a search", s.Large.Rows, want, s.LargeSearched.Rows)
 	}
-	if s.Large.Differences != 0 || s.LargeOpened.Differences != len(many.Findings) {
+	if s.Large.Differences != 0 || s.LargeOpened.Differences != len(many.Findings)+1 { // and of a policy that AWS changed
 		t.Errorf("%d differences, %d opened", s.Large.Differences, s.LargeOpened.Differences)
 	}
 	if s.NextKey > 1000 || s.Loaded > 20_000 {

@@ -127,6 +127,7 @@ func (p Pass) look(ctx context.Context, id string) (looked, error) {
 	r := report.Pass{
 		V: report.PassVersion, ID: id, At: p.Now().UTC().Truncate(time.Millisecond), Account: p.Env.Account, Region: p.Env.Region, Mode: string(p.mode()),
 		Findings: []report.Finding{}, Leaving: []report.Leaving{}, Orphans: []report.Orphan{}, History: []report.Point{},
+		Linked: p.linked(ctx),
 	}
 	before, err := p.before(ctx)
 	if err != nil {

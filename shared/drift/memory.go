@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
 )
@@ -35,6 +37,33 @@ func (p Pass) before(ctx context.Context) (memory, error) {
 		return memory{}, nil //nolint:nilerr // it is written anew
 	}
 	return memory{last: last, any: true}, nil
+}
+
+// maxLinked bounds what is read of what is known of the service-linked roles, in
+// bytes.
+const maxLinked = 1 << 20
+
+// linked gives what slrwatch knows of the service-linked roles. People are told it;
+// nothing else of a pass comes from it, so that it cannot be read is no failure.
+func (p Pass) linked(ctx context.Context) *report.Linked {
+	o, err := p.Objects.GetUpTo(ctx, naming.LinkedKey, maxLinked+1)
+	if errors.Is(err, fault.ErrNotFound) {
+		return &report.Linked{}
+	}
+	var known model.ServiceLinkedRoles
+	switch {
+	case err != nil:
+	case len(o.Body) > maxLinked:
+		err = fmt.Errorf("%s has more than %d bytes", naming.LinkedKey, maxLinked)
+	default:
+		if known, err = model.ParseServiceLinkedRoles(o.Body); err != nil {
+			err = fmt.Errorf("%s is damaged, the next look writes it anew: %w", naming.LinkedKey, err)
+		}
+	}
+	if err != nil {
+		return &report.Linked{Unread: report.Clip(err.Error())}
+	}
+	return report.LinkedOf(known)
 }
 
 // history gives the passes before this one.

@@ -269,7 +269,7 @@ func TestAnUndriftedFleetIsReadInBulkAndLeftAlone(t *testing.T) {
 		}
 		want := map[string]int{
 			"GetAccountAuthorizationDetails": pages, "ListRoles": pages, "GetAccountSummary": 1, "GetPolicy": 1,
-			"ListObjectsV2": 3, "GetObject": 2 + 4*n, "ListAgentRuntimes": 1, "PutObject": 3,
+			"ListObjectsV2": 3, "GetObject": 3 + 4*n, "ListAgentRuntimes": 1, "PutObject": 3,
 		}
 		if round == 0 { // reads the document of the boundary
 			want["GetPolicyVersion"] = 1

@@ -23,7 +23,7 @@ const MaxPage = 20 << 20
 
 // Bounds of the parts of a page, in bytes of its HTML.
 const (
-	maxRows     = 16 << 20 // of all findings, agents and orphans
+	maxRows     = 16 << 20 // of all findings, agents, orphans and service-linked roles
 	maxDiffs    = 10 << 20 // of the differences of all findings
 	maxCompared = 6 << 20  // of all texts that are compared
 	leastDiff   = 1 << 10  // of one finding's differences, when there are many
@@ -89,6 +89,7 @@ type page struct {
 	Groups   []group
 	Leaving  []leavingRow
 	Orphans  []orphanRow
+	Linked   *linkedPage
 	Cut      int // rows that there is no room for
 	Data     string
 	Open     bool // whether differences are shown from the start
@@ -157,6 +158,7 @@ func pageOf(p Pass) page {
 		Headline: shown(Headline(p), maxLine), Quota: quotaOf(p.Totals), Chart: chartOf(p), Data: naming.LatestPassKey,
 	}
 	v.Tiles, v.Others = tiles(p)
+	v.Linked = b.linked(p.Linked)
 	v.Groups = b.groups(p.Findings)
 	v.Leaving = b.leaving(p.Leaving)
 	v.Orphans = b.orphans(p.Orphans)
@@ -164,7 +166,7 @@ func pageOf(p Pass) page {
 	for _, g := range v.Groups {
 		v.Findings += len(g.Rows)
 	}
-	v.Open, v.Many = v.Findings <= fewFindings, v.Findings+len(v.Leaving)+len(v.Orphans) > manyRows
+	v.Open, v.Many = v.Findings <= fewFindings, v.Findings+len(v.Leaving)+len(v.Orphans)+v.Linked.rows() > manyRows
 	v.Filters = filters(v)
 	v.News, v.MoreNews = newsOf(v)
 	v.Mood = mood(p)
@@ -228,15 +230,8 @@ func (b *builder) groups(findings []Finding) []group {
 			Message: b.text(f.Message, maxLine), Fix: b.text(f.Fix, maxLine), New: f.New,
 		}
 		r.Since, r.SinceAt = b.since(f.Since)
-		r.Lines, r.CutLines = b.lines(f, diff)
-		for _, l := range r.Lines {
-			switch l.Mark {
-			case "-":
-				r.Found++
-			case "+":
-				r.Asked++
-			}
-		}
+		r.Lines, r.CutLines = b.lines(f.Observed, f.Desired, diff)
+		r.Found, r.Asked = marked(r.Lines)
 		key := b.text(string(f.Kind), maxText)
 		if rows[f.Kind] == nil {
 			b.room -= 4*escaped(key) + rowMarkup // of the group and its filter
@@ -254,15 +249,15 @@ func (b *builder) groups(findings []Finding) []group {
 // longest is what one character has at most when it is escaped, in bytes.
 const longest = len(`\U0010ffff`)
 
-// lines gives the lines of the difference between what is there and what should
-// be, of at most so many bytes of HTML, and how many there is no room for; -1
-// when so much was compared already that this was not.
-func (b *builder) lines(f Finding, most int) (lines []line, cut int) {
+// lines gives the lines of the difference between two texts, of at most so many
+// bytes of HTML, and how many there is no room for; -1 when so much was compared
+// already that this was not.
+func (b *builder) lines(before, after string, most int) (lines []line, cut int) {
 	const markup = 24 // of a line
-	if b.work -= len(f.Observed) + len(f.Desired); b.work < 0 && f.Observed != f.Desired {
+	if b.work -= len(before) + len(after); b.work < 0 && before != after {
 		return nil, -1
 	}
-	all := DocumentDiff(f.Observed, f.Desired)
+	all := DocumentDiff(before, after)
 	for i, text := range all {
 		one := line{text[:1], shown(text[1:], most)}
 		switch size := escaped(one.Text) + markup; {
@@ -277,6 +272,19 @@ func (b *builder) lines(f Finding, most int) (lines []line, cut int) {
 		lines = append(lines, one)
 	}
 	return lines, 0
+}
+
+// marked counts the lines of a difference that only one of the two texts has.
+func marked(lines []line) (before, after int) {
+	for _, l := range lines {
+		switch l.Mark {
+		case "-":
+			before++
+		case "+":
+			after++
+		}
+	}
+	return before, after
 }
 
 func (b *builder) leaving(all []Leaving) []leavingRow {
@@ -355,6 +363,9 @@ func filters(v page) []filter {
 	}
 	for _, o := range v.Orphans {
 		add(o.Key, o.Kind, 1)
+	}
+	if n := v.Linked.rows(); n > 0 {
+		add(linkedKey, "Service-linked role", n)
 	}
 	return all
 }

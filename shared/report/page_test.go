@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/report"
 )
 
@@ -88,11 +89,15 @@ func TestAPageShowsAllOfAPass(t *testing.T) {
 	var walk func(v reflect.Value, path string)
 	walk = func(v reflect.Value, path string) {
 		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				walk(v.Elem(), path)
+			}
 		case reflect.Struct:
 			for i := range v.NumField() {
 				switch name := v.Type().Field(i).Name; {
 				case v.Type() == reflect.TypeFor[time.Time]():
-				case name == "Observed", name == "Desired", name == "Kind", name == "Action", name == "Mode": // in words
+				case name == "Observed", name == "Desired", name == "Kind", name == "Action", name == "Mode", name == "Verdict", name == "State", name == "Was", name == "Document": // in words
 				default:
 					walk(v.Field(i), path+"."+name)
 				}
@@ -219,12 +224,13 @@ func TestNothingOfAFindingIsMarkup(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror="alert(1)">`, `'onclick='x`, `</pre></li>`, `<!--`, `]]>`, `{{.}}`, "javascript:alert(1)", "\x1b[2J", "a\u202eb",
 		"\u2066\u200b\u00ad\ufeff", "\x00\r\n\t\x7f", "\xff", "`<b>`", "&lt;", strings.Repeat("<", 3000),
 	} {
-		read(t, page(t, everywhere(s, s)))
+		read(t, page(t, everywhere(t, s, s)))
 	}
 }
 
 // everywhere gives a pass in which a text, and a document, stand wherever one can.
-func everywhere(s, document string) report.Pass {
+func everywhere(t testing.TB, s, document string) report.Pass {
+	t.Helper()
 	at := time.Unix(1_800_000_000, 0)
 	p := report.Pass{V: report.PassVersion, ID: s, At: at, Account: s, Region: s, Mode: s, Failed: s, BoundaryVersion: s, Stopped: &report.Stop{Hash: s}}
 	for _, k := range append(report.Kinds(), report.Kind(s)) {
@@ -234,6 +240,16 @@ func everywhere(s, document string) report.Pass {
 	}
 	p.Leaving = []report.Leaving{{Config: s, Agent: s, Phase: s, Until: at, Blocks: []string{s}}}
 	p.Orphans = []report.Orphan{{Kind: report.OrphanKind(s), Name: s, Agent: s, Config: s, Reason: s, Fix: s, Since: at, New: true}}
+	p.Linked = &report.Linked{Unread: s, LookedAt: at, Regions: []model.LinkedRegion{{Name: s, Unread: []string{s}}}}
+	for _, v := range append(verdicts(t), model.Verdict(s)) {
+		p.Linked.Roles = append(p.Linked.Roles, model.ServiceLinkedRole{
+			Name: s, Service: s, Verdict: v, Since: at, Reasons: []string{s}, Fix: s, Created: at, LastUsed: at, LastUsedRegion: s,
+			Needs: []model.LinkedNeed{{Kind: s, Name: s, Region: s, Status: s}}, MoreNeeds: len(s), Unread: []string{s},
+			Policy:   &model.LinkedPolicy{ARN: s, Version: s, Document: document, Changed: at, Before: s, Was: s, Unread: s, Updated: at},
+			Accessed: &model.LinkedAccess{Last: at.Add(time.Duration(len(s)-3) * time.Second), Region: s, Service: s, Failed: s},
+			Deletion: &model.LinkedDeletion{Request: s, At: at, State: model.LinkedDeletionState(s), Reason: s, Usage: []model.LinkedUsage{{Region: s, Resources: []string{s}}, {Region: s}}, EndedAt: at},
+		})
+	}
 	return p
 }
 
@@ -243,9 +259,11 @@ func FuzzPage(f *testing.F) {
 	}
 	f.Add("a", `{"Statement":[]}`, int64(-62135596800), -1<<62, false)
 	f.Fuzz(func(t *testing.T, s, document string, seconds int64, n int, failed bool) {
-		p := everywhere(s, document)
+		p := everywhere(t, s, document)
 		at := time.Unix(seconds%253402300800, 0)
 		p.At, p.Findings[0].Since, p.Leaving[0].Until = at, at.Add(-time.Hour), at.Add(time.Hour)
+		p.Linked.LookedAt, p.Linked.BegunAt, p.Linked.Roles[0].Since = at.Add(-time.Duration(n)), at, time.Time{}
+		p.Linked.Regions[0].Resources = n
 		p.History = []report.Point{{At: at.Add(-time.Hour), Drifted: n}, {At: at, Orphans: n, Failed: failed}, {At: time.Unix(0, 0), Blocked: n, Stopped: true}}
 		p.Totals = report.Totals{Drifted: n, AccountRoles: n, RolesQuota: n / 2, Roles: n, Orphans: -n}
 		if !failed {
@@ -315,7 +333,7 @@ func TestAPageHasASize(t *testing.T) {
 	}
 	full := func(observed, desired, text string) report.Pass {
 		p := sample(t)
-		p.Findings, p.Leaving, p.Orphans = nil, nil, nil
+		p.Findings, p.Leaving, p.Orphans, p.Linked = nil, nil, nil, &report.Linked{}
 		for i := range report.MaxFindings {
 			p.Findings = append(p.Findings, report.Finding{
 				Config: fmt.Sprintf("configs/team/%d.yaml", i), Agent: "agent", Role: "AmazonBedrockAgentCoreSDKRuntime-us-west-2-0123456789", Element: "runtime/policy/x",
@@ -336,11 +354,17 @@ func TestAPageHasASize(t *testing.T) {
 		kinds.Findings[i].Action = report.Action(kinds.Findings[i].Kind)
 		kinds.Orphans[i].Kind, kinds.Leaving[i].Phase = report.OrphanKind(kinds.Findings[i].Kind), string(kinds.Findings[i].Kind)
 	}
+	roles, one := full("", "", ""), everywhere(t, strings.Repeat("\u202e", 5000), strings.Repeat("<\n", report.MaxDocument/2)).Linked.Roles[0]
+	one.Reasons, one.Unread, one.Needs = slices.Repeat(one.Reasons, 1000), slices.Repeat(one.Unread, 1000), slices.Repeat(one.Needs, 1000)
+	one.Deletion.Usage = slices.Repeat(one.Deletion.Usage, 1000)
+	roles.Linked.Roles = slices.Repeat([]model.ServiceLinkedRole{one}, 2000)
+	roles.Linked.Regions = slices.Repeat([]model.LinkedRegion{{Name: one.Name, Unread: one.Unread}}, 2000)
 	for name, c := range map[string]struct {
 		pass report.Pass
 		all  bool // findings have room
 	}{
 		"made up kinds":  {kinds, false},
+		"made up roles":  {roles, false},
 		"policies":       {full(document(0), document(500), "delete the policy"), true},
 		"what is quoted": {full(strings.Repeat("\"\n", report.MaxDocument/2), strings.Repeat("<\n", report.MaxDocument/2), "delete the policy"), true},
 		"what is hidden": {full(strings.Repeat("\u202e", report.MaxDocument/3), "", strings.Repeat("\u202e", 5000)), false},
@@ -354,7 +378,7 @@ func TestAPageHasASize(t *testing.T) {
 		if findings := strings.Count(text, "<li id=\"f"); c.all && findings != report.MaxFindings {
 			t.Errorf("%s: %d findings", name, findings)
 		}
-		if cut := 3*report.MaxFindings - rows; cut > 0 && !strings.Contains(text, "no room here for "+thousands(cut)+" more") {
+		if cut := 3*report.MaxFindings + len(c.pass.Linked.Roles) - rows; cut > 0 && !strings.Contains(text, "no room here for "+thousands(cut)+" more") {
 			t.Errorf("%s: %d rows are left out and not told", name, cut)
 		}
 		shown, cut := strings.Count(text, "<summary>Difference"), strings.Count(text, "no room for the difference here")
@@ -487,10 +511,10 @@ func TestWhatAPassShowsThatIsNotWhole(t *testing.T) {
 	}
 }
 
-// constants gives the values of the constants of a type in pass.go.
-func constants(t *testing.T, of string) []string {
+// constants gives the values of the constants of a type in a file.
+func constants(t testing.TB, path, of string) []string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "pass.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -514,40 +538,45 @@ func constants(t *testing.T, of string) []string {
 }
 
 func TestEveryKindAndActionIsExplained(t *testing.T) {
+	names := map[string]string{} // by section and value
 	docs, err := os.ReadFile("../../docs/report.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(string(docs), -1)
-	names := map[string]string{}
-	for _, row := range explained {
-		names[row[1]] = strings.TrimSpace(row[2])
+	for section := range strings.SplitSeq(string(docs), "\n## ") {
+		title, _, _ := strings.Cut(section, "\n")
+		for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]+) \\| ([^|]+) \\|$").FindAllStringSubmatch(section, -1) {
+			names[title+" "+row[1]] = strings.TrimSpace(row[2])
+		}
 	}
 	known := 0
-	check := func(of, value string, p report.Pass) {
+	check := func(of, section, value string, p report.Pass) {
 		t.Helper()
 		known++
-		switch name, ok := names[value]; {
+		switch name, ok := names[section+" "+value]; {
 		case !ok:
 			t.Errorf("%s %s is not explained in docs/report.md", of, value)
 		case !strings.Contains(read(t, page(t, p)), name):
 			t.Errorf("%s %s is called %q in docs/report.md, and on the page something else", of, value, name)
 		}
 	}
-	for _, k := range constants(t, "Kind") {
-		check("kind", k, report.Pass{Findings: []report.Finding{{Kind: report.Kind(k)}}})
+	for _, k := range constants(t, "pass.go", "Kind") {
+		check("kind", "Kinds of findings", k, report.Pass{Findings: []report.Finding{{Kind: report.Kind(k)}}})
 		if !slices.Contains(report.Kinds(), report.Kind(k)) {
 			t.Errorf("kind %s is not in the order of kinds", k)
 		}
 	}
-	for _, a := range constants(t, "Action") {
-		check("action", a, report.Pass{Findings: []report.Finding{{Action: report.Action(a)}}})
+	for _, a := range constants(t, "pass.go", "Action") {
+		check("action", "What becomes of a finding", a, report.Pass{Findings: []report.Finding{{Action: report.Action(a)}}})
 		if !slices.Contains(report.Actions(), report.Action(a)) {
 			t.Errorf("action %s is not in the order of actions", a)
 		}
 	}
-	for _, k := range constants(t, "OrphanKind") {
-		check("orphan", k, report.Pass{Orphans: []report.Orphan{{Kind: report.OrphanKind(k)}}})
+	for _, k := range constants(t, "pass.go", "OrphanKind") {
+		check("orphan", "Orphans", k, report.Pass{Orphans: []report.Orphan{{Kind: report.OrphanKind(k)}}})
+	}
+	for _, v := range verdicts(t) {
+		check("verdict", "Service-linked roles", string(v), report.Pass{Linked: &report.Linked{Roles: []model.ServiceLinkedRole{{Verdict: v}}}})
 	}
 	if known != len(names) {
 		t.Errorf("docs/report.md explains %d, there are %d", len(names), known)

@@ -99,7 +99,7 @@ func Headline(p Pass) string {
 	case p.Stopped != nil:
 		return fmt.Sprintf("The pass was stopped before it changed anything: it would put %s right, and at most %s may be at once.",
 			thousands(p.Stopped.Found), thousands(p.Stopped.Allowed))
-	case n == 0 && len(p.Findings) == 0:
+	case n == 0 && len(p.Findings) == 0 && len(p.Linked.Alerts(p.At)) == 0:
 		return "All is as it was left."
 	case n == 0:
 		return "All is as it was left; not all is as it should be."
@@ -133,7 +133,7 @@ func mood(p Pass) string {
 	switch {
 	case p.Failed != "" || p.Stopped != nil:
 		return "bad"
-	case t.Drifted > 0 || t.Refused > 0 || t.Blocked > 0 || t.Orphans > 0 || t.Unread > 0:
+	case t.Drifted > 0 || t.Refused > 0 || t.Blocked > 0 || t.Orphans > 0 || t.Unread > 0 || len(p.Linked.Alerts(p.At)) > 0:
 		return "warn"
 	}
 	return "good"
@@ -165,6 +165,7 @@ func details(p Pass) []string {
 	if p.Totals.Unread > 0 {
 		tell("%s could not be judged.", capital(count(p.Totals.Unread, "config")))
 	}
+	all = append(all, p.Linked.Alerts(p.At)...)
 	if p.Omitted > 0 {
 		tell("There was no room for %s more; the totals count them.", thousands(p.Omitted))
 	}

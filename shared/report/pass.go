@@ -34,6 +34,8 @@ type Pass struct {
 	History  []Point   `json:"history"`           // the passes before this one, oldest first; at most MaxHistory
 
 	BoundaryVersion string `json:"boundaryVersion,omitempty"` // of the boundary's policy, whose document was as it should be or is told
+
+	Linked *Linked `json:"linked,omitempty"` // nil of a pass of a version that did not ask for it
 }
 
 // Bounds of what a pass tells.

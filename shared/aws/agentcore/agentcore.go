@@ -99,9 +99,18 @@ func (c *Client) Runtimes(ctx context.Context) ([]model.RuntimeSummary, error) {
 // Versions lists the versions of a runtime: each has a role of its own. There is
 // always one; fault.ErrNotFound says that there is no such runtime.
 func (c *Client) Versions(ctx context.Context, runtimeID string) ([]string, error) {
+	return runtimeVersions(ctx, c.api, c.lists, runtimeID)
+}
+
+// runtimeVersionsAPI is what runtimeVersions calls of AgentCore.
+type runtimeVersionsAPI interface {
+	ListAgentRuntimeVersions(context.Context, *core.ListAgentRuntimeVersionsInput, ...func(*core.Options)) (*core.ListAgentRuntimeVersionsOutput, error)
+}
+
+func runtimeVersions(ctx context.Context, api runtimeVersionsAPI, pace Pace, runtimeID string) ([]string, error) {
 	what := "versions of runtime " + runtimeID
-	versions, err := all(ctx, c.lists, what, func(token *string) ([]types.AgentRuntime, *string, error) {
-		out, err := c.api.ListAgentRuntimeVersions(ctx, &core.ListAgentRuntimeVersionsInput{
+	versions, err := all(ctx, pace, what, func(token *string) ([]types.AgentRuntime, *string, error) {
+		out, err := api.ListAgentRuntimeVersions(ctx, &core.ListAgentRuntimeVersionsInput{
 			AgentRuntimeId: &runtimeID, MaxResults: aws.Int32(page), NextToken: token,
 		})
 		if err != nil {

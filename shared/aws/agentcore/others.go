@@ -228,15 +228,7 @@ func (c *Client) harnesses() kind {
 			return ids(out.Harnesses, func(s types.HarnessSummary) *string { return s.HarnessId }), out.NextToken, nil
 		},
 		versions: func(ctx context.Context, id string) ([]string, error) {
-			return all(ctx, c.lists, "versions of harness "+id, func(token *string) ([]types.HarnessVersionSummary, *string, error) {
-				out, err := c.api.ListHarnessVersions(ctx, &core.ListHarnessVersionsInput{HarnessId: &id, MaxResults: aws.Int32(page), NextToken: token})
-				if err != nil {
-					return nil, nil, err
-				}
-				return out.HarnessVersions, out.NextToken, nil
-			}, func(s types.HarnessVersionSummary) (string, bool) {
-				return aws.ToString(s.HarnessVersion), aws.ToString(s.HarnessVersion) != ""
-			})
+			return harnessVersions(ctx, c.api, c.lists, id)
 		},
 		get: func(ctx context.Context, id, version string) (holder, error) {
 			out, err := c.api.GetHarness(ctx, &core.GetHarnessInput{HarnessId: &id, HarnessVersion: &version})
@@ -246,6 +238,23 @@ func (c *Client) harnesses() kind {
 			return holder{out.Harness.Arn, out.Harness.ExecutionRoleArn, string(out.Harness.Status)}, nil
 		},
 	}
+}
+
+// harnessVersionsAPI is what harnessVersions calls of AgentCore.
+type harnessVersionsAPI interface {
+	ListHarnessVersions(context.Context, *core.ListHarnessVersionsInput, ...func(*core.Options)) (*core.ListHarnessVersionsOutput, error)
+}
+
+func harnessVersions(ctx context.Context, api harnessVersionsAPI, pace Pace, id string) ([]string, error) {
+	return all(ctx, pace, "versions of harness "+id, func(token *string) ([]types.HarnessVersionSummary, *string, error) {
+		out, err := api.ListHarnessVersions(ctx, &core.ListHarnessVersionsInput{HarnessId: &id, MaxResults: aws.Int32(page), NextToken: token})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.HarnessVersions, out.NextToken, nil
+	}, func(s types.HarnessVersionSummary) (string, bool) {
+		return aws.ToString(s.HarnessVersion), aws.ToString(s.HarnessVersion) != ""
+	})
 }
 
 func (c *Client) memories() kind {
