@@ -35,7 +35,7 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 			g := c.LogGroups()[name]
 			return g.RetentionDays, g.Tags
 		},
-		AgentCore: c.AgentCore("suite"),
+		AgentCore: c.AgentCore("suite"), EC2: c.EC2("suite"),
 		CodeBuild: c.CodeBuild("suite"), LimitBuilds: c.LimitBuilds,
 		EndBuild: func(t suite.T, id, message string) {
 			o := awsfake.Outcome{Message: message}
@@ -56,5 +56,12 @@ func TestTheFakesBehaveAsAWS(t *testing.T) {
 	c.Notify(b.Bucket, "configs/", b.Inbox)
 	b.Trail = c.AddQueue("suite-trail", time.Minute, 0, "")
 	c.NotifyAgentCore(b.Trail)
+	c.DisableRegion("ap-south-2")
+	b.Abroad, b.Disabled = regionOf(c, "eu-west-1"), regionOf(c, "ap-south-2")
 	suite.Run(t, b)
+}
+
+func regionOf(c *awsfake.Cloud, name string) suite.Region {
+	there := c.Abroad(name)
+	return suite.Region{Name: name, AgentCore: there.AgentCore("suite"), EC2: there.EC2("suite")}
 }

@@ -135,6 +135,8 @@ func adapterCases() []testCase {
 			wantFault(t, "a session too long", err, fault.Unknown, nil)
 		}},
 		{"slrole makes a service-linked role once and finds it", func(t T, b *Backend) {
+			b.linked.Lock()
+			defer b.linked.Unlock()
 			ctx, c := t.Context(), slrole.New(b.IAM)
 			const name, service = "AWSServiceRoleForBedrockAgentCoreIdentity", "identity-network.bedrock-agentcore.amazonaws.com"
 			if there, err := c.Present(ctx, name); there || err != nil {

@@ -341,6 +341,8 @@ func (b *Backend) linkedRole(t T, service, name string) *types.Role {
 func serviceLinkedCases() []testCase {
 	return []testCase{
 		{"AgentCore's service-linked roles have AWS's names, and are made once", func(t T, b *Backend) {
+			b.linked.Lock()
+			defer b.linked.Unlock()
 			// AgentCore developer guide, "Using service-linked roles".
 			for service, name := range map[string]string{
 				"network.bedrock-agentcore.amazonaws.com":          "AWSServiceRoleForBedrockAgentCoreNetwork",

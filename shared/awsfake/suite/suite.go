@@ -37,6 +37,7 @@ type IAM interface {
 	iamrole.API
 	iamrole.AccountAPI
 	slrole.API
+	LinkedAPI
 	CreateInstanceProfile(context.Context, *iam.CreateInstanceProfileInput, ...func(*iam.Options)) (*iam.CreateInstanceProfileOutput, error)
 	AddRoleToInstanceProfile(context.Context, *iam.AddRoleToInstanceProfileInput, ...func(*iam.Options)) (*iam.AddRoleToInstanceProfileOutput, error)
 }
@@ -78,9 +79,12 @@ type Backend struct {
 	Logs        Logs
 	CodeBuild   CodeBuild
 	AgentCore   *bedrockagentcorecontrol.Client
+	EC2         EC2
+	Abroad      Region // another Region of the account
+	Disabled    Region // one that the account has not enabled
 	Trail       string // URL of a standard queue that CloudTrail's events about AgentCore reach
 
-	// UseRole has IAM say that a role was last used at a time.
+	// UseRole has IAM say that a role was last used at a time, in Region.
 	UseRole func(t T, name string, at time.Time)
 	// EndBuild lets a build end, one that has left the queue: it fails in phase
 	// BUILD with the message, if there is one.
@@ -113,6 +117,7 @@ type Backend struct {
 
 	serial atomic.Int64
 	room   sync.RWMutex // held by who leaves no room for builds, read by who starts one
+	linked sync.Mutex   // held by who uses the service-linked role of identity providers or of networks
 }
 
 // T is what a case needs of *testing.T.
@@ -130,7 +135,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(roleCases(), policyCases(), deletionCases(), serviceLinkedCases(), accountCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
+	return slices.Concat(roleCases(), policyCases(), deletionCases(), serviceLinkedCases(), linkedCases(), networkCases(), accountCases(), objectCases(), queueCases(), eventCases(), sourceCases(), repositoryCases(), logGroupCases(), projectCases(), buildCases(), runtimeCases(), useCases(), adapterCases())
 }
 
 // Run runs all cases on a backend.
