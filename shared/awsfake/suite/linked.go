@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"slices"
@@ -14,17 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/policy"
 )
-
-// LinkedAPI is what is called of IAM about service-linked roles.
-type LinkedAPI interface {
-	GenerateServiceLastAccessedDetails(context.Context, *iam.GenerateServiceLastAccessedDetailsInput, ...func(*iam.Options)) (*iam.GenerateServiceLastAccessedDetailsOutput, error)
-	GetServiceLastAccessedDetails(context.Context, *iam.GetServiceLastAccessedDetailsInput, ...func(*iam.Options)) (*iam.GetServiceLastAccessedDetailsOutput, error)
-	DeleteServiceLinkedRole(context.Context, *iam.DeleteServiceLinkedRoleInput, ...func(*iam.Options)) (*iam.DeleteServiceLinkedRoleOutput, error)
-	GetServiceLinkedRoleDeletionStatus(context.Context, *iam.GetServiceLinkedRoleDeletionStatusInput, ...func(*iam.Options)) (*iam.GetServiceLinkedRoleDeletionStatusOutput, error)
-}
 
 // deleteLinked asks for the deletion of a service-linked role.
 func (b *Backend) deleteLinked(t T, name string) (task string) {
@@ -170,6 +164,60 @@ func linkedCases() []testCase {
 			}
 		}},
 		{"a report on last accesses takes a while", reports},
+		{"slrole follows a deletion to its end", func(t T, b *Backend) {
+			b.linked.Lock()
+			defer b.linked.Unlock()
+			ctx, k := t.Context(), slrole.NewKeeper(b.IAM)
+			provider := b.makeProvider(t, b.AgentCore)
+			role := b.getRole(t, identity.Name)
+			if o := must(k.Observe(ctx, identity.Name))(t); o.ARN != aws.ToString(role.Arn) || o.ID != aws.ToString(role.RoleId) || o.Path != identity.Path() || !o.Created.Equal(*role.CreateDate) {
+				t.Errorf("observed %+v", o)
+			}
+			end := func() model.LinkedDeletion {
+				t.Helper()
+				task := must(k.Delete(ctx, identity.Name))(t)
+				if got := must(k.Deletion(ctx, task))(t); got.State != model.DeletionRunning {
+					t.Errorf("at once: %+v", got)
+				}
+				b.settled()
+				return must(k.Deletion(ctx, task))(t)
+			}
+			if got := end(); got.State != model.DeletionFailed || got.Reason == "" || len(got.Usage) == 0 || got.Usage[0].Region != b.Region || len(got.Usage[0].Resources) == 0 {
+				t.Errorf("of a role that is used: %+v", got)
+			}
+			b.deleteProvider(t, b.AgentCore, provider)
+			if got := end(); got.State != model.DeletionSucceeded {
+				t.Errorf("of one that is not: %+v", got)
+			}
+			_, err := k.Observe(ctx, identity.Name)
+			wantFault(t, "observe what is gone", err, fault.Unknown, fault.ErrNotFound)
+		}},
+		{"slrole reads when a role was last used, and what its policy says", func(t T, b *Backend) {
+			b.linked.Lock()
+			defer b.linked.Unlock()
+			ctx, k, network := t.Context(), slrole.NewKeeper(b.IAM), desired.Network()
+			arn, at := aws.ToString(b.linkedRole(t, network.Service, network.Name).Arn), time.Date(2026, 11, 20, 11, 30, 15, 0, time.UTC)
+			b.UseRole(t, network.Name, at)
+			if o := must(k.Observe(ctx, network.Name))(t); !o.LastUsed.Equal(at) || o.LastUsedRegion != b.Region {
+				t.Errorf("observed %+v", o)
+			}
+			job := must(k.AskAccess(ctx, arn))(t)
+			if _, done, err := k.Access(ctx, job); done || err != nil {
+				t.Errorf("at once: done %v, %v", done, err)
+			}
+			b.settled()
+			got, done, err := k.Access(ctx, job)
+			if want := (model.LinkedAccess{Last: at, Region: b.Region, Service: "ec2"}); err != nil || !done || got != want {
+				t.Errorf("done %v, %+v, want %+v (%v)", done, got, want, err)
+			}
+			version, updated, err := k.Policy(ctx, network.PolicyARN("aws"))
+			if err != nil || version != "v1" || updated.IsZero() {
+				t.Errorf("version %s of %v (%v)", version, updated, err)
+			}
+			if text := must(k.PolicyDocument(ctx, network.PolicyARN("aws"), version))(t); !strings.Contains(text, "ec2:CreateNetworkInterface") {
+				t.Errorf("policy %s", text)
+			}
+		}},
 	}
 }
 

@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,20 +10,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"rolekeeper/shared/aws/agentcore"
+	"rolekeeper/shared/aws/networkinterface"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/model"
 )
-
-// EC2 is what is called of EC2.
-type EC2 interface {
-	DescribeNetworkInterfaces(context.Context, *ec2.DescribeNetworkInterfacesInput, ...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error)
-}
 
 // Region is what is called in another Region than the backend's own.
 type Region struct {
 	Name      string
 	AgentCore *core.Client
-	EC2       EC2
+	EC2       networkinterface.API
 }
 
 // abroad gives a Region, and ends a case on a backend that has none.
@@ -98,6 +96,46 @@ func networkCases() []testCase {
 			wantCode(t, "EC2", err, "AuthFailure")
 		}},
 		{"AgentCore tells the network that was asked for", tellsNetworks},
+		{"agentcore and networkinterface find what is in a VPC", func(t T, b *Backend) {
+			b.linked.Lock()
+			defer b.linked.Unlock()
+			ctx, networks, where := t.Context(), agentcore.NewNetworks(b.AgentCore, nil), b.subnets(1)
+			public := b.makeRuntime(t, b.agentCoreRole(t, agentCoreService))
+			browser := *must(b.AgentCore.CreateBrowser(ctx, &core.CreateBrowserInput{
+				Name: aws.String(b.underscored("browser")), NetworkConfiguration: &types.BrowserNetworkConfiguration{NetworkMode: types.BrowserNetworkModeVpc, VpcConfig: inSubnets(where)},
+			}))(t).BrowserId
+			provider := b.makeProvider(t, b.AgentCore)
+			b.settled()
+			found, unread := networks.Resources(ctx, nil)
+			if len(unread) > 0 {
+				t.Errorf("unread: %v", unread)
+			}
+			for id, want := range map[string]model.Resource{
+				public:   {Kind: "runtime", ARN: b.agentCoreARN("runtime/" + public), Status: "READY"},
+				browser:  {Kind: "browser", ARN: b.agentCoreARN("browser-custom/" + browser), Status: "READY", VPC: true},
+				provider: {Kind: "oauth2-credential-provider", ARN: b.agentCoreARN("token-vault/default/oauth2credentialprovider/" + provider), PrivateEndpoint: true},
+			} {
+				i := slices.IndexFunc(found, func(r model.Resource) bool { return r.ID == id })
+				if i < 0 {
+					t.Errorf("%s %s is not found", want.Kind, id)
+					continue
+				}
+				got := found[i]
+				want.ID, want.Updated = id, got.Updated
+				if got != want || got.Updated == "" {
+					t.Errorf("found %+v, want %+v", got, want)
+				}
+			}
+			ids := must(networkinterface.New(b.EC2).Managed(ctx))(t)
+			for _, i := range b.interfacesIn(t, where) {
+				if !slices.Contains(ids, aws.ToString(i.NetworkInterfaceId)) {
+					t.Errorf("%s is not among %q", aws.ToString(i.NetworkInterfaceId), ids)
+				}
+			}
+			b.deleteProvider(t, b.AgentCore, provider)
+			must(b.IAM.DeleteServiceLinkedRole(ctx, &iam.DeleteServiceLinkedRoleInput{RoleName: aws.String(desired.IdentityNetwork().Name)}))(t)
+			b.settled()
+		}},
 		{"AgentCore tells the private endpoints of JWT authorizers", tellsAuthorizers},
 		{"a gateway has targets, and goes after them", hasTargets},
 		{"an OAuth2 credential provider tells its private endpoint and no secret", func(t T, b *Backend) {

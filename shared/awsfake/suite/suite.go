@@ -26,6 +26,7 @@ import (
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/imagerepository"
 	"rolekeeper/shared/aws/loggroup"
+	"rolekeeper/shared/aws/networkinterface"
 	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
@@ -37,7 +38,7 @@ type IAM interface {
 	iamrole.API
 	iamrole.AccountAPI
 	slrole.API
-	LinkedAPI
+	slrole.KeeperAPI
 	CreateInstanceProfile(context.Context, *iam.CreateInstanceProfileInput, ...func(*iam.Options)) (*iam.CreateInstanceProfileOutput, error)
 	AddRoleToInstanceProfile(context.Context, *iam.AddRoleToInstanceProfileInput, ...func(*iam.Options)) (*iam.AddRoleToInstanceProfileOutput, error)
 }
@@ -79,7 +80,7 @@ type Backend struct {
 	Logs        Logs
 	CodeBuild   CodeBuild
 	AgentCore   *bedrockagentcorecontrol.Client
-	EC2         EC2
+	EC2         networkinterface.API
 	Abroad      Region // another Region of the account
 	Disabled    Region // one that the account has not enabled
 	Trail       string // URL of a standard queue that CloudTrail's events about AgentCore reach
