@@ -56,8 +56,9 @@ func (p *Proxy) SetAgentCoreClock(now func() time.Time) {
 	p.agentCore.now = now
 }
 
-// AgentCore is the account's AgentCore control plane, to set what becomes of its
-// resources and when. Nothing else in it is used.
+// AgentCore is the account's AgentCore control plane in its Region and, by Abroad,
+// in others, with the service-linked roles and network interfaces that it has, to
+// set what becomes of them and when. Nothing else in it is used.
 func (p *Proxy) AgentCore() *awsfake.Cloud {
 	p.agentCore.clock.Lock()
 	defer p.agentCore.clock.Unlock()
@@ -66,8 +67,10 @@ func (p *Proxy) AgentCore() *awsfake.Cloud {
 }
 
 func (p *Proxy) answerAgentCore(ctx context.Context, c Call, r *http.Request, body []byte) answer {
-	defer p.mirror(ctx)
 	status, out, err := p.in(c.Region).ServeAgentCore(c.Caller, r.Method, r.URL.Path, r.URL.RawQuery, body)
+	if err := p.mirror(ctx); err != nil {
+		return refuse(c, http.StatusBadGateway, "LocalBackend", "moto: "+err.Error())
+	}
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api):

@@ -22,23 +22,33 @@ type roles struct {
 	inline map[string]map[string]int // role -> inline policy -> characters that count
 	linked map[string]bool           // service-linked roles
 
-	profiles map[string]string    // instance profile -> role in it
-	used     map[string]time.Time // role -> last use, of those that have one
+	profiles map[string]string // instance profile -> role in it
+	used     map[string]use    // role -> last use, of those that have one; service-linked ones aside
 
 	of func(caller string) string // name of the role that a caller calls with; nil: its own name
 }
 
+// use is the last use of a role.
+type use struct {
+	at     time.Time
+	region string
+}
+
 // UseRole has IAM say that a role was last used at a time; zero is never. The
 // start of a build uses a role, and nothing else that is done here.
-func (p *Proxy) UseRole(name string, at time.Time) {
+func (p *Proxy) UseRole(name string, at time.Time) { p.UseRoleIn(name, p.o.Region, at) }
+
+// UseRoleIn is UseRole for a use in another Region.
+func (p *Proxy) UseRoleIn(name, region string, at time.Time) {
 	p.roles.mu.Lock()
 	defer p.roles.mu.Unlock()
+	if p.roles.linked[name] { // reports on last accesses go by it, too
+		p.AgentCore().UseRoleIn(name, region, at)
+		return
+	}
 	delete(p.roles.used, name)
 	if !at.IsZero() {
-		p.roles.used[name] = at
-	}
-	if p.roles.linked[name] { // reports on last accesses go by it
-		p.AgentCore().UseRole(name, at)
+		p.roles.used[name] = use{at, region}
 	}
 }
 
@@ -83,7 +93,9 @@ func (p *Proxy) answerIAM(ctx context.Context, c Call, r *http.Request, body []b
 	if err != nil {
 		return refuse(c, http.StatusBadRequest, "MalformedQueryString", err.Error())
 	}
-	p.mirror(ctx)
+	if err := p.mirror(ctx); err != nil {
+		return refuse(c, http.StatusBadGateway, "LocalBackend", "moto: "+err.Error())
+	}
 	if strings.HasPrefix(c.Operation, "Get") || strings.HasPrefix(c.Operation, "List") || c.Operation == "GenerateServiceLastAccessedDetails" {
 		return p.readIAM(ctx, c, r, form, body)
 	}
@@ -109,6 +121,9 @@ func (p *Proxy) writeIAM(ctx context.Context, c Call, r *http.Request, form url.
 	a := p.forward(ctx, c, r, body)
 	if a.ok() {
 		p.remember(c.Operation, form)
+		if err := p.occupy(ctx, c.Operation, form); err != nil {
+			return refuse(c, http.StatusBadGateway, "LocalBackend", "service-linked roles: "+err.Error())
+		}
 	}
 	return a
 }
@@ -155,12 +170,20 @@ func (p *Proxy) hasRole(name string) bool {
 // tellUse puts a role's last use into what IAM tells of it, where moto has none.
 // Who calls it holds roles.mu.
 func (p *Proxy) tellUse(name string, body []byte) []byte {
-	at, used := p.roles.used[name]
+	last, used := p.lastUse(name)
 	if !used {
 		return body
 	}
 	return bytes.ReplaceAll(body, []byte("<RoleLastUsed/>"), fmt.Appendf(nil, "<RoleLastUsed><LastUsedDate>%s</LastUsedDate><Region>%s</Region></RoleLastUsed>",
-		at.UTC().Format(time.RFC3339), p.o.Region))
+		last.at.UTC().Format(time.RFC3339), last.region))
+}
+
+func (p *Proxy) lastUse(name string) (use, bool) {
+	if p.roles.linked[name] {
+		return p.lastUseOfLinked(name)
+	}
+	last, used := p.roles.used[name]
+	return last, used
 }
 
 func (p *Proxy) remember(operation string, form url.Values) {
@@ -210,6 +233,10 @@ func (p *Proxy) checkIAM(ctx context.Context, operation string, form url.Values)
 		}
 	}
 	switch operation {
+	case "AttachRolePolicy": // moto lets everybody have the policy of a service-linked role
+		if strings.Contains(form.Get("PolicyArn"), linkedPolicies) {
+			return &violation{http.StatusBadRequest, "PolicyNotAttachable", "Cannot attach a Service Role Policy to a Customer Role."}
+		}
 	case "CreateRole":
 		return p.checkCreateRole(ctx, form)
 	case "UpdateAssumeRolePolicy": // moto misses absent and impossible principals

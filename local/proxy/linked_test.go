@@ -13,8 +13,11 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"rolekeeper/local/bus"
+	"rolekeeper/local/proxy"
 )
 
 // testLinkedRoles has AgentCore make a service-linked role in another Region, and
@@ -73,14 +76,25 @@ func testLinkedRoles(t *testing.T, w world) {
 		t.Errorf("its policy: %+v, %v", document, err)
 	}
 
-	w.UseRole(role, time.Now())
+	details, err := c.GetAccountAuthorizationDetails(ctx, &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(1000)})
+	if err != nil || !slices.ContainsFunc(details.RoleDetailList, func(d types.RoleDetail) bool {
+		return *d.RoleName == role && len(d.AttachedManagedPolicies) == 1 && *d.AttachedManagedPolicies[0].PolicyArn == *policy.Policy.Arn
+	}) {
+		t.Errorf("its policy is not attached (%v)", err)
+	}
+
+	w.UseRoleIn(role, abroad, time.Now())
+	got, err = c.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(role)})
+	if err != nil || aws.ToString(got.Role.RoleLastUsed.Region) != abroad || time.Since(aws.ToTime(got.Role.RoleLastUsed.LastUsedDate)).Abs() > time.Minute {
+		t.Errorf("last used %+v, %v", got.Role.RoleLastUsed, err)
+	}
 	job, err := c.GenerateServiceLastAccessedDetails(ctx, &iam.GenerateServiceLastAccessedDetailsInput{Arn: got.Role.Arn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	report, err := c.GetServiceLastAccessedDetails(ctx, &iam.GetServiceLastAccessedDetailsInput{JobId: job.JobId})
 	if err != nil || report.JobStatus != types.JobStatusTypeCompleted || !slices.ContainsFunc(report.ServicesLastAccessed, func(s types.ServiceLastAccessed) bool {
-		return *s.ServiceNamespace == "ec2" && s.LastAuthenticated != nil && aws.ToString(s.LastAuthenticatedRegion) == region
+		return *s.ServiceNamespace == "ec2" && s.LastAuthenticated != nil && aws.ToString(s.LastAuthenticatedRegion) == abroad
 	}) {
 		t.Errorf("last accesses: %+v, %v", report, err)
 	}
@@ -122,6 +136,32 @@ func testLinkedRoles(t *testing.T, w world) {
 		t.Errorf("the role is there: %v", err)
 	}
 
+	// Somebody's own role of the name is none that AgentCore can use.
+	if _, err := c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(strings.ToLower(role)), AssumeRolePolicyDocument: aws.String(trust)}); err != nil {
+		t.Fatal(err)
+	}
+	in := &core.CreateBrowserInput{Name: aws.String("c"), NetworkConfiguration: &coretypes.BrowserNetworkConfiguration{
+		NetworkMode: coretypes.BrowserNetworkModeVpc, VpcConfig: &coretypes.VpcConfig{Subnets: []string{"subnet-0123456789abcdef0"}, SecurityGroups: []string{"sg-0123456789abcdef0"}},
+	}}
+	if _, err := browsers.CreateBrowser(ctx, in); code(err) != "ValidationException" || !strings.Contains(err.Error(), "Failed creating service linked role") {
+		t.Errorf("a browser that needs a role whose name is taken: %v", err)
+	}
+	if _, err := c.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String(service)}); code(err) != "InvalidInput" {
+		t.Errorf("a service-linked role whose name is taken: %v", err)
+	}
+	if _, err := c.DeleteServiceLinkedRole(ctx, &iam.DeleteServiceLinkedRoleInput{RoleName: aws.String(role)}); code(err) != "NoSuchEntity" {
+		t.Errorf("the deletion of somebody's own role: %v", err)
+	}
+	if _, err := c.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: aws.String(strings.ToLower(role))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := browsers.CreateBrowser(ctx, in); err != nil {
+		t.Errorf("a browser that needs a role whose name is free again: %v", err)
+	}
+	if _, err := c.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(role)}); err != nil {
+		t.Errorf("AgentCore made no role: %v", err)
+	}
+
 	w.AgentCore().DisableRegion("me-south-1")
 	there.Region = "me-south-1"
 	if _, err := core.NewFromConfig(there).ListBrowsers(ctx, &core.ListBrowsersInput{}); code(err) != "UnrecognizedClientException" {
@@ -129,5 +169,49 @@ func testLinkedRoles(t *testing.T, w world) {
 	}
 	if _, err := ec2.NewFromConfig(there).DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{}); code(err) != "AuthFailure" {
 		t.Errorf("a Region that is not enabled: %v", err)
+	}
+}
+
+func testInterfaces(t *testing.T, w world) {
+	ctx, c := t.Context(), ec2.NewFromConfig(w.config("looker"))
+	w.AgentCore().AddNetworkInterface("subnet-1", map[string]string{"owner": "so & so"})
+	tag := &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("tag:owner"), Values: []string{"nobody", "so & so"}}}}
+	want, err := w.AgentCore().EC2("t").DescribeNetworkInterfaces(ctx, tag)
+	if err != nil || len(want.NetworkInterfaces) != 1 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	got, err := c.DescribeNetworkInterfaces(ctx, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.NetworkInterfaces, got.NetworkInterfaces, cmpopts.IgnoreUnexported(ec2types.NetworkInterface{}, ec2types.Tag{}, ec2types.GroupIdentifier{})); diff != "" {
+		t.Errorf("over HTTP (-want +got):\n%s", diff)
+	}
+	if _, err := c.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{}); code(err) != "NotImplemented" {
+		t.Errorf("what is not part of EC2 here: %v", err)
+	}
+	for kind, want := range map[proxy.Kind]string{proxy.Throttle: "RequestLimitExceeded", proxy.Denied: "UnauthorizedOperation", proxy.ServerError: "InternalError"} {
+		fault := w.InjectFault(proxy.Fault{Caller: "looker", Service: "ec2", Kind: kind})
+		if _, err := c.DescribeNetworkInterfaces(ctx, tag); code(err) != want {
+			t.Errorf("%s: %v, want %s", kind, err, want)
+		}
+		fault.Remove()
+	}
+	calls := w.Calls(proxy.Filter{Caller: "looker", Operation: "DescribeNetworkInterfaces"})
+	if len(calls) != 4 || calls[0].Service != "ec2" || calls[0].Region != region || calls[0].Resource != "" || !calls[0].Committed {
+		t.Errorf("calls %+v", calls)
+	}
+}
+
+func testGapsOfServiceLinkedRoles(t *testing.T, direct world) {
+	c := iam.NewFromConfig(direct.config("gaps"))
+	out, err := c.GetServiceLinkedRoleDeletionStatus(t.Context(), &iam.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: aws.String("task/of/nobody")})
+	if err != nil || out.Status != types.DeletionTaskStatusTypeSucceeded {
+		t.Errorf("moto now knows the deletions of service-linked roles (%+v, %v): see whether the fill-in can go", out, err)
+	}
+	if _, err := c.AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{
+		RoleName: aws.String("gap1"), PolicyArn: aws.String("arn:aws:iam::aws:policy/aws-service-role/BedrockAgentCoreNetworkServiceRolePolicy"),
+	}); err != nil {
+		t.Errorf("moto now keeps the policies of service-linked roles to them (%v): the fill-in can go", err)
 	}
 }

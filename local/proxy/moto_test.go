@@ -108,6 +108,7 @@ func TestOnMoto(t *testing.T) {
 	t.Run("what a trail tells of roles", func(t *testing.T) { testTrailOfIAM(t, w) })
 	t.Run("put events", func(t *testing.T) { testPutEvents(t, w) })
 	t.Run("service-linked roles that come and go", func(t *testing.T) { testLinkedRoles(t, w) })
+	t.Run("network interfaces", func(t *testing.T) { testInterfaces(t, w) })
 	t.Run("what nobody answers", func(t *testing.T) { testUnanswered(t, w) })
 	t.Run("moto's gaps", func(t *testing.T) { testGaps(t, direct) })
 }
@@ -842,6 +843,7 @@ func testGaps(t *testing.T, direct world) {
 		t.Errorf("moto now names service-linked roles right (%v): the fill-in can go", err)
 	}
 
+	testGapsOfServiceLinkedRoles(t, direct)
 	testGapsOfTheAccount(t, direct)
 	testGapsOfInstanceProfiles(t, direct)
 	testGapsBesideRoles(t, direct)

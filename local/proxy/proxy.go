@@ -67,7 +67,7 @@ func New(o Options) *Proxy {
 	}
 	p.buckets.notify, p.buckets.policies, p.buckets.locks = map[string]bool{}, map[string][]byte{}, map[string]*sync.Mutex{}
 	p.roles.names, p.roles.inline, p.roles.linked = map[string]string{}, map[string]map[string]int{}, map[string]bool{}
-	p.roles.profiles, p.roles.used = map[string]string{}, map[string]time.Time{}
+	p.roles.profiles, p.roles.used = map[string]string{}, map[string]use{}
 	p.queues.sent = map[string]sent{}
 	p.startAgentCore()
 	p.routes()

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -33,6 +34,8 @@ const (
 	account = "123456789012"
 	region  = "us-east-1"
 	bucket  = "suite"
+
+	disabled = "ap-south-2" // a Region that the account has not enabled
 )
 
 // timeScale turns the minutes of the cases into seconds.
@@ -51,6 +54,7 @@ func testSuite(t *testing.T, a *local.AWS) {
 	a.Proxy().SetListBucket(func(caller, _ string) bool { return caller != "unlisted" })
 	queues, repositories, logs := sqs.NewFromConfig(a.Config("suite")), ecr.NewFromConfig(a.Config("suite")), cloudwatchlogs.NewFromConfig(a.Config("suite"))
 	builds := codebuild.NewFromConfig(a.Config("suite"))
+	a.Proxy().AgentCore().DisableRegion(disabled)
 	suite.Run(t, &suite.Backend{
 		Account: account, Region: region, Bucket: bucket,
 		Inbox: output(t, a, "Inbox"), Boundary: output(t, a, "Boundary"), Trail: output(t, a, "Trail"),
@@ -73,12 +77,19 @@ func testSuite(t *testing.T, a *local.AWS) {
 			return pushImage(t, repositories, repository, tag, content)
 		},
 		LogGroup:  func(t suite.T, name string) (int32, map[string]string) { return logGroup(t, logs, name) },
-		AgentCore: bedrockagentcorecontrol.NewFromConfig(a.Config("suite")),
+		AgentCore: bedrockagentcorecontrol.NewFromConfig(a.Config("suite")), EC2: ec2.NewFromConfig(a.Config("suite")),
+		Abroad: regionOf(a, "eu-west-1"), Disabled: regionOf(a, disabled),
 		CodeBuild: builds, LimitBuilds: a.CodeBuild().LimitBuilds,
 		EndBuild: func(t suite.T, id, _ string) { awaitEnd(t, builds, id) },
 		Parallel: true,
 		Gaps:     gaps(),
 	})
+}
+
+func regionOf(a *local.AWS, name string) suite.Region {
+	c := a.Config("suite")
+	c.Region = name
+	return suite.Region{Name: name, AgentCore: bedrockagentcorecontrol.NewFromConfig(c), EC2: ec2.NewFromConfig(c)}
 }
 
 // gaps are those of the local AWS: moto's that no fill-in closes.
