@@ -795,9 +795,11 @@ func TestServiceLinkedRolesAreDeletedOnlyWhereSomebodyMaySay(t *testing.T) {
 
 func TestSlrwatchReadsTheRegionsOfTheSettings(t *testing.T) {
 	for regions, want := range map[string][]string{
-		"": {"us-east-1"}, "eu-west-1": {"us-east-1", "eu-west-1"}, "eu-west-1, ap-southeast-2": {"us-east-1", "eu-west-1", "ap-southeast-2"},
+		"": {"eu-central-1"}, "eu-west-1": {"eu-central-1", "eu-west-1"}, "eu-west-1, ap-southeast-2": {"eu-central-1", "eu-west-1", "ap-southeast-2"},
 	} {
-		list := inline(load(t, given(map[string]string{"Regions": regions})), "SlrwatchRole")
+		w := given(map[string]string{"Regions": regions})
+		w.region = "eu-central-1"
+		list := inline(load(t, w), "SlrwatchRole")
 		read := 0
 		for _, st := range list {
 			regional := slices.ContainsFunc(texts(st["Action"]), func(a string) bool { return strings.HasPrefix(a, "bedrock-agentcore:") || strings.HasPrefix(a, "ec2:") })
