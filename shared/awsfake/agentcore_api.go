@@ -249,6 +249,9 @@ func (c *Cloud) configured(k agentCoreKind, id string, in map[string]any) (map[s
 	case k.name == "AgentRuntime" && config["agentRuntimeArtifact"] == nil:
 		return nil, agentCoreInvalid("Value at 'agentRuntimeArtifact' failed to satisfy constraint: Member must not be null")
 	}
+	if k.name == "Harness" {
+		config["environment"] = map[string]any{"agentCoreRuntimeEnvironment": withNetwork(inner(config, "environment", "agentCoreRuntimeEnvironment"))}
+	}
 	if v, in := k.vpc(config); in && (len(v.subnets) == 0 || len(v.groups) == 0) {
 		return nil, agentCoreInvalid("Network mode VPC needs subnets and security groups")
 	}
@@ -263,6 +266,14 @@ func (c *Cloud) configured(k agentCoreKind, id string, in map[string]any) (map[s
 		}
 	}
 	return config, nil
+}
+
+// withNetwork gives the environment of a harness as AgentCore shows it: with a
+// network, also where none was asked for.
+func withNetwork(asked map[string]any) map[string]any {
+	shown := map[string]any{"networkConfiguration": map[string]any{"networkMode": "PUBLIC"}}
+	maps.Copy(shown, asked)
+	return shown
 }
 
 // withoutSecrets gives the configuration of an OAuth2 provider as AgentCore shows it.

@@ -85,7 +85,7 @@ func (k agentCoreKind) linked(config map[string]any) []string {
 	_, inVPC := k.vpc(config)
 	add(k.name == "AgentRuntime", runtimeIdentityService)
 	add(inVPC, networkService)
-	add(k.name == "GatewayTarget" && managedEndpoint(config), gatewayNetworkService)
+	add(managedEndpoint(config), gatewayNetworkService) // a target has one at its top
 	add(managedEndpoint(inner(config, "authorizerConfiguration", "customJWTAuthorizer")) ||
 		managedEndpoint(inner(config, "oauth2ProviderConfigOutput", "customOauth2ProviderConfig")), identityNetworkService)
 	add(k.name == "CapacityProvider", runtimeInstancesService)
@@ -148,7 +148,7 @@ func (c *Cloud) attach() {
 	needed := map[string]time.Time{}
 	for _, p := range c.placed() {
 		key := p.where.key()
-		if before, known := needed[key]; !known || p.until.IsZero() || !before.IsZero() && p.until.After(before) {
+		if before, known := needed[key]; !known || p.until.After(before) {
 			needed[key] = p.until
 		}
 		if c.network.managed[key] == nil {
@@ -184,7 +184,7 @@ func (c *Cloud) placed() []placed {
 // until gives when a version is gone, zero as long as that is not known.
 func (r *agentCoreResource) until(v agentCoreVersion) time.Time {
 	var at time.Time
-	if r.next == agentCoreGone && !r.undeletable {
+	if r.next == agentCoreGone { // also of one whose deletion will fail: nothing goes before that
 		at = r.at
 	}
 	if v.deleted.IsZero() || !at.IsZero() && at.Before(v.deleted) {

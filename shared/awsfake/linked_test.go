@@ -234,6 +234,105 @@ func TestAgentCoreMakesTheServiceLinkedRolesThatAreMissing(t *testing.T) {
 	}
 }
 
+func TestEveryKindNeedsItsServiceLinkedRoles(t *testing.T) {
+	const prefix = "AWSServiceRoleForBedrockAgentCore"
+	endpoint := &coretypes.PrivateEndpointMemberManagedVpcResource{Value: coretypes.ManagedVpcResource{
+		VpcIdentifier: aws.String("vpc-12345678"), SubnetIds: []string{"subnet-12345678"}, EndpointIpAddressType: coretypes.EndpointIpAddressTypeIpv4,
+	}}
+	own := &coretypes.PrivateEndpointMemberSelfManagedLatticeResource{Value: &coretypes.SelfManagedLatticeResourceMemberResourceConfigurationIdentifier{Value: "rcfg-1"}}
+	jwt := func(e coretypes.PrivateEndpoint) coretypes.AuthorizerConfiguration {
+		return &coretypes.AuthorizerConfigurationMemberCustomJWTAuthorizer{Value: coretypes.CustomJWTAuthorizerConfiguration{DiscoveryUrl: aws.String("https://idp.example.com"), PrivateEndpoint: e}}
+	}
+	vpc := &coretypes.VpcConfig{Subnets: []string{"subnet-a"}, SecurityGroups: []string{"sg-a"}}
+	runtime := func(n *coretypes.NetworkConfiguration, a coretypes.AuthorizerConfiguration) func(*core.Client, string) error {
+		return func(c *core.Client, role string) error {
+			_, err := c.CreateAgentRuntime(t.Context(), &core.CreateAgentRuntimeInput{
+				AgentRuntimeName: aws.String("a"), RoleArn: &role, AgentRuntimeArtifact: artifact(), NetworkConfiguration: n, AuthorizerConfiguration: a,
+			})
+			return err
+		}
+	}
+	browser := func(n coretypes.BrowserNetworkConfiguration) func(*core.Client, string) error {
+		return func(c *core.Client, _ string) error {
+			_, err := c.CreateBrowser(t.Context(), &core.CreateBrowserInput{Name: aws.String("a"), NetworkConfiguration: &n})
+			return err
+		}
+	}
+	harness := func(n *coretypes.NetworkConfiguration) func(*core.Client, string) error {
+		return func(c *core.Client, role string) error {
+			_, err := c.CreateHarness(t.Context(), &core.CreateHarnessInput{HarnessName: aws.String("a"), ExecutionRoleArn: &role,
+				Environment: &coretypes.HarnessEnvironmentProviderRequestMemberAgentCoreRuntimeEnvironment{Value: coretypes.HarnessAgentCoreRuntimeEnvironmentRequest{NetworkConfiguration: n}}})
+			return err
+		}
+	}
+	gateway := func(a coretypes.AuthorizerConfiguration) func(*core.Client, string) error {
+		return func(c *core.Client, role string) error {
+			_, err := c.CreateGateway(t.Context(), &core.CreateGatewayInput{Name: aws.String("g"), RoleArn: &role, AuthorizerType: coretypes.AuthorizerTypeCustomJwt, AuthorizerConfiguration: a})
+			return err
+		}
+	}
+	for name, test := range map[string]struct {
+		make func(*core.Client, string) error
+		want string
+	}{
+		"a runtime":                       {runtime(nil, nil), "RuntimeIdentity"},
+		"a runtime in a VPC":              {runtime(inVPC("subnet-a"), nil), "Network RuntimeIdentity"},
+		"a runtime with a private issuer": {runtime(nil, jwt(endpoint)), "Identity RuntimeIdentity"},
+		"a runtime with an own lattice":   {runtime(nil, jwt(own)), "RuntimeIdentity"},
+		"a browser":                       {browser(coretypes.BrowserNetworkConfiguration{NetworkMode: coretypes.BrowserNetworkModePublic}), ""},
+		"a browser in a VPC":              {browser(coretypes.BrowserNetworkConfiguration{NetworkMode: coretypes.BrowserNetworkModeVpc, VpcConfig: vpc}), "Network"},
+		"a harness":                       {harness(nil), ""},
+		"a harness in a VPC":              {harness(inVPC("subnet-a")), "Network"},
+		"a gateway":                       {gateway(jwt(nil)), ""},
+		"a gateway with a private issuer": {gateway(jwt(endpoint)), "Identity"},
+		"a capacity provider": {func(c *core.Client, role string) error {
+			_, err := c.CreateCapacityProvider(t.Context(), &core.CreateCapacityProviderInput{
+				Name: aws.String("a"), PermissionsConfiguration: &coretypes.PermissionsConfiguration{CapacityProviderOperatorRoleArn: &role},
+				ComputeConfiguration: &coretypes.ComputeConfigurationMemberEc2Configuration{Value: coretypes.Ec2Configuration{
+					LaunchTemplateSource: &coretypes.LaunchTemplateSourceMemberLaunchParameters{Value: coretypes.LaunchParameters{
+						OperatingSystem: "LINUX", InstanceRequirements: &coretypes.InstanceRequirements{AllowedInstanceTypes: []string{"m7g.large"}},
+					}},
+					VpcConfiguration: &coretypes.VpcConfiguration{Subnets: []string{"subnet-a"}, SecurityGroups: []string{"sg-a"}},
+				}},
+			})
+			return err
+		}, "RuntimeInstances"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := awsfake.New()
+			if err := test.make(c.AgentCore("t"), roleOf(t, c)); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range c.RoleNames() {
+				if of, linked := strings.CutPrefix(r, prefix); linked {
+					got = append(got, of)
+				}
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("roles %q, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAGatewayTakesTargetsWhenItIsReady(t *testing.T) {
+	c := awsfake.New()
+	gateway, err := c.AgentCore("t").CreateGateway(t.Context(), &core.CreateGatewayInput{Name: aws.String("g"), RoleArn: aws.String(roleOf(t, c)), AuthorizerType: coretypes.AuthorizerTypeAwsIam})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ConflictException", "<nil>"} {
+		_, err := c.AgentCore("t").CreateGatewayTarget(t.Context(), &core.CreateGatewayTargetInput{GatewayIdentifier: gateway.GatewayId, Name: aws.String("t"), TargetConfiguration: &coretypes.TargetConfigurationMemberMcp{
+			Value: &coretypes.McpTargetConfigurationMemberMcpServer{Value: coretypes.McpServerTargetConfiguration{Endpoint: aws.String("https://mcp.example.com")}},
+		}})
+		if code(err) != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		c.Advance(time.Minute)
+	}
+}
+
 func TestNetworkInterfacesAreSharedAndLinger(t *testing.T) {
 	c := awsfake.New()
 	c.AddNetworkInterface("subnet-z", map[string]string{"AmazonBedrockAgentCoreManaged": "false"})
@@ -274,6 +373,25 @@ func TestNetworkInterfacesAreSharedAndLinger(t *testing.T) {
 	c.Advance(24 * time.Hour)
 	if got := interfaces(t, c); got != "subnet-c" {
 		t.Errorf("subnets %q of what is needed again", got)
+	}
+}
+
+func TestNetworkInterfacesStayFromTheEndOfTheLastThatNeedsThem(t *testing.T) {
+	c := awsfake.New()
+	first, second := runtimeInVPC(t, c, "first", "subnet-a"), runtimeInVPC(t, c, "second", "subnet-a")
+	for _, id := range []string{second, first} {
+		if err := remove(t, c.AgentCore("t"), id); err != nil {
+			t.Fatal(err)
+		}
+		c.SettleAgentCore(time.Minute, 2*time.Minute)
+	}
+	c.Advance(8*time.Hour + time.Minute) // from the end of the first to go
+	if got := interfaces(t, c); got != "subnet-a" {
+		t.Errorf("subnets %q", got)
+	}
+	c.Advance(time.Minute)
+	if got := interfaces(t, c); got != "" {
+		t.Errorf("subnets %q", got)
 	}
 }
 

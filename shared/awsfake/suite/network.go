@@ -249,6 +249,13 @@ func tellsNetworks(t T, b *Backend) {
 	}
 	want("harness", string(environment.Value.NetworkConfiguration.NetworkMode), environment.Value.NetworkConfiguration.NetworkModeConfig)
 
+	id = aws.String(must(holders()["harness"].make(ctx, b.AgentCore, b.underscored("harness"), role))(t))
+	harness = must(b.AgentCore.GetHarness(ctx, &core.GetHarnessInput{HarnessId: id}))(t).Harness
+	environment, ok = harness.Environment.(*types.HarnessEnvironmentProviderMemberAgentCoreRuntimeEnvironment)
+	if !ok || environment.Value.NetworkConfiguration == nil || environment.Value.NetworkConfiguration.NetworkMode != types.NetworkModePublic {
+		t.Errorf("a harness of which nothing was asked: %+v", harness.Environment)
+	}
+
 	in = runtimeInput(b.underscored("runtime"), role)
 	in.NetworkConfiguration = &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc}
 	_, err := b.AgentCore.CreateAgentRuntime(ctx, in)
@@ -298,9 +305,12 @@ func tellsAuthorizers(t T, b *Backend) {
 	b.settled()
 	got := must(b.AgentCore.GetRegistry(ctx, &core.GetRegistryInput{RegistryId: registry}))(t)
 	want("registry", got.AuthorizerConfiguration)
-	listed := must(b.AgentCore.ListRegistries(ctx, &core.ListRegistriesInput{MaxResults: aws.Int32(100), AuthorizerType: types.RegistryAuthorizerTypeCustomJwt}))(t).Registries
-	if i := slices.IndexFunc(listed, func(r types.RegistrySummary) bool { return aws.ToString(r.RegistryId) == *registry }); i < 0 || listed[i].Status != "READY" || !listed[i].UpdatedAt.Equal(*got.UpdatedAt) {
-		t.Errorf("%s is not listed as it is: %+v", *registry, listed)
+	for kind, found := range map[types.RegistryAuthorizerType]bool{types.RegistryAuthorizerTypeCustomJwt: true, types.RegistryAuthorizerTypeAwsIam: false} {
+		listed := must(b.AgentCore.ListRegistries(ctx, &core.ListRegistriesInput{MaxResults: aws.Int32(100), AuthorizerType: kind}))(t).Registries
+		i := slices.IndexFunc(listed, func(r types.RegistrySummary) bool { return aws.ToString(r.RegistryId) == *registry })
+		if i >= 0 != found || found && (listed[i].Status != "READY" || !listed[i].UpdatedAt.Equal(*got.UpdatedAt)) {
+			t.Errorf("registries with authorizer %s: %+v", kind, listed)
+		}
 	}
 
 	// It can be taken away again where Update leaves what it does not name.
@@ -376,6 +386,11 @@ func hasTargets(t T, b *Backend) {
 		return err
 	}
 	wantCode(t, "delete a gateway with targets", remove(), "ValidationException")
+	other := must(b.AgentCore.CreateGateway(ctx, &core.CreateGatewayInput{
+		Name: aws.String(b.fresh("gateway")), RoleArn: aws.String(b.agentCoreRole(t, agentCoreService)), AuthorizerType: types.AuthorizerTypeAwsIam,
+	}))(t).GatewayId
+	_, err = b.AgentCore.GetGatewayTarget(ctx, &core.GetGatewayTargetInput{GatewayIdentifier: other, TargetId: public.TargetId})
+	wantCode(t, "get it from another gateway", err, "ResourceNotFoundException")
 	for _, id := range []*string{private.TargetId, public.TargetId} {
 		must(b.AgentCore.DeleteGatewayTarget(ctx, &core.DeleteGatewayTargetInput{GatewayIdentifier: gateway, TargetId: id}))(t)
 	}
