@@ -84,36 +84,12 @@ type look struct {
 // read gives all resources of a kind.
 func (k networked) read(ctx context.Context, known map[string]model.Resource) ([]model.Resource, error) {
 	listed, err := k.list(ctx)
-	var found []model.Resource
-	var looks []look
-	seen := map[string]bool{}
-	for _, r := range listed {
-		if seen[r.ID] {
-			continue // a listing shifts while it is read
-		}
-		seen[r.ID] = true
-		was, is := known[r.ID]
-		switch {
-		case r.Status == "DELETED": // so it says of browsers and code interpreters that are gone
-		case k.get == nil:
-			found = append(found, r)
-		case is && was.Updated == r.Updated && !was.Old && (was.Version == "" || was.Version == r.Version):
-			was.Status = r.Status
-			found = append(found, was)
-		default:
-			looks = append(looks, look{of: r, was: was, known: is})
-		}
-	}
-	k.look(ctx, looks)
+	found, looks, unseen := k.compare(listed, known)
 	var errs []error
 	if err != nil {
-		errs = append(errs, err)
-		for id, r := range known {
-			if !seen[id] {
-				found = append(found, r)
-			}
-		}
+		errs, found = append(errs, err), append(found, unseen...)
 	}
+	k.look(ctx, looks)
 	for _, l := range looks {
 		r, err := l.result()
 		if errors.Is(err, fault.ErrNotFound) {
@@ -125,6 +101,35 @@ func (k networked) read(ctx context.Context, known map[string]model.Resource) ([
 		found = append(found, r)
 	}
 	return found, firstOf(errs)
+}
+
+// compare parts what is listed into that of which the rest is known, and that which
+// is to be looked at. Unseen is what was known and is not listed.
+func (k networked) compare(listed []model.Resource, known map[string]model.Resource) (same []model.Resource, looks []look, unseen []model.Resource) {
+	seen := map[string]bool{}
+	for _, r := range listed {
+		if seen[r.ID] {
+			continue // a listing shifts while it is read
+		}
+		seen[r.ID] = true
+		was, is := known[r.ID]
+		switch {
+		case r.Status == "DELETED": // so it says of browsers and code interpreters that are gone
+		case k.get == nil:
+			same = append(same, r)
+		case is && was.Updated == r.Updated && !was.Old && (was.Version == "" || was.Version == r.Version):
+			was.Status = r.Status
+			same = append(same, was)
+		default:
+			looks = append(looks, look{of: r, was: was, known: is})
+		}
+	}
+	for id, r := range known {
+		if !seen[id] {
+			unseen = append(unseen, r)
+		}
+	}
+	return same, looks, unseen
 }
 
 // firstOf gives the first of errors, and says how many there are beside; nil when
