@@ -43,8 +43,8 @@ func holders(t *testing.T) []subject {
 		}
 		documents[name] = append(documents[name], d)
 	}
-	if len(documents) != 6 {
-		t.Fatalf("%d hold policies of the stack, want three functions, the schedule, developers and operators", len(documents))
+	if len(documents) != 7 {
+		t.Fatalf("%d hold policies of the stack, want four functions, the schedules, developers and operators", len(documents))
 	}
 	var all []subject
 	for name, texts := range documents {
@@ -113,11 +113,26 @@ func TestLintersFindNothingInTheStackThatIsNotArgued(t *testing.T) {
 			"managed policies of AWS have the account aws",
 		},
 		{
+			"parliament", "INVALID_ARN", []string{"slrwatch"},
+			[]string{
+				"arn:aws:iam::aws:policy/aws-service-role/awsbedrockagentcoregatewaynetworkservicerolepolicy",
+				"arn:aws:iam::aws:policy/aws-service-role/awsbedrockagentcoreidentitynetworkservicerolepolicy",
+				"arn:aws:iam::aws:policy/aws-service-role/awsbedrockagentcoreruntimeinstancesservicerolepolicy",
+				"arn:aws:iam::aws:policy/aws-service-role/bedrockagentcorenetworkservicerolepolicy",
+				"arn:aws:iam::aws:policy/aws-service-role/bedrockagentcoreruntimeidentityservicerolepolicy",
+			},
+			"as above",
+		},
+		{
+			"parliament", "RESOURCE_MISMATCH", []string{"slrwatch"}, []string{"iam:generateservicelastaccesseddetails"},
+			"parliament wants a group, a policy, a role and a user at once, as the Service Authorization Reference lists the types; a call names one of them, and here it is a role",
+		},
+		{
 			"parliament", "PERMISSIONS_MANAGEMENT_ACTIONS", []string{"developer"}, []string{"iam:passrole"},
 			"of runtime roles, to AgentCore, as CreateAgentRuntime needs it",
 		},
 		{
-			"parliament", "UNKNOWN_PREFIX", []string{"developer", "drift", "operator", "reconcile"}, []string{"bedrock-agentcore"},
+			"parliament", "UNKNOWN_PREFIX", []string{"developer", "drift", "operator", "reconcile", "slrwatch"}, []string{"bedrock-agentcore"},
 			"parliament's data is older than the service; TestActionsThatAreUnknownToALinterExist",
 		},
 	} {
