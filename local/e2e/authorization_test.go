@@ -52,7 +52,7 @@ func TestLeastPrivilege(t *testing.T) {
 	law := lawOf(t, s.Stack())
 	s.wantBuildRole()
 	calls := s.recorded()
-	attacks := slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), intrusions())
+	attacks := slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), s.linkedAttacks(), intrusions())
 	strict := builderAttacks() // profile scoped stops these, too
 
 	// What is not as it should be is told here, and left out below.
@@ -80,12 +80,15 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Run("by default", func(t *testing.T) {
 		law := lawOf(t, s.with(t, nil))
 		calls := withoutTeam(slices.Concat(calls, pullsOfBases()))
-		attacks := withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), repositoryAttacks(), strict))
+		attacks := withoutTeam(slices.Concat(s.attacks(), s.imageAttacks(), s.deletionAttacks(), s.driftAttacks(), s.linkedAttacks(), repositoryAttacks(), strict))
 		asks := func(r request) bool {
 			return r.action == "s3:PutObject" && strings.Contains(r.resource, "/"+naming.RequestPrefix)
 		}
 		empties := func(r request) bool { return r.action == "ecr:DeleteRepository" }
-		for what, which := range map[string]func(request) bool{"no operator asked for anything": asks, "no repository was deleted": empties} {
+		unlinks := func(r request) bool { return r.action == "iam:DeleteServiceLinkedRole" }
+		for what, which := range map[string]func(request) bool{
+			"no operator asked for anything": asks, "no repository was deleted": empties, "no service-linked role was deleted": unlinks,
+		} {
 			if !slices.ContainsFunc(calls, which) {
 				t.Error(what)
 			}

@@ -92,6 +92,7 @@ func (s stack) everything() {
 	s.everythingOfImages(key)
 	s.everythingOfDeletions(folder+"going.yaml", "going")
 	s.everythingOfPasses(key, "my_agent")
+	s.everythingOfLinkedRoles()
 
 	// A request that intake does not find any more.
 	stop := s.Proxy().AddHook(proxy.Hook{Before: func(c proxy.Call) proxy.Verdict {
@@ -276,7 +277,7 @@ func (s stack) recorded() []request {
 		caller := strings.TrimPrefix(c.Caller, local.PollerName)
 		_, ours := s.Stack().Functions[caller]
 		switch {
-		case ours || slices.Contains([]string{local.EventBridge, scheduler, "developer", "operator", "sso operator", builds}, caller):
+		case ours || slices.Contains([]string{local.EventBridge, "developer", "operator", "sso operator", builds}, caller), strings.HasPrefix(caller, local.Scheduler):
 			add(caller, s.needs(c, boundaries[c.Resource])...)
 		case !slices.Contains([]string{"admin", "toolkit"}, caller):
 			s.t.Errorf("%s called %s:%s; who is that?", caller, c.Service, c.Operation)
@@ -304,14 +305,15 @@ func (s stack) recorded() []request {
 		}
 	}
 	add(builds, builderNeeds()...)
+	add("slrwatch", watcherNeeds()...)
 	for _, one := range s.Stack().Schedules {
-		add(scheduler, request{action: "sqs:SendMessage", resource: one.DeadLetters}) // what Lambda does not take
+		add(local.Scheduler+one.Function.Short, request{action: "sqs:SendMessage", resource: one.DeadLetters}) // what Lambda does not take
 	}
 	// What a rule cannot deliver goes to the dead letters.
 	for _, r := range s.Stack().Rules {
-		add(local.EventBridge, request{
-			action: "sqs:SendMessage", resource: queueARN("rolekeeper-inbox-dead-letters"), context: map[string]any{"aws:SourceArn": r.ARN},
-		})
+		for _, target := range r.Targets {
+			add(local.EventBridge, request{action: "sqs:SendMessage", resource: target.DeadLetters, context: map[string]any{"aws:SourceArn": r.ARN}})
+		}
 	}
 	return all
 }

@@ -11,6 +11,7 @@ import (
 	"rolekeeper/local"
 	"rolekeeper/local/bus"
 	"rolekeeper/local/proxy"
+	"rolekeeper/shared/desired"
 )
 
 // needs gives what a call needs of IAM, dependent actions included, with the
@@ -30,7 +31,7 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 		if c.Caller == local.EventBridge {
 			var in struct{ MessageBody string }
 			s.decode(c, &in)
-			r.context = map[string]any{"aws:SourceArn": s.rule(in.MessageBody)}
+			r.context = map[string]any{"aws:SourceArn": s.rule(in.MessageBody, r.resource)}
 		}
 		return []request{r}
 	case "events":
@@ -47,10 +48,12 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 		return s.needsOfLogs(c)
 	case "iam":
 		return s.needsOfIAM(c, boundary)
+	case "ec2": // what it lists knows no resource
+		return []request{one("*", map[string]any{"aws:RequestedRegion": c.Region})}
 	case "lambda":
 		r := request{action: "lambda:InvokeFunction", resource: functionARN(c.Resource)}
 		if c.Caller == local.EventBridge {
-			r.context = map[string]any{"aws:SourceArn": s.rule(c.Request.Body)}
+			r.context = map[string]any{"aws:SourceArn": s.rule(c.Request.Body, r.resource)}
 		}
 		return []request{r}
 	case "sts":
@@ -60,15 +63,15 @@ func (s stack) needs(c proxy.Call, boundary string) []request {
 	return nil
 }
 
-// rule gives the ARN of the rule that an event is delivered for.
-func (s stack) rule(event string) string {
+// rule gives the ARN of the rule that an event is delivered for to a target.
+func (s stack) rule(event, target string) string {
 	s.t.Helper()
 	for _, r := range s.Stack().Rules {
 		pattern, err := bus.Compile(r.Pattern)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if pattern.Match([]byte(event)) {
+		if pattern.Match([]byte(event)) && slices.ContainsFunc(r.Targets, func(t bus.Target) bool { return t.ARN == target }) {
 			return r.ARN
 		}
 	}
@@ -144,7 +147,12 @@ func (s stack) needsOfIAM(c proxy.Call, boundary string) []request {
 	case "GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "ListInstanceProfilesForRole":
 	case "GetPolicy", "GetPolicyVersion":
 		r.resource = c.Resource
-	case "GetAccountAuthorizationDetails", "GetAccountSummary", "ListRoles": // they know no resource
+	case "GenerateServiceLastAccessedDetails":
+		r.resource = form["Arn"]
+	case "DeleteServiceLinkedRole":
+	case "GetServiceLinkedRoleDeletionStatus": // its resource is the role that the task names
+		r.resource = roleARN(strings.TrimPrefix(form["DeletionTaskId"][:strings.LastIndex(form["DeletionTaskId"], "/")], "task/"))
+	case "GetAccountAuthorizationDetails", "GetAccountSummary", "GetServiceLastAccessedDetails", "ListRoles": // they know no resource
 		r.resource = "*"
 	case "CreateRole":
 		bounded(form["PermissionsBoundary"])
@@ -192,7 +200,11 @@ func untagged(form map[string]string) []string {
 func (s stack) needsOfAgentCore(c proxy.Call) []request {
 	s.t.Helper()
 	r := request{action: "bedrock-agentcore:" + c.Operation, resource: agentCoreARNs + c.Resource}
-	if strings.HasPrefix(c.Operation, "List") || strings.HasPrefix(c.Operation, "Create") {
+	switch {
+	case c.Operation == "ListGatewayTargets": // that of the gateway, as for one of its targets
+	case c.Operation == "ListOauth2CredentialProviders":
+		r.resource = agentCoreARNs + "token-vault/default"
+	case strings.HasPrefix(c.Operation, "List") || strings.HasPrefix(c.Operation, "Create"):
 		r.resource = "*"
 	}
 	if !strings.HasPrefix(c.Operation, "Create") && !strings.HasPrefix(c.Operation, "Update") {
@@ -324,10 +336,11 @@ func logGroupARNs(name string) []string {
 
 // linked gives the services of the service-linked roles by role.
 func linked() map[string]string {
-	return map[string]string{
-		"AWSServiceRoleForBedrockAgentCoreNetwork":         "network.bedrock-agentcore.amazonaws.com",
-		"AWSServiceRoleForBedrockAgentCoreRuntimeIdentity": "runtime-identity.bedrock-agentcore.amazonaws.com",
+	services := map[string]string{}
+	for _, r := range desired.AllServiceLinkedRoles() {
+		services[r.Name] = r.Service
 	}
+	return services
 }
 
 // path gives the path of a service-linked role; other roles here have none.
