@@ -44,6 +44,9 @@ func (p *Proxy) answerLinked(ctx context.Context, c Call, form url.Values) (answ
 		out, err := from.GetServiceLinkedRoleDeletionStatus(ctx, &iam.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: text("DeletionTaskId")})
 		return told(iamQuery, c, out, err), true
 	case "GenerateServiceLastAccessedDetails":
+		if role := naming.RoleOf(form.Get("Arn")); p.hasRole(role) && !hasLinkedName(role) {
+			return unanswered(c, "it makes reports on AgentCore's service-linked roles alone"), true
+		}
 		out, err := from.GenerateServiceLastAccessedDetails(ctx, &iam.GenerateServiceLastAccessedDetailsInput{
 			Arn: text("Arn"), Granularity: types.AccessAdvisorUsageGranularityType(form.Get("Granularity")),
 		})
@@ -187,7 +190,7 @@ func (p *Proxy) trailLinked(change awsfake.LinkedChange) {
 // service-linked one, or deleted it. Who calls it holds roles.mu.
 func (p *Proxy) occupy(ctx context.Context, operation string, form url.Values) error {
 	name, to := form.Get("RoleName"), p.AgentCore().IAM("iam")
-	if !slices.ContainsFunc(desired.AllServiceLinkedRoles(), func(r desired.ServiceLinkedRole) bool { return strings.EqualFold(r.Name, name) }) {
+	if !hasLinkedName(name) {
 		return nil
 	}
 	var err error
@@ -199,6 +202,12 @@ func (p *Proxy) occupy(ctx context.Context, operation string, form url.Values) e
 		_, err = to.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &name})
 	}
 	return err
+}
+
+// hasLinkedName reports whether a role is called as one of AgentCore's service-linked
+// roles is; names of roles that differ in case are the same.
+func hasLinkedName(role string) bool {
+	return slices.ContainsFunc(desired.AllServiceLinkedRoles(), func(r desired.ServiceLinkedRole) bool { return strings.EqualFold(r.Name, role) })
 }
 
 // lastUseOfLinked tells of a service-linked role's last use.

@@ -99,6 +99,16 @@ func testLinkedRoles(t *testing.T, w world) {
 		t.Errorf("last accesses: %+v, %v", report, err)
 	}
 
+	if _, err := c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("unlinked"), AssumeRolePolicyDocument: aws.String(trust)}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"unlinked": "NotImplemented", "of-nobody": "NoSuchEntity"} {
+		arn := "arn:aws:iam::" + account + ":role/" + name
+		if _, err := c.GenerateServiceLastAccessedDetails(ctx, &iam.GenerateServiceLastAccessedDetailsInput{Arn: &arn}); code(err) != want {
+			t.Errorf("a report on %s: %v, want %s", name, err, want)
+		}
+	}
+
 	managed := func() int {
 		t.Helper()
 		out, err := interfaces.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: []ec2types.Filter{{Name: aws.String("tag:AmazonBedrockAgentCoreManaged"), Values: []string{"true"}}}})
