@@ -385,7 +385,9 @@ func TestNetworkInterfacesStayFromTheEndOfTheLastThatNeedsThem(t *testing.T) {
 		}
 		c.SettleAgentCore(time.Minute, 2*time.Minute)
 	}
-	c.Advance(8*time.Hour + time.Minute) // from the end of the first to go
+	c.LingerNetworkInterfaces(time.Hour)
+	c = c.Clone()
+	c.Advance(time.Hour + time.Minute) // from the end of the first to go
 	if got := interfaces(t, c); got != "subnet-a" {
 		t.Errorf("subnets %q", got)
 	}
@@ -482,6 +484,10 @@ func TestAReportOnLastAccessesIsItsAskers(t *testing.T) {
 			told = append(told, *s.ServiceNamespace, aws.ToString(s.LastAuthenticatedRegion), aws.ToTime(s.LastAuthenticated).Format(time.TimeOnly))
 		}
 		return strings.Join(told, " ")
+	}
+	elsewhere := "arn:aws:iam::" + c.Account + ":role/" + networkRole
+	if _, err := c.IAM("t").GenerateServiceLastAccessedDetails(t.Context(), &iam.GenerateServiceLastAccessedDetailsInput{Arn: &elsewhere}); code(err) != "NoSuchEntity" {
+		t.Errorf("about a role of the name in another path: %v", err)
 	}
 	job := ask("one")
 	if got := read("one", job); got != "IN_PROGRESS" {
