@@ -112,10 +112,34 @@ func TestARequestForAllApprovesOnePass(t *testing.T) {
 	}
 }
 
-// What is read as a request for all names one pass and nothing of one config.
+// goodDeletion asks for the deletion of a service-linked role.
+var goodDeletion = strings.NewReplacer(`"approve"`, `"delete-service-linked-role"`, `"pass"`, `"AWSServiceRoleForBedrockAgentCoreNetwork"`).Replace(goodFleetRequest)
+
+func TestARequestToDeleteAServiceLinkedRoleNamesOneAndNothingElse(t *testing.T) {
+	r, err := model.ParseFleetRequest([]byte(goodDeletion))
+	if err != nil || r.Action != model.DeleteLinked || r.Plans["AWSServiceRoleForBedrockAgentCoreNetwork"] != strings.Repeat("0", 64) {
+		t.Fatalf("%+v (%v)", r, err)
+	}
+	for name, change := range map[string][2]string{
+		"for a config":      {`"config":""`, `"config":"configs/a.yaml"`},
+		"for two roles":     {`{"AWS`, `{"other":"` + strings.Repeat("0", 64) + `","AWS`},
+		"with an archive":   {`"by"`, `"archive":"archive/r/1.json","by"`},
+		"without a plan":    {strings.Repeat("0", 64), ``},
+		"of another action": {`"delete-service-linked-role"`, `"delete"`},
+	} {
+		changed := strings.Replace(goodDeletion, change[0], change[1], 1)
+		if r, err := model.ParseFleetRequest([]byte(changed)); err == nil || changed == goodDeletion || r.ID != "" {
+			t.Errorf("%s: %s is read as %+v (%v)", name, changed, r, err)
+		}
+	}
+}
+
+// What is read as a request for all names one pass or one role, and nothing of one
+// config.
 func FuzzParseFleetRequest(f *testing.F) {
 	f.Add([]byte(goodFleetRequest))
 	f.Add([]byte(goodRequest))
+	f.Add([]byte(goodDeletion))
 	f.Add([]byte(strings.Replace(goodFleetRequest, `"config":"",`, ``, 1)))
 	f.Add([]byte(strings.Replace(goodFleetRequest, `"pass"`, `"pass":"","pass"`, 1)))
 	f.Add([]byte(`{"v":1}`))
@@ -124,7 +148,8 @@ func FuzzParseFleetRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.ID == "" || r.Action != model.Approve || r.Config != "" || r.Archive != "" || len(r.Plans) != 1 || len(r.Plans[model.FleetPlan]) != 64 || r.Expires.IsZero() {
+		approves := r.Action == model.Approve && len(r.Plans[model.FleetPlan]) == 64
+		if r.ID == "" || !approves && r.Action != model.DeleteLinked || r.Config != "" || r.Archive != "" || len(r.Plans) != 1 || r.Expires.IsZero() {
 			t.Errorf("%+v", r)
 		}
 		readAgain(t, r, model.ParseFleetRequest)
