@@ -383,12 +383,16 @@ func (s spoiled) Do(r *http.Request) (*http.Response, error) {
 }
 
 func (s spoiled) client(pace agentcore.Pace) *agentcore.Client {
-	return agentcore.New(core.New(core.Options{
+	return agentcore.New(s.api(), pace, pace)
+}
+
+func (s spoiled) api() *core.Client {
+	return core.New(core.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://agentcore.invalid"), HTTPClient: s, Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
 		}),
-	}), pace, pace)
+	})
 }
 
 // essential are the members without which an answer is not understood.

@@ -69,7 +69,7 @@ func (n *Networks) kinds(gateways func() ([]model.Resource, error)) []networked 
 
 // listed is what a listing tells of an item.
 type listed struct {
-	id, arn, version *string
+	id, arn          *string
 	status           string
 	updated, created *time.Time // created: of what may never have been updated
 }
@@ -78,7 +78,7 @@ type listed struct {
 func listing[In any](ctx context.Context, pace Pace, kind, what string, list func(token *string) ([]In, *string, error), read func(In) listed) ([]model.Resource, error) {
 	return all(ctx, pace, what, list, func(item In) (model.Resource, bool) {
 		l := read(item)
-		r := model.Resource{Kind: kind, ID: aws.ToString(l.id), ARN: aws.ToString(l.arn), Status: l.status, Version: aws.ToString(l.version)}
+		r := model.Resource{Kind: kind, ID: aws.ToString(l.id), ARN: aws.ToString(l.arn), Status: l.status}
 		at := cmp.Or(l.updated, l.created)
 		if at != nil {
 			r.Updated = at.UTC().Format(time.RFC3339Nano)
@@ -97,7 +97,7 @@ func (n *Networks) runtimes() networked {
 				}
 				return out.AgentRuntimes, out.NextToken, nil
 			}, func(r types.AgentRuntime) listed {
-				return listed{id: r.AgentRuntimeId, arn: r.AgentRuntimeArn, version: r.AgentRuntimeVersion, status: string(r.Status), updated: r.LastUpdatedAt}
+				return listed{id: r.AgentRuntimeId, arn: r.AgentRuntimeArn, status: string(r.Status), updated: r.LastUpdatedAt}
 			})
 		},
 		versions: func(ctx context.Context, id string) ([]string, error) {
@@ -174,7 +174,7 @@ func (n *Networks) harnesses() networked {
 				}
 				return out.Harnesses, out.NextToken, nil
 			}, func(s types.HarnessSummary) listed {
-				return listed{id: s.HarnessId, arn: s.Arn, version: s.HarnessVersion, status: string(s.Status), updated: s.UpdatedAt}
+				return listed{id: s.HarnessId, arn: s.Arn, status: string(s.Status), updated: s.UpdatedAt}
 			})
 		},
 		versions: func(ctx context.Context, id string) ([]string, error) {

@@ -57,8 +57,8 @@ func (n *Networks) Resources(ctx context.Context, known []model.Resource) (found
 // networked is a kind of resource that may need a service-linked role.
 type networked struct {
 	name string // as in model.Resource
-	// list gives all of them, as far as a listing tells: Version is the newest of
-	// what keeps versions. Beside an error it gives what it found nevertheless.
+	// list gives all of them, as far as a listing tells. Beside an error it gives what
+	// it found nevertheless.
 	list     func(ctx context.Context) ([]model.Resource, error)
 	versions func(ctx context.Context, id string) ([]string, error)           // nil where there are none
 	get      func(ctx context.Context, id, version string) (placement, error) // nil where the listing tells all
@@ -117,7 +117,7 @@ func (k networked) compare(listed []model.Resource, known map[string]model.Resou
 		case r.Status == "DELETED": // so it says of browsers and code interpreters that are gone
 		case k.get == nil:
 			same = append(same, r)
-		case is && was.Updated == r.Updated && !was.Old && (was.Version == "" || was.Version == r.Version):
+		case is && was.Updated == r.Updated && !was.Old:
 			was.Status = r.Status
 			same = append(same, was)
 		default:
@@ -186,7 +186,6 @@ func (l look) result() (model.Resource, error) {
 		return l.unread(), l.err
 	}
 	r := l.of
-	r.Version = ""
 	var newest *placement
 	for i := range l.places {
 		p := &l.places[i]

@@ -113,7 +113,12 @@ func TestCodesSayWhatAnErrorMeans(t *testing.T) {
 		"ValidationError":         {fault.Unknown, nil},
 		"ValidationException":     {fault.Unknown, nil},
 		"UnauthorizedException":   {fault.Unknown, nil},
-		"":                        {fault.Unknown, nil},
+
+		// What a Region that is not enabled answers, and EC2 to who may not.
+		"UnrecognizedClientException": {fault.Unknown, nil},
+		"AuthFailure":                 {fault.Unknown, nil},
+		"UnauthorizedOperation":       {fault.Unknown, nil},
+		"":                            {fault.Unknown, nil},
 	}
 	for code := range retry.DefaultThrottleErrorCodes {
 		cases[code] = struct {
