@@ -212,7 +212,7 @@ func testOrderOfDeletion(s stack, key, agent string) {
 // reads of the account.
 func testCallsOfDeletion(s stack) {
 	most := map[string]int{
-		"drift bedrock-agentcore": 1, "drift codebuild": 1, "drift iam": 5, "drift s3": 13, "drift sqs": 1, "drift ssm": 1, "intake sqs": 1, "reconcile bedrock-agentcore": 20,
+		"drift bedrock-agentcore": 1, "drift codebuild": 1, "drift iam": 5, "drift s3": 14, "drift sqs": 1, "drift ssm": 1, "intake sqs": 1, "reconcile bedrock-agentcore": 20,
 		"reconcile codebuild": 11, "reconcile events": 1, "reconcile iam": 26, "reconcile s3": 30, "reconcile sqs": 1,
 	}
 	const mostWrites = 6

@@ -9,10 +9,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"rolekeeper/local"
 	"rolekeeper/local/proxy"
+	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
@@ -66,7 +68,11 @@ func (s stack) look() model.ServiceLinkedRoles {
 
 func (s stack) linkedRoles() model.ServiceLinkedRoles {
 	s.t.Helper()
-	known, err := model.ParseServiceLinkedRoles(s.get(naming.LinkedKey))
+	o, err := configstore.NewReader(s3.NewFromConfig(s.Config("admin")), bucket, account).Get(s.t.Context(), naming.LinkedKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	known, err := model.ParseServiceLinkedRoles(o.Body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -177,7 +183,7 @@ func (s stack) everythingOfLinkedRoles() {
 	jwt := `{"customJWTAuthorizer":{"discoveryUrl":"https://idp.example.com/.well-known/openid-configuration","allowedAudience":["a"],"privateEndpoint":` + private + `}}`
 	role := owned("my_agent")
 	for _, kind := range []string{"payment-manager", "harness"} {
-		s.holder(kind, "of-slr-"+kind[:3], role)
+		s.holder(kind, "of_slr_"+kind[:3], role)
 	}
 	for _, request := range []string{
 		`PUT /browsers {"name":"in_vpc","networkConfiguration":` + inVPC + `}`,
@@ -189,21 +195,21 @@ func (s stack) everythingOfLinkedRoles() {
 	}
 	gateway := s.serve(home(), `POST /gateways/ {"name":"of-slr","roleArn":"`+roleARN(role)+`"}`)["gatewayId"].(string)
 	s.until("gateway "+gateway+" is ready", func() bool { return s.serve(home(), "GET /gateways/"+gateway+"/")["status"] == "READY" })
-	s.serve(home(), `POST /gateways/`+gateway+`/targets/ {"name":"target","targetConfiguration":{"mcp":{"mcpServer":{"endpoint":"https://mcp.example.com"}}},"privateEndpoint":`+private+`}`)
+	target := s.serve(home(), `POST /gateways/`+gateway+`/targets/ {"name":"target","targetConfiguration":{"mcp":{"mcpServer":{"endpoint":"https://mcp.example.com"}}},"privateEndpoint":`+private+`}`)["targetId"].(string)
 	s.deploy("of_slr", owned("my_agent"))
-	provider := s.serve(home(), `PUT /capacity-providers {"name":"of_slr","permissionsConfiguration":{"capacityProviderOperatorRoleArn":"`+roleARN(role)+`"}}`)["capacityProviderId"].(string)
+	s.holder("capacity-provider", "of_slr", role)
 	known := s.look()
 	for _, r := range desired.AllServiceLinkedRoles() {
 		s.wantVerdict(known, r, model.LinkedUsed)
 	}
 
 	// One goes, as an operator asks.
-	s.removed(home, "/capacity-providers/"+provider)
-	instances := s.wantVerdict(s.look(), desired.RuntimeInstances(), model.LinkedIdle)
+	s.removed(home, "/gateways/"+gateway+"/targets/"+target+"/")
+	idle := s.wantVerdict(s.look(), desired.GatewayNetwork(), model.LinkedIdle)
 	s.tool("operator", 0, "slr")
-	s.tool("operator", 0, "slr", "delete", instances.Name, "--yes", "--wait=false")
+	s.tool("operator", 0, "slr", "delete", idle.Name, "--yes", "--wait=false")
 	s.idle()
-	s.wantVerdict(s.look(), desired.RuntimeInstances(), model.LinkedAbsent)
+	s.wantVerdict(s.look(), desired.GatewayNetwork(), model.LinkedAbsent)
 
 	// What it cannot read is buried, and what it could not do is done again.
 	queue := s.Stack().Functions["slrwatch"].Environment["SLRWATCH_QUEUE_URL"]

@@ -35,8 +35,14 @@ func (w *watcher) deploy(ctx context.Context, p *printer) error {
 	before := len(w.aws.Events())
 	for _, r := range []struct{ name, agent string }{{assistant, assistant}, {searcher, searcher}, {canary, searcher}} {
 		role := naming.RuntimeRole(region, r.agent)
+		network := &types.NetworkConfiguration{NetworkMode: types.NetworkModePublic}
+		if r.agent == searcher {
+			network = &types.NetworkConfiguration{NetworkMode: types.NetworkModeVpc, NetworkModeConfig: &types.VpcConfig{
+				Subnets: []string{"subnet-0aa11bb22cc33dd44"}, SecurityGroups: []string{"sg-0a1b2c3d4e5f60718"},
+			}}
+		}
 		out, err := w.agentCore.CreateAgentRuntime(ctx, &bedrockagentcorecontrol.CreateAgentRuntimeInput{
-			AgentRuntimeName: &r.name, RoleArn: aws.String("arn:aws:iam::" + account + ":role/" + role),
+			NetworkConfiguration: network, AgentRuntimeName: &r.name, RoleArn: aws.String("arn:aws:iam::" + account + ":role/" + role),
 			AgentRuntimeArtifact: &types.AgentRuntimeArtifactMemberContainerConfiguration{Value: types.ContainerConfiguration{ContainerUri: aws.String("image")}},
 		})
 		if err != nil {

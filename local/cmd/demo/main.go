@@ -1,8 +1,9 @@
 // Command demo shows the main job on the local AWS: two good configs and a
 // faulty one are uploaded, a source leads to an image and another to a build that
 // fails, roles that the starter toolkit made are adopted, the runtimes of two
-// agents are deleted and the roles go that nothing uses, one is restored, and what
-// all of it led to is read back and told. It ends with an error when anything is not as it
+// agents are deleted and the roles go that nothing uses, one is restored, a
+// service-linked role goes that nothing needs any more, and what all of it led to is
+// read back and told. It ends with an error when anything is not as it
 // should be. KEEP=1 leaves the local AWS running; DENY=CreateRole, or another
 // operation that is then denied to all, shows how a failure looks.
 package main
@@ -64,6 +65,7 @@ func (w *watcher) acts() []act {
 		{"the runtimes of " + assistant + " and " + searcher + " are deleted", w.undeploy},
 		{"the grace period passes", w.pass},
 		{"an operator has the runtime role of " + assistant + " restored", w.restoring},
+		{"the last agent in a VPC goes, and a service-linked role with it", w.watched},
 	}
 }
 

@@ -42,6 +42,9 @@ func TestTheDemoTellsWhatHappened(t *testing.T) {
 		"told     runtime/policy/debug-access, extra, by arn:aws:sts::123456789012:assumed-role/somebody/somebody",
 		"BedrockAgentCoreRuntimeExecutionPolicy-flight_search: missing, repaired", "BedrockAgentCoreRuntimeExecutionPolicy-flight_search: missing, held-back",
 		"stopped  2 roles are to be put right, and MaxChangesPerSweep is 1 here", "approve --pass", "reports/latest.html: a page for people",
+		"used     AWSServiceRoleForBedrockAgentCoreNetwork", "runtime arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/canary-",
+		"absent   AWSServiceRoleForBedrockAgentCoreRuntimeInstances", "Network: network-interface eni-", "they should be gone at ",
+		"idle     AWSServiceRoleForBedrockAgentCoreNetwork", "slr delete AWSServiceRoleForBedrockAgentCoreNetwork --yes", "absent   AWSServiceRoleForBedrockAgentCoreNetwork",
 		"3 roles made, 2 adopted, 4 repaired, 2 deleted, 1 kept in use, 1 restored, 1 image built, 1 build failed, 1 config refused",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -38,7 +38,7 @@ func (c *Client) Managed(ctx context.Context) ([]string, error) {
 	for seen := map[string]bool{}; ; {
 		out, err := c.api.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{
 			Filters:    []types.Filter{{Name: aws.String("tag:AmazonBedrockAgentCoreManaged"), Values: []string{"true"}}},
-			MaxResults: aws.Int32(page), NextToken: token,
+			MaxResults: aws.Int32(page), NextToken: token, IncludeManagedResources: aws.Bool(true), // where an account hides what services manage
 		})
 		if err != nil {
 			return nil, awserr.Wrap(err, "list network interfaces of AgentCore")
