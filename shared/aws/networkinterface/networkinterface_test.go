@@ -6,16 +6,23 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	core "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	agentcoretypes "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/aws/networkinterface"
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/fault"
+	"rolekeeper/shared/slr"
 )
+
+var _ slr.Interfaces = (*networkinterface.Client)(nil)
 
 // pages answers with one page after the other, and with an error after them.
 type pages struct {
@@ -84,5 +91,43 @@ func TestNoPartOfTheInterfacesIsGivenForTheWhole(t *testing.T) {
 				t.Errorf("%v, class %s: %v", ids, fault.Of(err), err)
 			}
 		})
+	}
+}
+
+func TestInterfacesAreAgentCoresAloneAndLinger(t *testing.T) {
+	c := awsfake.New()
+	client := networkinterface.New(c.EC2("t"))
+	c.AddNetworkInterface("subnet-1", nil)
+	c.AddNetworkInterface("subnet-1", map[string]string{"AmazonBedrockAgentCoreManaged": "false"})
+	want := func(when string, n int) {
+		t.Helper()
+		if ids, err := client.Managed(t.Context()); err != nil || len(ids) != n {
+			t.Errorf("%s: %q, %v", when, ids, err)
+		}
+	}
+	want("nothing in a VPC", 0)
+	var subnets []string
+	for i := range 12 {
+		subnets = append(subnets, fmt.Sprintf("subnet-%08d", i))
+	}
+	out, err := c.AgentCore("t").CreateBrowser(t.Context(), &core.CreateBrowserInput{Name: aws.String("it"), NetworkConfiguration: &agentcoretypes.BrowserNetworkConfiguration{
+		NetworkMode: agentcoretypes.BrowserNetworkModeVpc, VpcConfig: &agentcoretypes.VpcConfig{Subnets: subnets, SecurityGroups: []string{"sg-01234567"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Minute)
+	c.PageNetworkInterfaces(5)
+	want("a browser in 12 subnets", 12)
+	if _, err := c.AgentCore("t").DeleteBrowser(t.Context(), &core.DeleteBrowserInput{BrowserId: out.BrowserId}); err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(7 * time.Hour)
+	want("7 hours after", 12)
+	c.Advance(2 * time.Hour)
+	want("9 hours after", 0)
+	c.DisableRegion("eu-west-1")
+	if ids, err := networkinterface.New(c.Abroad("eu-west-1").EC2("t")).Managed(t.Context()); err == nil || fault.Of(err) != fault.Unknown {
+		t.Errorf("a Region that is not enabled: %q, %v", ids, err)
 	}
 }

@@ -2,6 +2,7 @@ package slrole_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/aws/slrole"
+	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/slr"
@@ -260,3 +263,86 @@ func FuzzWhatADeletionSaysIsBounded(f *testing.F) {
 		}
 	})
 }
+
+func TestAKeeperSeesAServiceLinkedRoleFromItsMakingToItsEnd(t *testing.T) {
+	c, ctx := awsfake.New(), t.Context()
+	k, network := slrole.NewKeeper(c.IAM("t")), desired.Network()
+	for what, err := range map[string]error{"role": fails(k.Observe(ctx, name)), "deletion": fails(k.Delete(ctx, name)), "task": fails(k.Deletion(ctx, "task/aws-service-role/x/y/z"))} {
+		if !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("no %s: %v", what, err)
+		}
+	}
+	made := c.Now()
+	if err := slrole.New(c.IAM("t")).Create(ctx, name, service); err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Hour)
+	used := c.Now()
+	c.UseRoleIn(name, "eu-west-1", used)
+	o, err := k.Observe(ctx, name)
+	arn := "arn:aws:iam::123456789012:role/aws-service-role/" + service + "/" + name
+	want := model.ObservedLinked{ARN: arn, ID: o.ID, Path: network.Path(), Created: made, LastUsed: used, LastUsedRegion: "eu-west-1"}
+	if diff := cmp.Diff(want, o); err != nil || diff != "" || !strings.HasPrefix(o.ID, "AROA") {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+
+	policy := network.PolicyARN("aws")
+	version, updated, err := k.Policy(ctx, policy)
+	if err != nil || version == "" || updated.IsZero() {
+		t.Errorf("policy %q of %s, %v", version, updated, err)
+	}
+	if document, err := k.PolicyDocument(ctx, policy, version); err != nil || !json.Valid([]byte(document)) {
+		t.Errorf("document %s, %v", document, err)
+	}
+	if _, err := k.PolicyDocument(ctx, policy, "v99"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("no such version: %v", err)
+	}
+
+	job, err := k.AskAccess(ctx, arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, done, err := k.Access(ctx, job); done || err != nil || a != (model.LinkedAccess{}) {
+		t.Errorf("just asked for: %+v, done %v, %v", a, done, err)
+	}
+	c.Advance(time.Minute)
+	if a, done, err := k.Access(ctx, job); !done || err != nil || !a.Last.Equal(used) || a.Region != "eu-west-1" || a.Service == "" {
+		t.Errorf("%+v, done %v, %v", a, done, err)
+	}
+	c.FailAccessReports(name, true)
+	if a, done, err := k.Access(ctx, job); !done || err != nil || !strings.Contains(a.Failed, "InternalFailure") {
+		t.Errorf("failed: %+v, done %v, %v", a, done, err)
+	}
+	c.ForgetAccessReports(name)
+	if _, done, err := k.Access(ctx, job); done || !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("forgotten: done %v, %v", done, err)
+	}
+
+	for _, step := range []struct {
+		reason string
+		state  model.LinkedDeletionState
+	}{{"sessions are active", model.DeletionFailed}, {"", model.DeletionSucceeded}} {
+		c.FailLinkedDeletion(name, step.reason)
+		task, err := k.Delete(ctx, name)
+		if err != nil || !strings.HasPrefix(task, "task/aws-service-role/"+service+"/"+name+"/") {
+			t.Fatalf("task %q, %v", task, err)
+		}
+		if again, err := k.Delete(ctx, name); again != task || err != nil {
+			t.Errorf("asked again: task %q, %v", again, err)
+		}
+		for range 2 { // NOT_STARTED, IN_PROGRESS
+			if d, err := k.Deletion(ctx, task); err != nil || d.State != model.DeletionRunning {
+				t.Errorf("%+v, %v", d, err)
+			}
+			c.Advance(30 * time.Second)
+		}
+		if d, err := k.Deletion(ctx, task); err != nil || d.State != step.state || d.Reason != step.reason {
+			t.Errorf("%+v, %v, want %s", d, err, step.state)
+		}
+	}
+	if _, err := k.Observe(ctx, name); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("deleted: %v", err)
+	}
+}
+
+func fails[V any](_ V, err error) error { return err }
