@@ -204,10 +204,10 @@ type Resource struct {
 	ID      string `json:"id"`               // of a target with that of its gateway and a slash before it
 	ARN     string `json:"arn,omitempty"`    // empty of what has none
 	Status  string `json:"status,omitempty"` // as AgentCore lists it
-	Updated string `json:"updated"`          // RFC 3339 with all digits: what is equal was not changed
+	Updated string `json:"updated"`          // RFC 3339 with all digits: what is equal was not changed; empty of what was listed and could not be read yet
 	// Version is the newest one that is in a VPC or has a private endpoint, of what
-	// keeps versions; empty when none is. Old is set when a newer one is neither: then
-	// only a look at all versions tells when it goes.
+	// keeps versions; empty when none is. Old is set when the newest lacks what an older
+	// one has: then only a look at all versions tells when that goes.
 	Version         string `json:"version,omitempty"`
 	Old             bool   `json:"old,omitempty"`
 	VPC             bool   `json:"vpc,omitempty"`             // it has network interfaces in a VPC

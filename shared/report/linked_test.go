@@ -70,6 +70,9 @@ func TestServiceLinkedRolesThatUrgeShowAtTheTop(t *testing.T) {
 		if got := report.Headline(c.pass); got != headline || !strings.Contains(text, `<section class="headline `+mood+`">`) {
 			t.Errorf("%s: %q, and the page is not %s", name, got, mood)
 		}
+		if warns := strings.Contains(text, `<p class="late">`); warns != (name == "a look that's late" || name == "nothing known") {
+			t.Errorf("%s: the section warns: %v", name, warns)
+		}
 		says := read(t, text)
 		for _, want := range c.want {
 			if !strings.Contains(says, want) {
@@ -112,6 +115,8 @@ func TestWhatIsShownOfServiceLinkedRoles(t *testing.T) {
 	}
 	begun, began := linked(), report.Pass{At: passed, Linked: &report.Linked{BegunAt: at}}
 	begun.Linked.BegunAt = passed
+	during, late := linked(), linked()
+	during.Linked.LookedAt, late.Linked.LookedAt = passed.Add(time.Hour), at
 	region := linked()
 	region.Linked.Regions = []model.LinkedRegion{{Name: "us-east-1", Resources: 1, Interfaces: 1200, Unread: []string{"gateways: denied"}}}
 	const section, never = "AWS defines these roles for AgentCore", "They have not been looked at yet."
@@ -119,11 +124,13 @@ func TestWhatIsShownOfServiceLinkedRoles(t *testing.T) {
 		pass      report.Pass
 		want, not []string
 	}{
-		"an older pass":       {report.Pass{At: passed}, nil, []string{section, "Service-linked"}},
-		"no look yet":         {report.Pass{At: passed, Linked: &report.Linked{}}, []string{section, never}, []string{"Another look", "could not be read"}},
-		"the first look runs": {began, []string{never, "Another look began 2026-11-21 12:00:00 UTC and had not come to its end."}, nil},
-		"a look":              {linked(), []string{"They were looked at 2026-11-23 11:00:00 UTC, 1 h before the pass."}, []string{never, "Another look", "each day"}},
-		"another look runs":   {begun, []string{"Another look began 2026-11-23 12:00:00 UTC and had not come to its end."}, nil},
+		"an older pass":               {report.Pass{At: passed}, nil, []string{section, "Service-linked"}},
+		"no look yet":                 {report.Pass{At: passed, Linked: &report.Linked{}}, []string{section, never}, []string{"Another look", "could not be read"}},
+		"the first look runs":         {began, []string{never, "Another look began 2026-11-21 12:00:00 UTC and had not come to its end."}, nil},
+		"a look":                      {linked(), []string{"They were looked at 2026-11-23 11:00:00 UTC, 1 h before the pass."}, []string{never, "Another look", "each day"}},
+		"a look since the pass began": {during, []string{"They were looked at 2026-11-23 13:00:00 UTC, 0 min before the pass."}, nil},
+		"a look that is late":         {late, []string{"They were looked at 2026-11-21 12:00:00 UTC, 2 days before the pass; there should be a look each day"}, nil},
+		"another look runs":           {begun, []string{"Another look began 2026-11-23 12:00:00 UTC and had not come to its end."}, nil},
 		"it could not be read": {
 			report.Pass{At: passed, Linked: &report.Linked{Unread: "damaged"}}, []string{"What is known of them could not be read: damaged"}, []string{never},
 		},

@@ -166,7 +166,7 @@ func pageOf(p Pass) page {
 	for _, g := range v.Groups {
 		v.Findings += len(g.Rows)
 	}
-	v.Open, v.Many = v.Findings <= fewFindings, v.Findings+len(v.Leaving)+len(v.Orphans)+v.Linked.rows() > manyRows
+	v.Open, v.Many = v.Findings <= fewFindings, v.Findings+len(v.Leaving)+len(v.Orphans) > manyRows
 	v.Filters = filters(v)
 	v.News, v.MoreNews = newsOf(v)
 	v.Mood = mood(p)

@@ -42,7 +42,7 @@ type policyRow struct {
 
 type deletionRow struct {
 	Name, Text, Reason string
-	Usage               []string
+	Usage              []string
 }
 
 type regionRow struct {
@@ -110,7 +110,7 @@ func counted(n int, noun string) string {
 func (b *builder) texts(all []string) []string {
 	var some []string
 	for i, text := range all {
-		if i == mostTexts || b.room <= 0 {
+		if i == mostTexts {
 			return append(some, fmt.Sprintf("and %s more, which %s has", thousands(len(all)-i), naming.LinkedKey))
 		}
 		b.room -= textMarkup
