@@ -271,3 +271,86 @@ func TestAMessageThatIsNoneOfOursIsNotTaken(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 }
+
+func TestWhatIsUnderWayBringsALookAndNoMoreThanOne(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.SettleLinkedRoles(time.Hour, time.Hour)
+	w.makeRole(network)
+	w.look()
+	if at := w.table().WakeAt; w.count("SendMessage") != 1 || !at.Equal(w.cloud.Now().Add(10*time.Second)) {
+		t.Fatalf("%d wake-ups, the last at %s", w.count("SendMessage"), at)
+	}
+	w.cloud.Advance(time.Second)
+	if w.look(); w.count("SendMessage") != 1 {
+		t.Error("another wake-up for the same")
+	}
+	for w.cloud.Now().Before(w.role(network).Created.Add(50 * time.Minute)) {
+		w.cloud.Advance(w.table().WakeAt.Sub(w.cloud.Now()))
+		w.drain()
+	}
+	if n := w.count("SendMessage"); n > 11 { // 10 s, twice that and so on, then a quarter of an hour
+		t.Errorf("%d looks in 50 minutes", n)
+	}
+	// One that comes too late is no reason not to send another.
+	w = quiet(t)
+	w.event("CreateBrowser")
+	w.event("CreateBrowser")
+	w.drain()
+	later := w.table().WakeAt
+	w.makeRole(network)
+	if w.look(); !w.table().WakeAt.Before(later) {
+		t.Errorf("wake at %s, and a report is being made", w.table().WakeAt)
+	}
+}
+
+func TestWhatMayBeReadSoonIsReadAgainSoon(t *testing.T) {
+	for _, operation := range []string{"GetRole", "GenerateServiceLastAccessedDetails", "ListBrowsers", "DescribeNetworkInterfaces"} {
+		for code, soon := range map[string]bool{"Throttling": true, "AccessDenied": false} {
+			t.Run(operation+" "+code, func(t *testing.T) {
+				w := newWorld(t)
+				w.makeRole(network)
+				w.deny(code, operation, "")
+				w.look()
+				w.cloud.Advance(time.Minute)
+				w.drain() // a report that was asked for is there
+				if at, any := w.cloud.NextVisible(w.queue); any != soon || any && at.After(w.cloud.Now().Add(15*time.Minute)) {
+					t.Errorf("a look at %s: %v", at, any)
+				}
+			})
+		}
+	}
+}
+
+// A look that has used up its time writes what it came to.
+func TestALookThatIsOutOfTimeWritesStill(t *testing.T) {
+	w := quiet(t)
+	s := w.watch()
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Store, s.Bus = strictStore{s.Store}, ending{s.Bus, cancel}
+	w.makeRole(network)
+	if r, err := s.Look(ctx); err != nil || !r.Looked || ctx.Err() == nil {
+		t.Errorf("%v, looked: %v, %v", err, r.Looked, ctx.Err())
+	}
+	w.want(network, model.LinkedIdle)
+}
+
+// strictStore writes for nobody whose time is over.
+type strictStore struct{ slr.Store }
+
+func (s strictStore) Replace(ctx context.Context, key string, body []byte, etag string) (string, error) {
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	return s.Store.Replace(ctx, key, body, etag)
+}
+
+// ending has the time be over once events are sent.
+type ending struct {
+	slr.Bus
+	end func()
+}
+
+func (e ending) Send(ctx context.Context, events []event.Outgoing) error {
+	defer e.end()
+	return e.Bus.Send(ctx, events)
+}

@@ -2,6 +2,7 @@ package slr_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,7 +107,7 @@ func TestTheLifeOfTheNetworkRole(t *testing.T) {
 func TestNothingGoesByItselfUnlessSettingsSaySo(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
-	w.pass(400 * day)
+	w.pass(100 * day)
 	w.want(network, model.LinkedRemovable)
 	if n := w.count("DeleteServiceLinkedRole"); n > 0 {
 		t.Errorf("%d deletions", n)
@@ -404,6 +405,12 @@ func TestATaskThatMayNotBeReadSaysWhatToDo(t *testing.T) {
 	w.cloud.SettleLinkedRoles(time.Hour, 5*time.Second)
 	w.ask("r1", network.Name, w.role(network).DeletionPlan())
 	w.drain()
+	w.deny("Throttling", "GetServiceLinkedRoleDeletionStatus", "")
+	w.cloud.Advance(time.Minute)
+	w.drain()
+	if r := w.want(network, model.LinkedDeleting); r.Fix != "" || len(r.Reasons) != 1 {
+		t.Errorf("throttled once: %+v", r)
+	}
 	w.deny("AccessDenied", "GetServiceLinkedRoleDeletionStatus", "")
 	w.cloud.Advance(time.Minute)
 	w.drain()
@@ -801,9 +808,10 @@ func TestALookWithoutTimeSaysWhatItDidNotRead(t *testing.T) {
 			r.Resources = hanging{}
 			return r
 		}
-		ctx, cancel := context.WithTimeout(ctx, 31*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // what it needs to tell of it
 		defer cancel()
-		return s.Look(ctx)
+		r, err := s.Look(ctx)
+		return r, errors.Join(err, ctx.Err())
 	}))
 	w.want(network, model.LinkedUnknown, context.DeadlineExceeded.Error())
 }
@@ -814,4 +822,92 @@ type hanging struct{}
 func (hanging) Resources(ctx context.Context, known []model.Resource) ([]model.Resource, map[string]error) {
 	<-ctx.Done()
 	return known, map[string]error{"runtime": ctx.Err()}
+}
+
+// All that one look may have to ask of IAM about one role.
+func TestALookThatHasEverythingToAskStaysWithinItsCalls(t *testing.T) {
+	w := newWorld(t)
+	w.cloud.SettleLinkedRoles(5*time.Hour, 0)
+	w.idle(network)
+	w.cloud.FailLinkedDeletion(network.Name, "no")
+	plan := w.role(network).DeletionPlan()
+	w.ask("r1", network.Name, plan)
+	w.drain()
+	w.want(network, model.LinkedDeleting)
+	arn := w.role(network).Policy.ARN
+	w.cloud.AddPolicy(arn, "{}")
+	w.cloud.AddPolicy(arn, `{"Version":"2012-10-17"}`)
+	w.cloud.Advance(6 * time.Hour)
+	w.ask("r2", network.Name, plan)
+	w.cloud.ForgetCalls()
+	w.look() // which is held to them
+	for _, operation := range []string{"GetServiceLinkedRoleDeletionStatus", "GetRole", "GetPolicy", "GetPolicyVersion", "DeleteServiceLinkedRole"} {
+		if w.count(operation) == 0 {
+			t.Errorf("no %s", operation)
+		}
+	}
+	w.answered("r1", model.LinkedRequestRefused, "no")
+	w.answered("r2", model.LinkedRequestRunning, "")
+}
+
+// A Region that cannot be read for a while may have had anything in it.
+func TestTheDaysCountFromTheFirstLookThatReadEverything(t *testing.T) {
+	w := newWorld(t)
+	w.days = 5
+	id := w.runtime(w.cloud, "my_agent", true)
+	w.pass(2 * day)
+	w.deny("AccessDeniedException", "ListBrowsers", abroad)
+	w.gone(w.cloud, id)
+	w.pass(20 * day)
+	w.want(network, model.LinkedUnknown)
+	w.undisturbed()
+	at := w.cloud.Now()
+	w.pass(5 * day)
+	if n := w.deletions(network); n > 0 {
+		t.Fatalf("%d deletions %s after everything could be read", n, w.cloud.Now().Sub(at))
+	}
+	w.pass(2 * day)
+	w.want(network, model.LinkedAbsent)
+	// A need starts them anew.
+	w = newWorld(t)
+	w.days = 5
+	w.idle(network)
+	w.pass(4 * day)
+	id = w.runtime(w.cloud, "my_agent", true)
+	w.pass(day)
+	w.gone(w.cloud, id)
+	w.deny("AccessDeniedException", "ListBrowsers", abroad)
+	w.pass(20 * day)
+	w.undisturbed()
+	w.pass(5 * day)
+	if n := w.deletions(network); n > 0 {
+		t.Errorf("%d deletions", n)
+	}
+}
+
+func TestInterfacesOfWhichNoLookSawTheEnd(t *testing.T) {
+	w := newWorld(t)
+	id := w.runtime(w.cloud, "my_agent", true)
+	w.pass(day)
+	w.gone(w.cloud, id)
+	w.pass(3 * day)
+	there := w.cloud.Abroad(abroad)
+	id = w.runtime(there, "their_agent", true)
+	w.cloud.Advance(time.Hour)
+	w.gone(there, id)
+	w.look()
+	if r := w.want(network, model.LinkedUsed, "no look saw when the last resource in a VPC was deleted"); !r.LingerUntil.IsZero() || r.Fix != "" {
+		t.Errorf("%+v", r)
+	}
+	w.pass(day)
+	w.want(network, model.LinkedRemovable)
+	// What stays is somebody's.
+	w.cloud.LingerNetworkInterfaces(30 * day)
+	id = w.runtime(there, "their_agent", true)
+	w.pass(day)
+	w.gone(there, id)
+	w.pass(2 * day)
+	if r := w.want(network, model.LinkedUsed, "they should have been gone at"); !strings.Contains(r.Fix, "describe-network-interfaces") || r.LingerUntil.IsZero() {
+		t.Errorf("%+v", r)
+	}
 }
