@@ -128,7 +128,7 @@ func (w Watch) actOn(ctx context.Context, t *table, o *watched, asked []model.Fl
 		}
 		by = q.ID
 	}
-	if by == "" && !o.goes || o.deleting() {
+	if by == "" && !o.goes {
 		o.forget(t, now)
 		return nil
 	}

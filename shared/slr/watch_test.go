@@ -184,6 +184,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 			w.settle()
 			w.answered("r1", c.outcome, c.message)
 			at := w.table().Requests[0].At
+			w.cloud.Advance(time.Hour)
 			w.look()
 			w.settle()
 			w.answered("r1", c.outcome, c.message)
@@ -205,6 +206,10 @@ func TestRequestsThatAreNone(t *testing.T) {
 		"expired":           func(w *world, r *model.Request) string { r.Expires = w.cloud.Now().Add(-time.Second); return "" },
 		"of another id":     func(_ *world, _ *model.Request) string { return naming.FleetRequestKey("r2") },
 		"of another action": func(_ *world, r *model.Request) string { r.Action = model.Approve; return "" },
+		"to approve a pass": func(_ *world, r *model.Request) string {
+			r.Action, r.Plans = model.Approve, map[string]string{model.FleetPlan: r.Plans[network.Name]}
+			return ""
+		},
 		"of two roles": func(_ *world, r *model.Request) string {
 			r.Plans[identity.Name] = r.Plans[network.Name]
 			return ""
@@ -337,6 +342,29 @@ func TestADeletionThatIsThrottledIsAskedForAgainLaterAndLater(t *testing.T) {
 	w.settle()
 	w.want(network, model.LinkedAbsent)
 	w.answered("r1", model.LinkedRequestDone, "it is deleted")
+}
+
+// Whether AWS was asked is not known, and neither is what it would be asked for now:
+// that is no reason to take the decision back.
+func TestADeletionThatWasDecidedStandsWhileTheRoleCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.deny("Throttling", "DeleteServiceLinkedRole", "")
+	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.drain()
+	w.deny("AccessDenied", "GetRole", "")
+	w.cloud.Advance(time.Minute)
+	w.drain()
+	if r := w.want(network, model.LinkedUnknown); r.Deletion.State != model.DeletionAsked {
+		t.Errorf("%+v", r.Deletion)
+	}
+	w.answered("r1", model.LinkedRequestRefused, "it is unknown")
+	w.undisturbed()
+	w.settle()
+	w.look()
+	if r := w.want(network, model.LinkedRemovable); r.Deletion.State != model.DeletionLost {
+		t.Errorf("%+v", r.Deletion)
+	}
 }
 
 func TestARoleThatIsGoneWhenItIsToBeDeletedIsGone(t *testing.T) {
