@@ -87,6 +87,17 @@ func (s story) tell(t *testing.T, interfere func(w *world)) *world {
 	return w
 }
 
+// Each of these was broken once and found by the tests of this package, beside what
+// judge goes by: the debounce by BegunAt, its window and what a look covers; that a
+// wake-up whose look died counts, is forgotten when it came, is not sent twice, and
+// that an event within a look does not disturb it; the write before a look and the
+// announcement before a deletion, the ETag after it, verdicts that stay as they were
+// until they are told, and that telling must succeed; what a deletion is of (the
+// role's id, the request, when it was decided), how it ends (gone, lost, failed,
+// forgotten) and that its answer is looked at once; requests that are late, answered,
+// of another key or action, outdated, not deletable, of no role; days that count from
+// the first whole look, and from the last need; what cannot be read of a kind, of a
+// Region, of a config, of IAM; the time that a look keeps to tell of it.
 func TestACutAtAnyCallOfADeletionChangesNothingInTheEnd(t *testing.T) {
 	for name, s := range stories {
 		for how, after := range map[string]bool{"before": false, "after": true} {

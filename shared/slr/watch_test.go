@@ -728,11 +728,18 @@ func TestADamagedTableIsMadeAnewAndNothingGoesBeforeTheDaysAreOverAgain(t *testi
 }
 
 func TestADamagedMemoryOfARegionIsReadAnew(t *testing.T) {
-	for name, body := range map[string]string{"damaged": `{"v":1`, "of another Region": `{"v":1,"region":"us-west-2","all":[{"kind":"runtime","id":"x","updated":"y","vpc":true}]}`} {
+	for name, change := range map[string][2]string{"damaged": {`{"v":1`, `{"v":`}, "of another Region": {`"region":"us-east-1"`, `"region":"us-west-2"`}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			id := w.runtime(w.cloud, "my_agent", true)
 			w.look()
+			w.cloud.Advance(time.Hour)
+			w.look()
+			was := string(w.cloud.Objects(bucket, naming.ResourcesKey(home))[naming.ResourcesKey(home)])
+			body := strings.Replace(was, change[0], change[1], 1)
+			if body == was {
+				t.Fatal(was)
+			}
 			w.put(naming.ResourcesKey(home), body)
 			w.cloud.ForgetCalls()
 			w.look()
@@ -938,4 +945,57 @@ func TestInterfacesOfWhichNoLookSawTheEnd(t *testing.T) {
 	if r := w.want(network, model.LinkedUsed, "they should have been gone at"); !strings.Contains(r.Fix, "describe-network-interfaces") || r.LingerUntil.IsZero() {
 		t.Errorf("%+v", r)
 	}
+}
+
+func TestTheLastResourceInAVPCIsGoneOnlyWhenEverythingCouldBeRead(t *testing.T) {
+	w := newWorld(t)
+	id := w.runtime(w.cloud, "my_agent", true)
+	w.pass(day)
+	w.gone(w.cloud, id)
+	w.deny("AccessDeniedException", "ListBrowsers", home)
+	w.look()
+	gone := func() time.Time {
+		all := w.table().Regions
+		return all[slices.IndexFunc(all, func(r model.LinkedRegion) bool { return r.Name == home })].VPCGone
+	}
+	if at := gone(); !at.IsZero() {
+		t.Errorf("gone at %s, and browsers could not be read", at)
+	}
+	w.undisturbed()
+	w.cloud.Advance(time.Hour)
+	w.look()
+	if at := gone(); !at.Equal(w.cloud.Now()) {
+		t.Errorf("gone at %s, want now", at)
+	}
+	w.runtime(w.cloud, "my_agent", true)
+	w.look()
+	if at := gone(); !at.IsZero() {
+		t.Errorf("gone at %s, and there is another", at)
+	}
+}
+
+// What another look has just read of a Region is as good.
+func TestWhatIsReadOfARegionMayBeWrittenByAnotherLook(t *testing.T) {
+	w := newWorld(t)
+	s := w.watch()
+	region := s.Region
+	s.Region = func(name string) slr.Region {
+		r := region(name)
+		r.Resources = meanwhile{r.Resources, func() { w.put(naming.ResourcesKey(name), `{"v":1}`) }}
+		return r
+	}
+	if r, err := s.Look(t.Context()); err != nil || !r.Looked {
+		t.Errorf("%v, looked: %v", err, r.Looked)
+	}
+}
+
+// meanwhile has something happen while a Region is read.
+type meanwhile struct {
+	resources slr.Resources
+	then      func()
+}
+
+func (m meanwhile) Resources(ctx context.Context, known []model.Resource) ([]model.Resource, map[string]error) {
+	m.then()
+	return m.resources.Resources(ctx, known)
 }
