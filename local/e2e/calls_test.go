@@ -239,7 +239,13 @@ func (s stack) everythingOfPasses(key, agent string) {
 	}))
 	s.idle()
 	const blocked = 3
-	s.tool("operator", blocked, "drift")
+	for range 3 { // a wake-up of the config may put it right before the operator looks
+		s.tool("operator", blocked, "drift")
+		if len(s.Calls(proxy.Filter{Caller: "operator", Operation: "GetObject", Resource: naming.FleetRequestPrefix})) > 0 {
+			break
+		}
+		s.edited(owned(agent), naming.BuildRole(region, agent))
+	}
 	s.tool("operator", 0, "approve", "--pass", "--yes", "--wait=false")
 	s.idle()
 	s.tool("operator", 0, "report")
