@@ -231,7 +231,7 @@ func agentCoreKinds() []agentCoreKind {
 		id: "agentRuntimeId", arn: "agentRuntimeArn", title: "agentRuntimeName", role: "roleArn", version: "agentRuntimeVersion",
 		updated: "lastUpdatedAt", items: "agentRuntimes", history: "agentRuntimes",
 	}, {
-		name: "Browser", plural: "Browsers", param: "browserId", prefix: "browser-custom/", ready: "READY", most: 100, brief: true,
+		name: "Browser", plural: "Browsers", param: "browserId", prefix: "browser-custom/", ready: "READY", most: 50, brief: true,
 		create: "PUT /browsers", get: "GET /browsers/{browserId}", list: "POST /browsers", remove: "DELETE /browsers/{browserId}",
 		id: "browserId", arn: "browserArn", title: "name", role: "executionRoleArn", updated: "lastUpdatedAt", items: "browserSummaries",
 	}, {

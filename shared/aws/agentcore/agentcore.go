@@ -59,9 +59,10 @@ const (
 )
 
 // Pages of listings at their longest (service model, and the SDK's documentation
-// of ListMemories, which is stricter).
+// of ListMemories and ListBrowsers, which is stricter).
 const (
 	page         = 100
+	browsersPage = 50
 	gatewaysPage = 1000
 	memoriesPage = 50
 )

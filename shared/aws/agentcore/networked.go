@@ -43,12 +43,10 @@ type ResourceAPI interface {
 	GetRegistry(context.Context, *core.GetRegistryInput, ...func(*core.Options)) (*core.GetRegistryOutput, error)
 }
 
-// Pages of listings at their longest (service model; of ListBrowsers the SDK's
-// documentation, which is stricter).
+// More pages of listings at their longest (service model).
 const (
-	browsersPage = 50
-	targetsPage  = 1000
-	oauth2Page   = 20
+	targetsPage = 1000
+	oauth2Page  = 20
 )
 
 // kinds gives all kinds; gateways lists the gateways, which targets are listed by.

@@ -120,7 +120,7 @@ func (c *Client) kinds() []kind {
 func (c *Client) browsers() kind {
 	return kind{name: "browser", pace: c.lists,
 		list: func(ctx context.Context, token *string) ([]*string, *string, error) {
-			out, err := c.api.ListBrowsers(ctx, &core.ListBrowsersInput{Type: types.ResourceTypeCustom, MaxResults: aws.Int32(page), NextToken: token})
+			out, err := c.api.ListBrowsers(ctx, &core.ListBrowsersInput{Type: types.ResourceTypeCustom, MaxResults: aws.Int32(browsersPage), NextToken: token})
 			if err != nil {
 				return nil, nil, err
 			}
