@@ -73,12 +73,12 @@ func layers() map[string]layer {
 			},
 			never: []string{
 				"os", "os/", "log", "log/", "net", "net/http", "math/rand", "math/rand/", "crypto/rand", "github.com/aws/",
-				"rolekeeper/shared/aws/", "rolekeeper/shared/awsfake", "rolekeeper/shared/intake", "rolekeeper/shared/reconcile", "rolekeeper/shared/drift", "rolekeeper/shared/slr",
+				"rolekeeper/shared/aws/", "rolekeeper/shared/awsfake", "rolekeeper/shared/intake", "rolekeeper/shared/reconcile", "rolekeeper/shared/drift", "rolekeeper/shared/slr", "rolekeeper/shared/operator",
 				"rolekeeper/shared/report", "rolekeeper/shared/settings", "rolekeeper/shared/sqsbatch", "rolekeeper/local/",
 			},
 		},
 		"pipelines know no SDK and no adapter": {
-			packages: []string{"shared/intake", "shared/reconcile", "shared/drift", "shared/slr"},
+			packages: []string{"shared/intake", "shared/reconcile", "shared/drift", "shared/slr", "shared/operator"},
 			never: []string{
 				"github.com/aws/aws-sdk-go-v2/", "rolekeeper/shared/aws/", "rolekeeper/shared/awsfake", "rolekeeper/local/",
 			},
@@ -86,7 +86,7 @@ func layers() map[string]layer {
 		"adapters know no pipeline and no edge": {
 			packages: []string{"shared/aws/"},
 			never: []string{
-				"rolekeeper/shared/intake", "rolekeeper/shared/reconcile", "rolekeeper/shared/drift", "rolekeeper/shared/slr", "rolekeeper/shared/report",
+				"rolekeeper/shared/intake", "rolekeeper/shared/reconcile", "rolekeeper/shared/drift", "rolekeeper/shared/slr", "rolekeeper/shared/operator", "rolekeeper/shared/report",
 				"rolekeeper/shared/settings", "rolekeeper/shared/sqsbatch", "rolekeeper/shared/awsfake", "rolekeeper/local/",
 			},
 		},

@@ -2,19 +2,16 @@ package drift
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
-	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
-	"rolekeeper/shared/naming"
+	"rolekeeper/shared/operator"
 	"rolekeeper/shared/report"
 )
 
@@ -127,34 +124,15 @@ func (f finding) told(stopped bool) []report.Finding {
 	return all
 }
 
-// maxRequests bounds the requests that are read: those whose ids sort last, which
-// are the newest as the tool writes ids.
-const maxRequests = 100
-
 // approved gives the hashes of what operators let go.
 func (p Pass) approved(ctx context.Context, now time.Time) (map[string]bool, error) {
 	hashes := map[string]bool{}
 	if !p.Operators {
 		return hashes, nil
 	}
-	entries, err := p.Objects.Entries(ctx, naming.FleetRequestPrefix)
-	if err != nil {
-		return nil, err
+	requests, err := operator.Requests(ctx, p.Objects, model.Approve, now)
+	for _, q := range requests {
+		hashes[q.Plans[model.FleetPlan]] = true
 	}
-	slices.SortFunc(entries, func(a, b model.Entry) int { return cmp.Compare(a.Key, b.Key) })
-	for _, e := range entries[max(len(entries)-maxRequests, 0):] {
-		o, err := p.Objects.Get(ctx, e.Key)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		q, wrong := model.ParseFleetRequest(o.Body)
-		id := strings.TrimSuffix(strings.TrimPrefix(e.Key, naming.FleetRequestPrefix), ".json")
-		if wrong == nil && q.Action == model.Approve && q.ID == id && !q.Late(o.LastModified, now) {
-			hashes[q.Plans[model.FleetPlan]] = true
-		}
-	}
-	return hashes, nil
+	return hashes, err
 }

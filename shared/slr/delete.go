@@ -12,7 +12,7 @@ import (
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
-	"rolekeeper/shared/naming"
+	"rolekeeper/shared/operator"
 )
 
 // follow asks how far a deletion is that AWS has begun.
@@ -49,10 +49,6 @@ func (o *watched) settleDeletion(now time.Time) {
 	}
 }
 
-// maxRequests bounds the requests that are read: those whose ids sort last, which
-// are the newest as the tool writes ids. As many answers are kept.
-const maxRequests = 100
-
 // pending gives the operators' requests to delete service-linked roles that are
 // not answered, by the role's name in small letters.
 func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string][]model.FleetRequest, error) {
@@ -60,21 +56,12 @@ func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string]
 	if !w.Operators {
 		return asked, nil
 	}
-	entries, err := w.Store.Entries(ctx, naming.FleetRequestPrefix)
+	requests, err := operator.Requests(ctx, w.Store, model.DeleteLinked, now)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b model.Entry) int { return cmp.Compare(a.Key, b.Key) })
-	for _, e := range entries[max(len(entries)-maxRequests, 0):] {
-		o, err := w.Store.Get(ctx, e.Key)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		q, wrong := model.ParseFleetRequest(o.Body)
-		if wrong != nil || q.Action != model.DeleteLinked || naming.FleetRequestKey(q.ID) != e.Key || q.Late(o.LastModified, now) || t.answered(q.ID) {
+	for _, q := range requests {
+		if t.answered(q.ID) {
 			continue
 		}
 		for name := range q.Plans { // there is one
@@ -93,7 +80,7 @@ func (t table) answered(id string) bool {
 func (t *table) answer(r model.LinkedRequest) {
 	all := slices.DeleteFunc(slices.Clone(t.Requests), func(old model.LinkedRequest) bool { return old.ID == r.ID })
 	all = append(all, r)
-	t.Requests = all[max(len(all)-maxRequests, 0):]
+	t.Requests = all[max(len(all)-operator.MaxRequests, 0):]
 }
 
 // act has those roles deleted that may go: which an operator asked for, or which
