@@ -15,10 +15,8 @@ import (
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/report"
 )
-
-// lookDue is how long a look holds. One is taken every day.
-const lookDue = 26 * time.Hour
 
 type slrFlags struct {
 	bucketFlags
@@ -130,7 +128,7 @@ func judgeLinked(known model.ServiceLinkedRoles, now time.Time) error {
 
 // stale reports whether a look is overdue.
 func stale(known model.ServiceLinkedRoles, now time.Time) bool {
-	return now.Sub(known.LookedAt) > lookDue
+	return now.Sub(known.LookedAt) > report.LookLate
 }
 
 // linkedText writes what is known of the service-linked roles; diff: with what AWS
@@ -286,7 +284,7 @@ func deletionText(t *terminal, d model.LinkedDeletion, told func(string) bool) {
 	if d.Request != "" {
 		whose = "by request " + d.Request
 	}
-	t.line("  deletion of %s, begun %s %s: %s", d.RoleID, moment(d.At), whose, deletionWords(d.State))
+	t.line("  deletion of %s, begun %s %s: %s", d.RoleID, moment(d.At), whose, report.DeletionWords(d.State))
 	t.field("    task", d.Task)
 	t.time("    ended", d.EndedAt)
 	if !told(d.Reason) {
@@ -301,23 +299,6 @@ func deletionText(t *terminal, d model.LinkedDeletion, told func(string) bool) {
 			t.line("    %s", text)
 		}
 	}
-}
-
-// deletionWords says how far a deletion is.
-func deletionWords(s model.LinkedDeletionState) string {
-	switch s {
-	case model.DeletionAsked:
-		return "about to be asked of AWS, or just asked"
-	case model.DeletionRunning:
-		return "AWS is at it"
-	case model.DeletionSucceeded:
-		return "the role is gone"
-	case model.DeletionFailed:
-		return "AWS did not delete the role"
-	case model.DeletionLost:
-		return "AWS does not know of it any more, and the role is there"
-	}
-	return string(s)
 }
 
 // regionsText writes what was seen of the Regions.

@@ -56,7 +56,7 @@ func (f *fleet) findAll(ctx context.Context, p Pass, now time.Time) ([]finding, 
 	err := group.Wait()
 	unread := 0
 	for _, one := range found {
-		unread += one01(one.unread)
+		unread += oneIf(one.unread)
 	}
 	if most := p.MaxChanges.Of(len(found)); err == nil && unread > most {
 		err = fmt.Errorf("%d of %d configs cannot be read", unread, len(found))

@@ -18,26 +18,26 @@ import (
 func (f *fleet) totals(found []finding) report.Totals {
 	t := report.Totals{Skipped: f.skipped, AccountRoles: len(f.account.Roles) + len(f.account.Unsettled), RolesQuota: f.account.Quota}
 	for i, one := range found {
-		t.Configs += one01(!f.configs[i].uploaded.IsZero())
+		t.Configs += oneIf(!f.configs[i].uploaded.IsZero())
 		t.Agents += one.agents
 		t.Roles += one.roles
-		t.Outdated += one01(one.outdated)
-		t.Refused += one01(one.refused)
-		t.Due += one01(one.due)
-		t.Missed += one01(one.missed || one.untold)
+		t.Outdated += oneIf(one.outdated)
+		t.Refused += oneIf(one.refused)
+		t.Due += oneIf(one.due)
+		t.Missed += oneIf(one.missed || one.untold)
 		t.Runtimes += len(one.runtimes)
-		t.Newer += one01(one.newer)
-		t.Unread += one01(one.unread)
+		t.Newer += oneIf(one.newer)
+		t.Unread += oneIf(one.unread)
 		for _, l := range one.leaving {
-			t.Held += one01(l.Until.IsZero())
-			t.Retiring += one01(!l.Until.IsZero())
-			t.Blocked += one01(len(l.Blocks) > 0)
+			t.Held += oneIf(l.Until.IsZero())
+			t.Retiring += oneIf(!l.Until.IsZero())
+			t.Blocked += oneIf(len(l.Blocks) > 0)
 		}
 	}
 	return t
 }
 
-func one01(b bool) int {
+func oneIf(b bool) int {
 	if b {
 		return 1
 	}

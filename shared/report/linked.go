@@ -43,12 +43,13 @@ func LinkedOf(s model.ServiceLinkedRoles) *Linked {
 	return l
 }
 
-// lookLate is how old a look is that is told to be late: there is one each day.
-const lookLate = 26 * time.Hour
+// LookLate is how old a look at the service-linked roles is that is told to be
+// late: there is one each day.
+const LookLate = 26 * time.Hour
 
 // late reports whether a look should have come before a time.
 func (l *Linked) late(at time.Time) bool {
-	return !l.LookedAt.IsZero() && at.Sub(l.LookedAt) > lookLate
+	return !l.LookedAt.IsZero() && at.Sub(l.LookedAt) > LookLate
 }
 
 // Alerts says what of the service-linked roles somebody should look at, at a time,
@@ -116,17 +117,17 @@ func verdictWords(v model.Verdict) (words, mood string) {
 	return string(v), ""
 }
 
-// deletionWords says how far a deletion is.
-func deletionWords(s model.LinkedDeletionState) string {
+// DeletionWords says how far a deletion of a service-linked role is.
+func DeletionWords(s model.LinkedDeletionState) string {
 	switch s {
 	case model.DeletionAsked:
-		return "AWS may know of it"
+		return "AWS is about to be asked, or just was"
 	case model.DeletionRunning:
 		return "AWS is at it"
 	case model.DeletionSucceeded:
 		return "the role is gone"
 	case model.DeletionFailed:
-		return "AWS refused"
+		return "AWS did not delete the role"
 	case model.DeletionLost:
 		return "AWS knows of it no more, and the role is there"
 	}

@@ -189,14 +189,14 @@ func TestWhatIsShownOfServiceLinkedRoles(t *testing.T) {
 				Usage: []model.LinkedUsage{{Region: "us-east-1", Resources: []string{"arn:1", "arn:2"}}, {Region: "eu-west-1"}},
 			}),
 			[]string{
-				"Deletion of 2026-11-21: AWS refused", "Decided at 2026-11-21 12:00:00 UTC, by request id; ended at 2026-11-22 12:00:00 UTC",
+				"Deletion of 2026-11-21: AWS did not delete the role", "Decided at 2026-11-21 12:00:00 UTC, by request id; ended at 2026-11-22 12:00:00 UTC",
 				"It is in use.", "used in us-east-1: arn:1", "used in us-east-1: arn:2", "used in eu-west-1: something that AWS does not name",
 			}, nil,
 		},
 		"a deletion that runs": {
 			deletion(model.LinkedDeletion{State: model.DeletionRunning}), []string{"AWS is at it", "after it was idle for long enough\n"}, []string{"ended at"},
 		},
-		"a deletion that was asked":  {deletion(model.LinkedDeletion{State: model.DeletionAsked}), []string{"AWS may know of it"}, nil},
+		"a deletion that was asked":  {deletion(model.LinkedDeletion{State: model.DeletionAsked}), []string{"AWS is about to be asked, or just was"}, nil},
 		"a deletion that came about": {deletion(model.LinkedDeletion{State: model.DeletionSucceeded}), []string{"the role is gone"}, nil},
 		"a deletion that was lost":   {deletion(model.LinkedDeletion{State: model.DeletionLost}), []string{"AWS knows of it no more, and the role is there"}, nil},
 	} {

@@ -206,6 +206,6 @@ func (b *builder) deletion(d model.LinkedDeletion) *deletionRow {
 		}
 	}
 	return &deletionRow{
-		Name: b.text("Deletion of "+d.At.UTC().Format(time.DateOnly)+": "+deletionWords(d.State), maxText), Text: b.text(text, maxLine), Reason: b.text(d.Reason, maxLine), Usage: b.texts(usage),
+		Name: b.text("Deletion of "+d.At.UTC().Format(time.DateOnly)+": "+DeletionWords(d.State), maxText), Text: b.text(text, maxLine), Reason: b.text(d.Reason, maxLine), Usage: b.texts(usage),
 	}
 }
