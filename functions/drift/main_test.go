@@ -3,21 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // what SQS answers
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/awsfake/wiretest"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/settings"
 )
@@ -48,88 +40,49 @@ func environment() map[string]string {
 	}
 }
 
-// standIn stands for S3, IAM, AgentCore, SQS and Systems Manager on the loopback
-// device, denies calls with a word in them, and keeps them all. There is one
-// config, which has no status, and a role that nobody claims. The function finds
-// it by the environment.
-func standIn(t *testing.T, denied string) (environ map[string]string, made func() []string) {
-	t.Helper()
-	var mu sync.Mutex
-	var calls []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		call, answer := operation(t, r, string(body))
-		mu.Lock()
-		defer mu.Unlock()
-		calls = append(calls, call)
-		switch {
-		case denied != "" && strings.Contains(call, denied):
-			w.WriteHeader(http.StatusForbidden)
-		case strings.HasPrefix(r.URL.Path, "/"+bucket) && r.Header.Get("X-Amz-Expected-Bucket-Owner") != account:
-			w.WriteHeader(http.StatusForbidden)
-		case answer == "":
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
-		default:
-			_, _ = io.WriteString(w, answer) //nolint:gosec // no browser reads it
-		}
-	}))
-	t.Cleanup(server.Close)
-	environ = environment()
-	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
-	return environ, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		slices.Sort(calls) // those of the services have no order among them
-		return slices.Clone(calls)
-	}
-}
-
-// operation says what a request is, and what is answered; nothing where nothing is.
-func operation(t *testing.T, r *http.Request, body string) (call, answer string) {
-	t.Helper()
-	path, prefix := strings.TrimPrefix(r.URL.Path, "/"+bucket), r.URL.Query().Get("prefix")
-	target := r.Header.Get("X-Amz-Target")
-	switch {
-	case strings.HasPrefix(target, "AmazonSSM."):
-		return "GetParameter", `{"Parameter":{"Value":"{}"}}`
-	case strings.HasPrefix(target, "AmazonSQS."):
-		var sent struct{ QueueUrl, MessageBody, MessageDeduplicationId string } //nolint:revive // as SQS spells them
-		if err := json.Unmarshal([]byte(body), &sent); err != nil {
-			t.Error(err)
-		}
-		sum := md5.Sum([]byte(sent.MessageBody)) //nolint:gosec // what SQS answers
-		return "SendMessage " + sent.QueueUrl + " " + sent.MessageDeduplicationId, fmt.Sprintf(`{"MessageId":"1","MD5OfMessageBody":%q}`, hex.EncodeToString(sum[:]))
-	case r.URL.Path == "/":
-		in, err := url.ParseQuery(body)
-		if err != nil {
-			t.Error(err)
-		}
-		name := in.Get("Action")
-		return name, fmt.Sprintf("<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>", name, map[string]string{
+// answer has one config, which has no status, and a role that nobody claims.
+func answer(r wiretest.Request) (call string, a wiretest.Answer) {
+	switch r.Service {
+	case "ssm":
+		a.Body = `{"Parameter":{"Value":"{}"}}`
+	case "sqs":
+		var sent struct{ MessageDeduplicationId string } //nolint:revive // as SQS spells it
+		_ = json.Unmarshal([]byte(r.Body), &sent)        // nothing of what is no message is in any list
+		return r.Call + " " + sent.MessageDeduplicationId, a
+	case "iam":
+		a.Body = map[string]string{
 			"GetAccountAuthorizationDetails": "<RoleDetailList><member>" + role + "</member></RoleDetailList>", "ListRoles": "<Roles><member>" + role + "</member></Roles>",
 			"GetPolicy": "<Policy><DefaultVersionId>v1</DefaultVersionId></Policy>",
-		}[name])
-	case strings.HasPrefix(r.URL.Path, "/runtimes"):
-		return "ListAgentRuntimes", `{"agentRuntimes":[]}`
-	case r.Method == http.MethodPut:
-		return "PUT " + strings.TrimRight(path, "0123456789TZ.json"), "written"
-	case prefix == "configs/":
-		return "list " + prefix, `<ListBucketResult><Contents><Key>configs/agent.yaml</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified></Contents></ListBucketResult>`
-	case prefix != "":
-		return "list " + prefix, `<ListBucketResult></ListBucketResult>`
-	case path == "/configs/agent.yaml":
-		return "GET " + path, "agents: {}"
+		}[r.Call]
+	case "bedrock-agentcore":
+		a.Body = `{"agentRuntimes":[]}`
+	case "s3":
+		a.Body = map[string]string{
+			"list configs/":           `<ListBucketResult><Contents><Key>configs/agent.yaml</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified></Contents></ListBucketResult>`,
+			"GET /configs/agent.yaml": "agents: {}",
+		}[r.Call]
+		if strings.HasPrefix(r.Call, "PUT ") {
+			return strings.TrimRight(r.Call, "0123456789TZ.json"), a
+		}
 	}
-	return "GET " + path, ""
+	return r.Call, a
 }
 
 // role is one with the name of an agent's own, as IAM answers.
 const role = "<RoleName>AmazonBedrockAgentCoreSDKRuntime-us-east-1-0123456789</RoleName><RoleId>AROAEXAMPLE</RoleId>" +
 	"<AssumeRolePolicyDocument>%7B%7D</AssumeRolePolicyDocument>"
+
+// standIn answers as well, but denies calls with a word in them.
+func standIn(t *testing.T, denied string) (environ map[string]string, made func() []string) {
+	t.Helper()
+	return wiretest.Start(t, environment(), func(r wiretest.Request) (string, wiretest.Answer) {
+		call, a := answer(r)
+		if denied != "" && strings.Contains(call, denied) {
+			a = wiretest.Answer{Status: 403, Code: "AccessDenied"}
+		}
+		return call, a
+	})
+}
 
 func now() time.Time { return time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC) }
 
@@ -139,10 +92,11 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := "SendMessage " + work + " " + message.ID
+	parameter, listRuntimes := "GetParameter "+parameterName, "POST /runtimes/"
 	latest := "GET /reports/latest.json" // before the pass, and before it is written
-	begin := []string{"GetParameter", latest, latest, "GET /slr/service-linked-roles.json", "list configs/"}
+	begin := []string{parameter, latest, latest, "GET /slr/service-linked-roles.json", "list configs/"}
 	listed := append(slices.Clone(begin), "list status/", "list claims/", "GET /configs/agent.yaml")
-	read := append(slices.Clone(listed), "GetAccountAuthorizationDetails", "GetAccountSummary", "GetPolicy", "ListAgentRuntimes", "ListRoles")
+	read := append(slices.Clone(listed), "GetAccountAuthorizationDetails", "GetAccountSummary", "GetPolicy", listRuntimes, "ListRoles")
 	judged := append(slices.Clone(read), "GET /claims/roles/0123456789.json") // that of the orphan, again
 	written := []string{"PUT /reports/drift/", "PUT /reports/latest", "PUT /reports/latest.html"}
 	for name, c := range map[string]struct {
@@ -156,11 +110,11 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 			`"level":"INFO","msg":"passed","configs":1,"roles":0,"drifted":0,"outdated":0,"refused":1,"orphans":1,"due":0,"missed":1,"runtimes":0,"newer":0,"unread":0,"skipped":0,"stopped":false,"enqueued":1,"iamCalls":4}`,
 			`"Passes":1`,
 		},
-		"settings that cannot be read":   {"GetParameter", []string{"GetParameter"}, `"level":"ERROR","msg":"settings","error":"`, ""},
+		"settings that cannot be read":   {parameter, []string{parameter}, `"level":"ERROR","msg":"settings","error":"`, ""},
 		"a bucket that cannot be listed": {"status/", slices.Concat(begin, []string{"list status/"}, written), `"level":"ERROR","msg":"passed","configs":0,`, `"Duration":0`},
 		"roles that cannot be listed": { // runtimes, which are listed at the same time, may be or not
 			"ListRoles", slices.DeleteFunc(slices.Concat(read, written), func(call string) bool {
-				return call == "GetAccountSummary" || call == "GetPolicy" || call == "ListAgentRuntimes"
+				return call == "GetAccountSummary" || call == "GetPolicy" || call == listRuntimes
 			}),
 			`"enqueued":0,"iamCalls":0,"error":"pass request-1: `, `"Duration":0`,
 		},
@@ -181,9 +135,9 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			slices.Sort(c.want)
-			got := calls()
+			got := slices.Sorted(slices.Values(calls())) // those of the services have no order among them
 			if c.denied == "ListRoles" {
-				got = slices.DeleteFunc(got, func(call string) bool { return call == "ListAgentRuntimes" })
+				got = slices.DeleteFunc(got, func(call string) bool { return call == listRuntimes })
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
@@ -212,29 +166,14 @@ func TestAPassWhoseReportIsLostDoesNotCount(t *testing.T) {
 	}
 }
 
-// slow never answers some calls.
-func slow(t *testing.T, target, word string) (endpoint string) {
-	t.Helper()
-	to, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	others := httputil.NewSingleHostReverseProxy(to)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.String(), word) {
-			<-r.Context().Done()
-			return
-		}
-		others.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
 // Lambda ends what takes too long, and nobody would hear of it.
 func TestAPassThatTakesTooLongWritesItsReportInTime(t *testing.T) {
-	environ, calls := standIn(t, "")
-	environ["AWS_ENDPOINT_URL"] = slow(t, environ["AWS_ENDPOINT_URL"], "prefix=status")
+	environ, calls := wiretest.Start(t, environment(), func(r wiretest.Request) (string, wiretest.Answer) {
+		if r.Call == "list status/" {
+			<-r.Context().Done()
+		}
+		return answer(r)
+	})
 	var log, metrics bytes.Buffer
 	handle, err := wire(environ, slog.New(slog.NewJSONHandler(&log, nil)), &metrics, now)
 	if err != nil {
@@ -260,7 +199,7 @@ func TestAPassThatTakesTooLongWritesItsReportInTime(t *testing.T) {
 }
 
 func TestMetricsThatCannotBeWrittenFailTheInvocation(t *testing.T) {
-	environ, _ := standIn(t, "")
+	environ, _ := wiretest.Start(t, environment(), answer)
 	handle, err := wire(environ, slog.New(slog.DiscardHandler), full{}, now)
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +216,7 @@ type full struct{}
 func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestAPassWithoutAnIdOfItsOwnIsNotTaken(t *testing.T) {
-	environ, calls := standIn(t, "")
+	environ, calls := wiretest.Start(t, environment(), answer)
 	handle, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now)
 	if err != nil {
 		t.Fatal(err)
@@ -288,15 +227,8 @@ func TestAPassWithoutAnIdOfItsOwnIsNotTaken(t *testing.T) {
 }
 
 func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
-	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler), io.Discard, now)
-	for name := range environment() {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
-		environ := environment()
-		delete(environ, name)
-		if _, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now); err == nil || !strings.Contains(fmt.Sprint(err), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
-	}
+	wiretest.Needs(t, environment(), func(environ map[string]string) error {
+		_, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now)
+		return err
+	})
 }

@@ -1,25 +1,19 @@
 package main
 
 import (
-	"crypto/md5" //nolint:gosec // what SQS answers
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"rolekeeper/shared/awsfake/wiretest"
 	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/settings"
@@ -30,6 +24,9 @@ const (
 	account       = "123456789012"
 	bucket        = "bedrock-agentcore-configs-123456789012-us-east-1"
 	queues        = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+	toInbox       = "SendMessage " + queues + "inbox"
+	toDeadLetters = "SendMessage " + queues + "work-dead.fifo"
+	backToWork    = "ChangeMessageVisibility " + queues + "work.fifo"
 	work          = `{"v":1,"key":"configs/team/agent.yaml","hints":[]}`
 )
 
@@ -54,86 +51,30 @@ agents:
       ecr_repository: team/app
 `
 
-// standIn stands for S3, SQS and Systems Manager on the loopback device, answers
-// reads below configs/ with the status, and an error or a config, and keeps all calls: operation and name of
-// the queue or parameter, or method and path. The function finds it by the
-// environment.
+// standIn answers reads below configs/ with the status, and an error or a config.
 func standIn(t *testing.T, status int, code string, parameter *string) (environ map[string]string, made func() []string) {
 	t.Helper()
-	var mu sync.Mutex
-	var calls []string
-	s3Error := func(w http.ResponseWriter, status int, code string) {
-		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
+	return wiretest.Start(t, environment(), func(r wiretest.Request) (call string, a wiretest.Answer) {
+		switch isConfig := strings.HasPrefix(r.Call, "GET /configs/"); {
+		case r.Service == "ssm" && *parameter == "throttled":
+			a = wiretest.Answer{Status: 400, Code: "ThrottlingException"}
+		case r.Service == "ssm":
+			a.Body = fmt.Sprintf(`{"Parameter":{"Value":%q}}`, *parameter)
+		case r.Service == "events":
+			a.Body = `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`
+		case r.Service == "iam":
+			a = wiretest.Answer{Status: 503, Code: "ServiceUnavailable"}
+		case isConfig && status == 200:
+			a.Body = demanding
+		case isConfig:
+			a = wiretest.Answer{Status: status, Code: code}
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."); ok {
-			var in struct{ Name string }
-			if err := json.Unmarshal(body, &in); err != nil {
-				t.Error(err)
-			}
-			calls = append(calls, operation+" "+in.Name)
-			if *parameter == "throttled" {
-				w.WriteHeader(http.StatusBadRequest)
-				_, _ = io.WriteString(w, `{"__type":"ThrottlingException"}`)
-				return
-			}
-			_ = json.NewEncoder(w).Encode(map[string]any{"Parameter": map[string]string{"Name": in.Name, "Value": *parameter}})
-			return
-		}
-		switch target := r.Header.Get("X-Amz-Target"); {
-		case target == "AWSEvents.PutEvents":
-			_, _ = io.WriteString(w, `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`)
-			return
-		case target == "" && r.URL.Path == "/": // IAM
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		operation, isSQS := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
-		if !isSQS {
-			calls = append(calls, r.Method+" "+r.URL.Path)
-			if owner := r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != account {
-				t.Errorf("%s %s expects owner %q", r.Method, r.URL.Path, owner)
-			}
-			switch {
-			case status == http.StatusOK && strings.HasPrefix(r.URL.Path, "/"+bucket+"/configs/"):
-				_, _ = io.WriteString(w, demanding)
-			case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/"+bucket+"/configs/"):
-				s3Error(w, status, code)
-			case r.Method == http.MethodGet:
-				s3Error(w, http.StatusNotFound, "NoSuchKey")
-			}
-			return
-		}
-		var in struct {
-			URL  string `json:"QueueUrl"`
-			Body string `json:"MessageBody"`
-		}
-		if err := json.Unmarshal(body, &in); err != nil {
-			t.Error(err)
-		}
-		calls = append(calls, operation+" "+strings.TrimPrefix(in.URL, queues))
-		sum := md5.Sum([]byte(in.Body)) //nolint:gosec // what SQS answers
-		_ = json.NewEncoder(w).Encode(map[string]string{"MessageId": "1", "MD5OfMessageBody": hex.EncodeToString(sum[:])})
-	}))
-	t.Cleanup(server.Close)
-	environ = environment()
-	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
-	return environ, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return calls
-	}
+		return r.Call, a
+	})
 }
 
 func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
-	const config, status = "GET /" + bucket + "/configs/team/agent.yaml", "PUT /" + bucket + "/status/team/agent.yaml.json"
+	const config, status = "GET /configs/team/agent.yaml", "PUT /status/team/agent.yaml.json"
 	for name, c := range map[string]struct {
 		body     string
 		receives string
@@ -144,16 +85,16 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 		back     int
 	}{
 		"poison goes to the work queue's dead letters": {
-			"{", "1", 0, "", []string{"SendMessage work-dead.fifo"}, []string{config}, 0,
+			"{", "1", 0, "", []string{toDeadLetters}, []string{config}, 0,
 		},
 		"what cannot be read is kept for a new try": {
-			work, "1", 403, "AccessDenied", []string{config, "ChangeMessageVisibility work.fifo"}, []string{status, "SendMessage work-dead.fifo"}, 1,
+			work, "1", 403, "AccessDenied", []string{config, backToWork}, []string{status, toDeadLetters}, 1,
 		},
 		"what stays throttled is answered, and woken through the inbox": {
-			work, "5", 503, "SlowDown", []string{config, "SendMessage inbox", status}, []string{"SendMessage work-dead.fifo"}, 0,
+			work, "5", 503, "SlowDown", []string{config, toInbox, status}, []string{toDeadLetters}, 0,
 		},
 		"what stays denied is answered and goes to the dead letters": {
-			work, "5", 403, "AccessDenied", []string{config, status, "SendMessage work-dead.fifo"}, []string{"SendMessage inbox"}, 0,
+			work, "5", 403, "AccessDenied", []string{config, status, toDeadLetters}, []string{toInbox}, 0,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,22 +127,13 @@ func TestTheFunctionIsWiredToItsBucketAndQueues(t *testing.T) {
 
 func TestThePipelineIsWiredToWhatMakesImages(t *testing.T) {
 	const sources = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
-	var calls []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		operation := r.Header.Get("X-Amz-Target")
+	environ, calls := wiretest.Start(t, environment(), func(r wiretest.Request) (string, wiretest.Answer) {
+		operation, input := r.Header.Get("X-Amz-Target"), r.Body
 		if operation == "" {
-			operation, body = r.Method+" "+r.URL.RequestURI(), []byte(r.Header.Get("X-Amz-Expected-Bucket-Owner"))
+			operation, input = r.Method+" "+r.URL.RequestURI(), r.Header.Get("X-Amz-Expected-Bucket-Owner")
 		}
-		calls = append(calls, operation+" "+string(body))
-		w.WriteHeader(http.StatusForbidden)
-	}))
-	t.Cleanup(server.Close)
-	environ := environment()
-	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
+		return operation + " " + input, wiretest.Answer{Status: 403, Code: "AccessDenied"}
+	})
 	s, err := settings.LoadReconcile(environ)
 	if err != nil {
 		t.Fatal(err)
@@ -229,9 +161,9 @@ func TestThePipelineIsWiredToWhatMakesImages(t *testing.T) {
 		},
 		`Logs_20140328.PutRetentionPolicy {"logGroupName":"g","retentionInDays":7}`: func() error { return p.LogGroups.Retain(t.Context(), "g", 7) },
 	} {
-		calls = nil
-		if err := call(); err == nil || !slices.Equal(calls, []string{want}) {
-			t.Errorf("calls %q, %v; want %q and an error", calls, err, want)
+		before := len(calls())
+		if err := call(); err == nil || !slices.Equal(calls()[before:], []string{want}) {
+			t.Errorf("calls %q, %v; want %q and an error", calls()[before:], err, want)
 		}
 	}
 	if p.Env.BuildImage != settings.DefaultBuildImage || p.Env.LogRetentionDays != 30 {
@@ -243,21 +175,10 @@ func TestThePipelineIsWiredToWhatMakesImages(t *testing.T) {
 }
 
 func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
-	for _, missing := range slices.Sorted(maps.Keys(environment())) {
-		t.Run(missing, func(t *testing.T) {
-			environ := environment()
-			delete(environ, missing)
-			if _, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, time.Now); err == nil || !strings.Contains(err.Error(), missing) {
-				t.Errorf("error %v does not name %s", err, missing)
-			}
-		})
-	}
-	_, err := wire(t.Context(), map[string]string{}, slog.New(slog.DiscardHandler), io.Discard, time.Now)
-	for name := range environment() {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
-	}
+	wiretest.Needs(t, environment(), func(environ map[string]string) error {
+		_, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, time.Now)
+		return err
+	})
 }
 
 func TestAMalformedParameterIsAFaultAtTheStart(t *testing.T) {
@@ -285,14 +206,14 @@ func invoke(t *testing.T, handle handler, n int) (back int, err error) {
 
 func TestListsThatChangeReachARunningFunction(t *testing.T) {
 	parameter := `{"AllowedRepositories":["team/*"]}`
-	environ, calls := standIn(t, http.StatusOK, "", &parameter)
+	environ, calls := standIn(t, 200, "", &parameter)
 	now := time.Now()
 	handle, err := wire(t.Context(), environ, slog.New(slog.DiscardHandler), io.Discard, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
 	taken := func() bool {
-		return slices.ContainsFunc(calls(), func(c string) bool { return strings.HasPrefix(c, "PUT /"+bucket+"/claims/roles/") })
+		return slices.ContainsFunc(calls(), func(c string) bool { return strings.HasPrefix(c, "PUT /claims/roles/") })
 	}
 	parameter = `{"AllowedRepositories":[]}`
 	if _, err := invoke(t, handle, 1); err != nil || !taken() {
@@ -304,7 +225,7 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 		t.Error(err)
 	}
 	if later := calls()[before:]; slices.ContainsFunc(later, func(c string) bool { return strings.Contains(c, "/claims/roles/") }) ||
-		!slices.Contains(later, "PUT /"+bucket+"/status/team/agent.yaml.json") {
+		!slices.Contains(later, "PUT /status/team/agent.yaml.json") {
 		t.Errorf("by the lists as they are now: %q", later)
 	}
 
@@ -316,12 +237,12 @@ func TestListsThatChangeReachARunningFunction(t *testing.T) {
 	}
 	parameter = "throttled"
 	before = len(calls())
-	if back, err := invoke(t, handle, 1); err != nil || back != 1 || !slices.Contains(calls()[before:], "ChangeMessageVisibility work.fifo") {
+	if back, err := invoke(t, handle, 1); err != nil || back != 1 || !slices.Contains(calls()[before:], backToWork) {
 		t.Errorf("throttled: %d back, %v, %q", back, err, calls()[before:])
 	}
 	before = len(calls())
-	if back, err := invoke(t, handle, 5); err != nil || back != 0 || !slices.Contains(calls()[before:], "SendMessage inbox") ||
-		!slices.Contains(calls()[before:], "PUT /"+bucket+"/status/team/agent.yaml.json") {
+	if back, err := invoke(t, handle, 5); err != nil || back != 0 || !slices.Contains(calls()[before:], toInbox) ||
+		!slices.Contains(calls()[before:], "PUT /status/team/agent.yaml.json") {
 		t.Errorf("still throttled: %d back, %v, %q", back, err, calls()[before:])
 	}
 }

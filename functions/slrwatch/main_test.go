@@ -2,47 +2,39 @@ package main
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // what SQS answers
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
+
+	"rolekeeper/shared/awsfake/wiretest"
 )
 
 const (
-	account = "123456789012"
-	bucket  = "bedrock-agentcore-configs-123456789012-us-east-1"
-	queues  = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+	account       = "123456789012"
+	bucket        = "bedrock-agentcore-configs-123456789012-us-east-1"
+	queues        = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+	parameterName = "/rolekeeper/stack/settings"
 )
 
 func environment() map[string]string {
 	return map[string]string{
 		"ACCOUNT_ID": account, "PARTITION": "aws", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
 		"CONFIG_BUCKET": bucket, "SLRWATCH_QUEUE_URL": queues + "own", "SLRWATCH_DEAD_LETTER_QUEUE_URL": queues + "dead",
-		"SERVICE_LINKED_ROLE_IDLE_DAYS": "0", "SETTINGS_PARAMETER": "/rolekeeper/stack/settings",
+		"SERVICE_LINKED_ROLE_IDLE_DAYS": "0", "SETTINGS_PARAMETER": parameterName,
 	}
 }
 
-// standIn stands for all services on the loopback device, gives calls with a word
-// in them a status and an error code, and keeps them all, each with the Region that
-// it is for. There is one of the service-linked roles. The function finds it by the
-// environment.
+// standIn has one of the service-linked roles, and gives calls with a word in them a
+// status and an error code. Calls have the Region and the service that they are for.
 type standIn struct {
 	table  string // what is known; empty: nothing is
 	word   string
@@ -52,119 +44,39 @@ type standIn struct {
 
 func (s standIn) start(t *testing.T) (environ map[string]string, made func() []string) {
 	t.Helper()
-	var mu sync.Mutex
-	var calls []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
+	return wiretest.Start(t, environment(), func(r wiretest.Request) (string, wiretest.Answer) {
+		call := r.Region + " " + r.Service + " " + r.Call
+		if s.word != "" && strings.Contains(call, s.word) {
+			return call, wiretest.Answer{Status: s.status, Code: s.code}
 		}
-		call, answer := s.operation(t, r, string(body))
-		mu.Lock()
-		defer mu.Unlock()
-		calls = append(calls, call)
-		switch {
-		case s.word != "" && strings.Contains(call, s.word):
-			w.Header().Set("X-Amzn-ErrorType", s.code)
-			w.WriteHeader(s.status)
-			if strings.Contains(call, " s3 ") {
-				_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", s.code)
-			}
-		case strings.HasPrefix(r.URL.Path, "/"+bucket) && r.Header.Get("X-Amz-Expected-Bucket-Owner") != account:
-			w.WriteHeader(http.StatusForbidden)
-		case answer == "" && strings.Contains(call, " GetRole "):
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>")
-		case answer == "":
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
-		default:
-			_, _ = io.WriteString(w, answer) //nolint:gosec // no browser reads it
-		}
-	}))
-	t.Cleanup(server.Close)
-	environ = environment()
-	maps.Copy(environ, map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_MAX_ATTEMPTS": "1"})
-	return environ, func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		// Those of the services have no order among them, and how often each is made is
-		// for package slr to say.
-		return slices.Compact(slices.Sorted(slices.Values(calls)))
-	}
+		return call, s.answer(r)
+	})
 }
 
-// scope is the part of a signature that names Region and service (IAM user guide,
-// "Elements of an AWS API request signature").
-var scope = regexp.MustCompile(`Credential=[^/]+/[0-9]+/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request`)
-
-// operation says what a request is, and what is answered; nothing where nothing is.
-func (s standIn) operation(t *testing.T, r *http.Request, body string) (call, answer string) {
-	t.Helper()
-	signed := scope.FindStringSubmatch(r.Header.Get("Authorization"))
-	if signed == nil {
-		t.Fatalf("%s %s is not signed", r.Method, r.URL)
-	}
-	service := signed[2]
-	path, prefix := strings.TrimPrefix(r.URL.Path, "/"+bucket), r.URL.Query().Get("prefix")
-	name, answer := r.Method+" "+path, ""
-	switch service {
-	case "ssm":
-		name, answer = "GetParameter", `{"Parameter":{"Value":"{Regions: eu-west-1, OperatorPrincipalArns: 'arn:aws:iam::123456789012:role/operator'}"}}`
-	case "sqs":
-		var in struct{ QueueUrl, MessageBody string } //nolint:revive // as SQS spells them
-		if err := json.Unmarshal([]byte(body), &in); err != nil {
-			t.Error(err)
-		}
-		sum := md5.Sum([]byte(in.MessageBody)) //nolint:gosec // what SQS answers
-		name = strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.") + " " + in.QueueUrl
-		answer = fmt.Sprintf(`{"MessageId":"1","MD5OfMessageBody":%q}`, hex.EncodeToString(sum[:]))
-	case "events":
-		name, answer = "PutEvents", `{"FailedEntryCount":0,"Entries":[{"EventId":"1"},{"EventId":"2"},{"EventId":"3"},{"EventId":"4"},{"EventId":"5"}]}`
-	case "iam", "ec2":
-		in, err := url.ParseQuery(body)
-		if err != nil {
-			t.Error(err)
-		}
-		return s.query(signed[1], service, in)
-	case "bedrock-agentcore":
-		answer = empty
-	case "s3":
-		switch {
-		case r.Method == http.MethodPut:
-			answer = "written"
-		case prefix != "":
-			name, answer = "list "+prefix, `<ListBucketResult></ListBucketResult>`
-		case path == "/slr/service-linked-roles.json":
-			answer = s.table
-		}
-	}
-	return signed[1] + " " + service + " " + name, answer
-}
-
-// empty is a listing of AgentCore with nothing in it, whatever of.
-const empty = `{"agentRuntimes":[],"browserSummaries":[],"codeInterpreterSummaries":[],"harnesses":[],"items":[],"paymentManagers":[],"registries":[],"credentialProviders":[],"capacityProviders":[]}`
-
-// query answers a service with the query protocol.
-func (standIn) query(region, service string, in url.Values) (call, answer string) {
+func (s standIn) answer(r wiretest.Request) wiretest.Answer {
 	const role = "AWSServiceRoleForBedrockAgentCoreNetwork"
-	name, result := in.Get("Action"), map[string]string{
-		"GetRole": "<Role><RoleName>" + role + "</RoleName><RoleId>AROAEXAMPLE</RoleId><Path>/aws-service-role/network.bedrock-agentcore.amazonaws.com/</Path>" +
+	const getRole = "GetRole " + role
+	if strings.HasPrefix(r.Call, "GetRole ") && r.Call != getRole {
+		return wiretest.Answer{Status: 404, Code: "NoSuchEntity"}
+	}
+	if r.Service == "bedrock-agentcore" {
+		return wiretest.Answer{Body: empty}
+	}
+	return wiretest.Answer{Body: map[string]string{
+		"GetParameter " + parameterName:      `{"Parameter":{"Value":"{Regions: eu-west-1, OperatorPrincipalArns: 'arn:aws:iam::123456789012:role/operator'}"}}`,
+		"PutEvents":                          `{"FailedEntryCount":0,"Entries":[{"EventId":"1"},{"EventId":"2"},{"EventId":"3"},{"EventId":"4"},{"EventId":"5"}]}`,
+		"GET /slr/service-linked-roles.json": s.table,
+		getRole: "<Role><RoleName>" + role + "</RoleName><RoleId>AROAEXAMPLE</RoleId><Path>/aws-service-role/network.bedrock-agentcore.amazonaws.com/</Path>" +
 			"<Arn>arn:aws:iam::123456789012:role/aws-service-role/network.bedrock-agentcore.amazonaws.com/" + role + "</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>",
 		"GetPolicy":                          "<Policy><DefaultVersionId>v1</DefaultVersionId><UpdateDate>2026-01-01T00:00:00Z</UpdateDate></Policy>",
 		"GetPolicyVersion":                   "<PolicyVersion><Document>%7B%7D</Document></PolicyVersion>",
 		"GenerateServiceLastAccessedDetails": "<JobId>00000000-0000-0000-0000-000000000000</JobId>",
 		"GetServiceLastAccessedDetails":      "<JobStatus>IN_PROGRESS</JobStatus><JobCreationDate>2026-11-22T13:00:00Z</JobCreationDate><ServicesLastAccessed/>",
-	}[in.Get("Action")]
-	answer = fmt.Sprintf("<%[1]sResponse><%[1]sResult>%[2]s</%[1]sResult></%[1]sResponse>", name, result)
-	if name == "GetRole" {
-		name += " " + in.Get("RoleName")
-		if in.Get("RoleName") != role {
-			answer = ""
-		}
-	}
-	return region + " " + service + " " + name, answer
+	}[r.Call]}
 }
+
+// empty is a listing of AgentCore with nothing in it, whatever of.
+const empty = `{"agentRuntimes":[],"browserSummaries":[],"codeInterpreterSummaries":[],"harnesses":[],"items":[],"paymentManagers":[],"registries":[],"credentialProviders":[],"capacityProviders":[]}`
 
 func now() time.Time { return time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC) }
 
@@ -190,7 +102,9 @@ func invoke(t *testing.T, s standIn, input []byte) (out, log, metrics string, ca
 		t.Fatal(err)
 	}
 	answer, err := lambda.NewHandler(handle).Invoke(t.Context(), input)
-	return string(answer), lines.String(), counted.String(), made(), err
+	// Those of the services have no order among them, and how often each is made is
+	// for package slr to say.
+	return string(answer), lines.String(), counted.String(), slices.Compact(slices.Sorted(slices.Values(made()))), err
 }
 
 // created is what CloudTrail tells of a service-linked role, half an hour ago.
@@ -215,7 +129,7 @@ func TestTheFunctionIsWiredToTheAccount(t *testing.T) {
 			look = append(look, region+" bedrock-agentcore "+listing)
 		}
 	}
-	parameter, known := "us-east-1 ssm GetParameter", "us-east-1 s3 GET /slr/service-linked-roles.json"
+	parameter, known := "us-east-1 ssm GetParameter "+parameterName, "us-east-1 s3 GET /slr/service-linked-roles.json"
 	back, dead := "us-east-1 sqs ChangeMessageVisibility "+queues+"own", "us-east-1 sqs SendMessage "+queues+"dead"
 	const schedule, done, again = `{}`, `{"batchItemFailures":null}`, `{"batchItemFailures":[{"itemIdentifier":"message-1"}]}`
 	looked := []string{`"level":"INFO","msg":"looked","verdicts":{"absent":4,"idle":1},"regions":2,"unread":0}`}
@@ -307,15 +221,8 @@ func TestMetricsThatCannotBeWrittenAreTold(t *testing.T) {
 }
 
 func TestAllMissingVariablesAreNamedAtOnce(t *testing.T) {
-	_, err := wire(map[string]string{}, slog.New(slog.DiscardHandler), io.Discard, now)
-	for name := range environment() {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
-		environ := environment()
-		delete(environ, name)
-		if _, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now); err == nil || !strings.Contains(fmt.Sprint(err), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
-	}
+	wiretest.Needs(t, environment(), func(environ map[string]string) error {
+		_, err := wire(environ, slog.New(slog.DiscardHandler), io.Discard, now)
+		return err
+	})
 }
