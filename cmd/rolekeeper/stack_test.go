@@ -7,10 +7,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -20,22 +18,13 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"rolekeeper/shared/agent"
-	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/bus"
-	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
-	"rolekeeper/shared/aws/imagerepository"
-	"rolekeeper/shared/aws/loggroup"
-	"rolekeeper/shared/aws/slrole"
-	"rolekeeper/shared/aws/sourcebucket"
-	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/desired"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/settings"
 	"rolekeeper/shared/status"
@@ -70,10 +59,8 @@ func deploy(t *testing.T) *deployed {
 		"BuildImage":            "aws/codebuild/amazonlinux-aarch64-standard:4.0", "LogRetentionDays": "30",
 		"GracePeriod": "24h", "MaxDeletesPerHour": "20", "DeleteRepositories": "false",
 	}}
-	w.sourceBucket = naming.SourceBucket(w.Account, w.Region)
-	w.AddBucket(w.sourceBucket)
+	w.sourceBucket = stacktest.Deploy(w.Cloud).Env.SourceBucket
 	w.inbox = w.AddQueue("inbox", 0, 10, "")
-	w.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(w.Account, w.Region)).JSON())
 	w.connect = func(_ context.Context, region string) (account, error) {
 		if region == "" {
 			region = w.Region
@@ -100,49 +87,29 @@ func (w *deployed) place() agent.Place {
 	return agent.Place{Partition: w.Partition, Region: w.Region, Account: w.Account}
 }
 
-func (w *deployed) env() desired.Env {
-	profile, _ := w.parameters["PermissionProfile"].(string)
-	image, _ := w.parameters["BuildImage"].(string)
-	text, _ := w.parameters["LogRetentionDays"].(string)
-	days, err := strconv.ParseInt(text, 10, 32)
+// given gives the stack's parameters, and the function's settings from them.
+func (w *deployed) given() (settings.Parameters, reconcile.Settings) {
+	w.t.Helper()
+	value, err := json.Marshal(w.parameters)
 	w.must(nil, err)
-	return desired.Env{
-		Place: w.place(), Profile: desired.Profile(profile), PermissionsBoundary: boundary, SourceBucket: w.sourceBucket,
-		BuildImage: image, LogRetentionDays: int32(days),
-	}
+	p, err := settings.ParseStored(value, w.place())
+	w.must(nil, err)
+	s := stacktest.Settings(w.place())
+	s.Env.Profile, s.Env.SourceBucket, s.Env.BuildImage, s.Env.LogRetentionDays = p.PermissionProfile, w.sourceBucket, p.BuildImage, p.LogRetentionDays
+	s.Allowed, s.Existing, s.Drift, s.Unmanaged = p.Allowed, p.ExistingRoles, p.DriftMode, p.UnmanagedPolicies
+	return p, s
 }
 
 // reconcile lets the function look at a config.
 func (w *deployed) reconcile(key string, hints ...event.Hint) {
 	w.t.Helper()
-	allowed := agent.DefaultAllowed()
-	allowed.Repositories, allowed.CredentialProviders, allowed.Audiences = []string{"*"}, []string{"*"}, []string{"*"}
-	existing, _ := w.parameters["ExistingRoles"].(string)
-	text := func(parameter string) string { return fmt.Sprint(w.parameters[parameter]) }
-	grace, err := time.ParseDuration(text("GracePeriod"))
-	w.must(nil, err)
-	most, err := strconv.Atoi(text("MaxDeletesPerHour"))
-	w.must(nil, err)
-	value, err := json.Marshal(w.parameters)
-	w.must(nil, err)
-	parameters, err := settings.ParseStored(value, w.place())
-	w.must(nil, err)
-	hash, err := shape(parameters, w.place()).Hash()
+	p, s := w.given()
+	hash, err := shape(p, w.place()).Hash()
 	w.must(nil, err)
 	n := 0
-	r := &reconcile.Reconciler{
-		Grace: grace, MaxDeletesPerHour: most, DeleteRepositories: text("DeleteRepositories") == "true",
-		Users: agentcore.New(w.AgentCore(owner), nil, nil),
-		Settings: reconcile.Settings{
-			Env: w.env(), Allowed: allowed, Existing: plan.Existing(existing), Drift: parameters.DriftMode, Unmanaged: parameters.UnmanagedPolicies, EnsureServiceLinkedRoles: true,
-		},
-		SettingsHash: hash, Operators: true,
-		Store: configstore.New(w.S3(owner), w.bucket, w.Account), Roles: iamrole.New(w.IAM(owner)), ServiceLinkedRoles: slrole.New(w.IAM(owner)),
-		Sources: sourcebucket.New(w.S3(owner), w.sourceBucket, w.Account), Repositories: imagerepository.New(w.ECR(owner), w.Account),
-		Projects: buildproject.New(w.CodeBuild(owner)), LogGroups: loggroup.New(w.Logs(owner)),
-		Inbox: workqueue.New(w.SQS(owner), w.inbox), Bus: bus.New(w.EventBridge(owner)), Now: w.Now,
-		Random: func() string { n++; return fmt.Sprintf("random-%s-%d", key, n) },
-	}
+	r := stacktest.Reconciler(w.Cloud, s, w.inbox, func() string { n++; return fmt.Sprintf("random-%s-%d", key, n) })
+	r.SettingsHash, r.Operators = hash, true
+	r.Grace, r.MaxDeletesPerHour, r.DeleteRepositories = p.GracePeriod, p.MaxDeletesPerHour, p.DeleteRepositories
 	if _, err := r.Reconcile(w.t.Context(), key, hints...); err != nil {
 		w.t.Fatal(err)
 	}
@@ -275,7 +242,8 @@ func (w *deployed) role(name string) model.ObservedRole {
 // byToolkit makes the roles of an agent as the starter toolkit makes them.
 func (w *deployed) byToolkit(name string, deployment agent.Deployment) {
 	w.t.Helper()
-	env := w.env()
+	_, s := w.given()
+	env := s.Env
 	env.Profile = desired.Toolkit
 	state, problems := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: name, Deployment: deployment}}}, env)
 	if len(problems) > 0 {

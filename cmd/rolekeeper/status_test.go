@@ -20,7 +20,7 @@ import (
 	"rolekeeper/shared/status"
 )
 
-const owner = "functions"
+const owner = "reconcile"
 
 // world is an account with a config bucket, and the tool in it.
 type world struct {

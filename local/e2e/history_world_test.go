@@ -40,14 +40,13 @@ import (
 	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/awsfake"
-	"rolekeeper/shared/desired"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/intake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/sqsbatch"
 )
@@ -352,15 +351,9 @@ func (h *history) intake(ctx context.Context, m sqsbatch.Message) error {
 }
 
 func (h *history) settings() reconcile.Settings {
-	all := []string{"*"}
-	return reconcile.Settings{
-		Env: desired.Env{
-			Place: place, Profile: desired.Scoped, PermissionsBoundary: h.boundary, SourceBucket: naming.SourceBucket(account, region),
-			BuildImage: "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
-		},
-		Allowed:  agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all},
-		Existing: plan.ReportExisting,
-	}
+	s := stacktest.Settings(place)
+	s.Env.PermissionsBoundary, s.EnsureServiceLinkedRoles = h.boundary, false
+	return s
 }
 
 const settingsHash = "settings"

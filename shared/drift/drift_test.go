@@ -21,20 +21,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"rolekeeper/shared/agent"
 	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/configstore"
-	"rolekeeper/shared/aws/iamrole"
-	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
-	"rolekeeper/shared/desired"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/report"
 	"rolekeeper/shared/status"
@@ -42,7 +36,6 @@ import (
 
 const (
 	bucket   = "bedrock-agentcore-configs-123456789012-us-east-1"
-	sources  = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
 	boundary = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1"
 	key      = "configs/team/agent.yaml"
 )
@@ -58,25 +51,14 @@ type world struct {
 	hash      string
 	most      model.Portion
 	operators bool
-	nonces    int
+	nonces    atomic.Int64
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, cloud: awsfake.New(), hash: "settings-1", most: model.Portion{Percent: 100}}
-	c := w.cloud
-	all := []string{"*"}
-	w.settings = reconcile.Settings{
-		Env: desired.Env{
-			Place:   agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account},
-			Profile: desired.Scoped, PermissionsBoundary: boundary, SourceBucket: sources, BuildImage: "image", LogRetentionDays: 30,
-		},
-		Allowed:  agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all},
-		Existing: plan.ReportExisting,
-	}
-	c.AddBucket(bucket)
-	c.AddBucket(sources)
-	c.AddPolicy(boundary, desired.Boundary(w.settings.Env.Place, sources).JSON())
+	c := awsfake.New()
+	w := &world{t: t, cloud: c, settings: stacktest.Deploy(c), hash: "settings-1", most: model.Portion{Percent: 100}}
+	w.settings.EnsureServiceLinkedRoles = false // most tests have nobody who makes them
 	w.queue = c.AddQueue("work.fifo", 6*time.Minute, 10, "")
 	w.inbox = c.AddQueue("inbox", 3*time.Minute, 10, "")
 	c.AssumeAgentCoreRoles(func(string, string) bool { return true })
@@ -92,19 +74,9 @@ func (w *world) must(_ any, err error) {
 }
 
 func (w *world) pass() drift.Pass {
-	c := w.cloud
-	objects := configstore.New(c.S3("drift"), bucket, c.Account)
-	return drift.Pass{
-		Settings: w.settings, SettingsHash: w.hash, MaxChanges: w.most, Operators: w.operators,
-		Objects:  objects,
-		Account:  iamrole.NewAccount(c.IAM("drift")),
-		Policies: iamrole.NewReader(c.IAM("drift")),
-		Projects: buildproject.NewReader(c.CodeBuild("drift")),
-		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
-		Now:      c.Now,
-		Work:     workqueue.New(c.SQS("drift"), w.queue),
-		Reports:  objects,
-	}
+	p := stacktest.Pass(w.cloud, w.settings, w.queue)
+	p.SettingsHash, p.Operators, p.MaxChanges = w.hash, w.operators, w.most
+	return p
 }
 
 // run takes a pass that is to succeed.

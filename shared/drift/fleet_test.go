@@ -14,46 +14,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
-	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/bus"
-	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
-	"rolekeeper/shared/aws/imagerepository"
-	"rolekeeper/shared/aws/loggroup"
-	"rolekeeper/shared/aws/slrole"
-	"rolekeeper/shared/aws/sourcebucket"
-	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/status"
 )
 
-// reconciler wires the pipeline as functions/reconcile does.
 func (w *world) reconciler() *reconcile.Reconciler {
-	c := w.cloud
-	roles := c.IAM("reconcile")
-	return &reconcile.Reconciler{
-		Settings: w.settings, SettingsHash: w.hash, Operators: w.operators,
-		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
-		Roles:              iamrole.New(roles),
-		ServiceLinkedRoles: slrole.New(roles),
-		Sources:            sourcebucket.New(c.S3("reconcile"), sources, c.Account),
-		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
-		Projects:           buildproject.New(c.CodeBuild("reconcile")),
-		LogGroups:          loggroup.New(c.Logs("reconcile")),
-		Users:              agentcore.New(c.AgentCore("reconcile"), nil, nil),
-		Grace:              24 * time.Hour,
-		MaxDeletesPerHour:  20,
-		Inbox:              workqueue.New(c.SQS("reconcile"), w.inbox),
-		Bus:                bus.New(c.EventBridge("reconcile")),
-		Now:                c.Now,
-		Random: func() string {
-			w.nonces++
-			return fmt.Sprintf("random-%06d", w.nonces)
-		},
-	}
+	r := stacktest.Reconciler(w.cloud, w.settings, w.inbox, func() string { return fmt.Sprintf("random-%06d", w.nonces.Add(1)) })
+	r.SettingsHash, r.Operators = w.hash, w.operators
+	return r
 }
 
 // settle has reconcile handle the messages there are.

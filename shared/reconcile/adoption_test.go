@@ -28,7 +28,7 @@ const runtimeTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Pr
 // them: without tags and boundary, and with grants on the whole account.
 func (w *world) byToolkit(name string) {
 	w.t.Helper()
-	env := w.settings().Env
+	env := w.settings.Env
 	env.Profile = desired.Toolkit
 	state, problems := desired.Compute(agent.Config{Agents: []agent.Agent{{Name: name, Deployment: agent.Container}}}, env)
 	if len(problems) > 0 {
@@ -93,7 +93,7 @@ func TestARoleOfTheToolkitIsReportedAndLeftAlone(t *testing.T) {
 
 func TestARoleOfTheToolkitIsAdopted(t *testing.T) {
 	w := newWorld(t)
-	w.existing = plan.AdoptExisting
+	w.settings.Existing = plan.AdoptExisting
 	w.byToolkit("my_agent")
 	w.admin().putPolicy(runtimeRole("my_agent"), "orders", ordersPolicy)
 	w.admin().putPolicy(runtimeRole("my_agent"), naming.IdentityPolicy, ordersPolicy)
@@ -169,7 +169,7 @@ func (w *world) wantAdoptionOrder(role string) {
 
 func TestTheToolkitFindsAnAdoptedRoleAsItLeftIt(t *testing.T) {
 	w := newWorld(t)
-	w.existing = plan.AdoptExisting
+	w.settings.Existing = plan.AdoptExisting
 	w.byToolkit("my_agent")
 	was := w.role(runtimeRole("my_agent"))
 	w.upload(key, container)
@@ -203,7 +203,7 @@ func TestAHostileRoleIsNeverAdopted(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
-			w.existing, w.operators = plan.AdoptExisting, true
+			w.settings.Existing, w.operators = plan.AdoptExisting, true
 			w.byToolkit("my_agent")
 			make(w)
 			was := w.role(name)
@@ -235,7 +235,7 @@ func TestAHostileRoleIsNeverAdopted(t *testing.T) {
 
 func TestNothingIsAdoptedWhenItCannotBeArchived(t *testing.T) {
 	w := newWorld(t)
-	w.existing = plan.AdoptExisting
+	w.settings.Existing = plan.AdoptExisting
 	w.byToolkit("my_agent")
 	w.cloud.Before = func(c awsfake.Call) error {
 		if c.Operation == "PutObject" && strings.Contains(c.Resource, naming.ArchivePrefix) {
@@ -258,7 +258,7 @@ func TestNothingIsAdoptedWhenItCannotBeArchived(t *testing.T) {
 
 func TestARoleThatReplacedOursIsAdoptedOnlyWhenAskedFor(t *testing.T) {
 	w := newWorld(t)
-	w.existing, w.operators = plan.AdoptExisting, true
+	w.settings.Existing, w.operators = plan.AdoptExisting, true
 	w.upload(key, container)
 	w.settle()
 	ours := w.role(runtimeRole("my_agent"))
@@ -289,7 +289,7 @@ func ptr[T any](v T) *T { return &v }
 
 func TestWithoutItsBoundaryNothingIsAdoptedAndNothingWaits(t *testing.T) {
 	w := newWorld(t)
-	w.existing = plan.AdoptExisting
+	w.settings.Existing = plan.AdoptExisting
 	w.byToolkit("my_agent")
 	w.cloud.Before = func(c awsfake.Call) error {
 		if c.Operation == "GetPolicy" && c.Resource == boundary {
@@ -344,7 +344,8 @@ func TestAPreviewAndALookHoldAConfigToTheLists(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			w := newWorld(t)
 			w.upload(key, container+entry)
-			w.allowed = agent.Allowed{}
+			allowed := w.settings.Allowed
+			w.settings.Allowed = agent.Allowed{}
 			if p := w.preview(); len(p.Problems) != 1 || p.Problems[0].Code != code || len(p.Plan.Steps) > 0 {
 				t.Errorf("preview %+v", p)
 			}
@@ -356,7 +357,7 @@ func TestAPreviewAndALookHoldAConfigToTheLists(t *testing.T) {
 			if n := len(w.cloud.RoleNames()); n > 0 {
 				t.Errorf("%d roles were made", n)
 			}
-			w.allowed = everything()
+			w.settings.Allowed = allowed
 			w.repository("team/app")
 			w.cloud.Put(w.inbox, wakeBody(t, key))
 			w.settle()

@@ -55,7 +55,7 @@ var stories = map[string]story{
 	},
 	"policies are removed": {
 		before: func(w *world) {
-			w.profile = "toolkit"
+			w.settings.Env.Profile = "toolkit"
 			w.upload(key, container+"    identity:\n      credential_providers:\n      - name: crm\n    aws_jwt:\n      enabled: true\n      audiences: [https://a.example.com]\n")
 		},
 		action: func(w *world) { w.upload(key, container) },
@@ -97,7 +97,7 @@ var stories = map[string]story{
 	},
 	"roles that the toolkit made are adopted": {
 		before: func(w *world) {
-			w.existing = plan.AdoptExisting
+			w.settings.Existing = plan.AdoptExisting
 			w.byToolkit("my_agent")
 			w.admin().putPolicy(runtimeRole("my_agent"), naming.JWTPolicy, ordersPolicy)
 		},
@@ -117,7 +117,7 @@ var stories = map[string]story{
 	},
 	"one role is adopted while the other is made": {
 		before: func(w *world) {
-			w.existing = plan.AdoptExisting
+			w.settings.Existing = plan.AdoptExisting
 			w.byToolkit("my_agent")
 			a, name := w.admin(), buildRole("my_agent")
 			a.deletePolicy(name, naming.BuildPolicy)
@@ -245,7 +245,7 @@ var stories = map[string]story{
 	},
 	"policies that somebody added are removed": {
 		before: func(w *world) {
-			w.unmanaged = plan.RemoveUnmanaged
+			w.settings.Unmanaged = plan.RemoveUnmanaged
 			w.upload(key, direct)
 			w.settle()
 			for _, name := range []string{"orders", "more-orders"} {

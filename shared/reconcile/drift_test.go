@@ -88,7 +88,7 @@ func TestWhatIsChangedByHandIsRepairedOrOnlyTold(t *testing.T) {
 		for _, mode := range []plan.DriftMode{plan.RepairDrift, plan.ReportDrift} {
 			t.Run(string(mode)+" "+told, func(t *testing.T) {
 				w := newWorld(t)
-				w.mode, w.unmanaged = mode, plan.RemoveUnmanaged
+				w.settings.Drift, w.settings.Unmanaged = mode, plan.RemoveUnmanaged
 				w.upload(key, container)
 				w.settle()
 				before := w.roles()
@@ -125,7 +125,7 @@ func TestWhatIsChangedByHandIsRepairedOrOnlyTold(t *testing.T) {
 				if writes := w.writes(""); len(writes) > 0 {
 					t.Errorf("a further look writes %v", writes)
 				}
-				w.mode = plan.RepairDrift
+				w.settings.Drift = plan.RepairDrift
 				w.again(key)
 				wantOutcome(t, w, key, status.Ready)
 				if drift := driftOf(w.status(key)); len(drift) > 0 {
@@ -151,7 +151,7 @@ func TestWhatIsGoneIsNeitherDeployedNorBuiltWithWhereDriftIsOnlyTold(t *testing.
 	w := newWorld(t)
 	w.upload(key, container)
 	w.settle()
-	w.mode = plan.ReportDrift
+	w.settings.Drift = plan.ReportDrift
 	for _, role := range []string{runtimeRole("my_agent"), buildRole("my_agent")} {
 		w.admin().deleteRole(role)
 	}
@@ -168,7 +168,7 @@ func TestWhatIsGoneIsNeitherDeployedNorBuiltWithWhereDriftIsOnlyTold(t *testing.
 			t.Errorf("%s is not told of: %s", role, found)
 		}
 	}
-	w.mode = plan.RepairDrift
+	w.settings.Drift = plan.RepairDrift
 	w.again(key)
 	w.settle()
 	wantImage(t, w)
@@ -181,7 +181,7 @@ func TestAReplacedRoleIsNeverWrittenWhateverTheSettingsSay(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, direct)
 	w.settle()
-	w.mode, w.unmanaged, w.existing = plan.ReportDrift, plan.RemoveUnmanaged, plan.AdoptExisting
+	w.settings.Drift, w.settings.Unmanaged, w.settings.Existing = plan.ReportDrift, plan.RemoveUnmanaged, plan.AdoptExisting
 	name := runtimeRole("my_agent")
 	a := w.admin()
 	w.again(key)
@@ -190,7 +190,7 @@ func TestAReplacedRoleIsNeverWrittenWhateverTheSettingsSay(t *testing.T) {
 	a.createRole(name, agentCoreTrust)
 	a.putPolicy(name, "orders", ordersPolicy)
 	for _, mode := range []plan.DriftMode{plan.ReportDrift, plan.RepairDrift} {
-		w.mode = mode
+		w.settings.Drift = mode
 		before := w.role(name)
 		w.again(key)
 		if s := w.status(key); s.Outcome != status.Blocked || !slices.Equal(codes(s), []string{"role-replaced"}) || len(driftOf(s)) > 0 {
@@ -207,7 +207,7 @@ func TestAReplacedRoleIsNeverWrittenWhateverTheSettingsSay(t *testing.T) {
 
 func TestAChangeIsMadeWhereDriftIsOnlyTold(t *testing.T) {
 	w := newWorld(t)
-	w.mode = plan.ReportDrift
+	w.settings.Drift = plan.ReportDrift
 	w.upload(key, container)
 	w.settle()
 	name := runtimeRole("my_agent")
@@ -220,7 +220,7 @@ func TestAChangeIsMadeWhereDriftIsOnlyTold(t *testing.T) {
 	if now.Trust != edited.Trust || now.Policies[naming.RuntimePolicy("my_agent")] == edited.Policies[naming.RuntimePolicy("my_agent")] {
 		t.Errorf("the role is %+v, was %+v", now, edited)
 	}
-	w.profile, w.hash = "toolkit", "settings-2"
+	w.settings.Env.Profile, w.hash = "toolkit", "settings-2"
 	w.again(key)
 	if toolkit := w.role(name); toolkit.Policies[naming.RuntimePolicy("my_agent")] == now.Policies[naming.RuntimePolicy("my_agent")] {
 		t.Error("other settings change nothing")
@@ -234,7 +234,7 @@ func TestWithoutItsBoundaryARoleIsNotChangedWhereDriftIsOnlyTold(t *testing.T) {
 	w := newWorld(t)
 	w.upload(key, container)
 	w.settle()
-	w.mode = plan.ReportDrift
+	w.settings.Drift = plan.ReportDrift
 	name := runtimeRole("my_agent")
 	byHand["runtime/boundary missing"](w, name)
 	version := w.upload(key, strings.Replace(container, "aws:\n", "permissions:\n      browser: true\n    aws:\n", 1))
@@ -253,7 +253,7 @@ func TestWithoutItsBoundaryARoleIsNotChangedWhereDriftIsOnlyTold(t *testing.T) {
 
 func TestPoliciesOfOthersAreArchivedEveryTimeTheyAreRemoved(t *testing.T) {
 	w := newWorld(t)
-	w.unmanaged = plan.RemoveUnmanaged
+	w.settings.Unmanaged = plan.RemoveUnmanaged
 	w.upload(key, container)
 	w.settle()
 	name := runtimeRole("my_agent")
@@ -291,7 +291,7 @@ func TestManyPoliciesOfOthersAreToldAndRemoved(t *testing.T) {
 	if n := len(driftOf(w.status(key))); n != many {
 		t.Errorf("%d are told, want %d", n, many)
 	}
-	w.unmanaged = plan.RemoveUnmanaged
+	w.settings.Unmanaged = plan.RemoveUnmanaged
 	w.again(key)
 	if diff := cmp.Diff(ours, w.role(name)); diff != "" {
 		t.Errorf("(-before +after)\n%s", diff)
@@ -307,7 +307,7 @@ func TestARepositoryThatWentWhileItsAgentWasRetiredIsMadeAnewInAnyMode(t *testin
 	w.pass(time.Hour)
 	w.wantPhase(key, "my_agent", status.PhaseRetired)
 	w.dropRepository(naming.Repository("my_agent"))
-	w.mode = plan.ReportDrift
+	w.settings.Drift = plan.ReportDrift
 	w.upload(key, container)
 	w.settle()
 	wantOutcome(t, w, key, status.Ready)
@@ -324,7 +324,7 @@ func TestARestoredRoleIsAsItsConfigAsksAfterANewUploadInAnyMode(t *testing.T) {
 	w.pass(0)
 	w.pass(time.Hour)
 	archived := w.archivesOf(runtimeRole("my_agent"))[model.ArchiveRetired][0]
-	w.operators, w.mode = true, plan.ReportDrift
+	w.operators, w.settings.Drift = true, plan.ReportDrift
 	w.ask(model.Request{Action: model.Restore, Archive: w.status(key).Agents[0].ArchiveKeys[1], Plans: map[string]string{"my_agent": w.restoreHash(archived)}})
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseHeld)
@@ -350,7 +350,7 @@ func TestARestoreForgetsNothingOfTheOtherRoleInAnyMode(t *testing.T) {
 	from := w.status(key).Agents[0].ArchiveKeys[1]
 	w.upload(key, container)
 	w.settle()
-	w.operators, w.mode = true, plan.ReportDrift
+	w.operators, w.settings.Drift = true, plan.ReportDrift
 	observed := w.role(runtimeRole("my_agent"))
 	w.ask(model.Request{Action: model.Restore, Archive: from, Plans: map[string]string{"my_agent": plan.RestoreHash(plan.Restoring{
 		Archive: archived, Observed: &observed, Claim: w.claim(naming.RoleClaimKey("my_agent")), Boundary: boundary, Account: w.cloud.Account,
@@ -393,7 +393,7 @@ func TestWhoDidItIsTold(t *testing.T) {
 		for _, mode := range []plan.DriftMode{plan.RepairDrift, plan.ReportDrift} {
 			t.Run(string(mode)+" "+told, func(t *testing.T) {
 				w := newWorld(t)
-				w.mode = mode
+				w.settings.Drift = mode
 				w.upload(key, container)
 				w.settle()
 				w.elapse(time.Hour)
@@ -443,7 +443,7 @@ func TestADriftIsNobodysWhoDidNotCauseIt(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
-			w.mode = plan.ReportDrift
+			w.settings.Drift = plan.ReportDrift
 			w.upload(key, container)
 			w.settle()
 			w.elapse(time.Hour)
@@ -489,7 +489,7 @@ func TestARoleThatIsFullHidesNoDriftOfItsOtherElements(t *testing.T) {
 	for _, mode := range []plan.DriftMode{plan.RepairDrift, plan.ReportDrift} {
 		t.Run(string(mode), func(t *testing.T) {
 			w := newWorld(t)
-			w.mode = mode
+			w.settings.Drift = mode
 			w.upload(key, container)
 			w.settle()
 			role, policyName := runtimeRole("my_agent"), naming.RuntimePolicy("my_agent")

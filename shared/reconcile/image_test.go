@@ -522,7 +522,7 @@ func TestAnExpiredSourceIsNotADeletedOne(t *testing.T) {
 	if diff := cmp.Diff(before, w.build(key)); diff != "" {
 		t.Errorf("the build (-before +after)\n%s", diff)
 	}
-	w.image, w.hash = "aws/codebuild/amazonlinux-aarch64-standard:5.0", "settings-2"
+	w.settings.Env.BuildImage, w.hash = "aws/codebuild/amazonlinux-aarch64-standard:5.0", "settings-2"
 	w.again(key)
 	wantBuilt(t, w, version, version)
 	wantOutcome(t, w, key, status.Ready)
@@ -914,10 +914,10 @@ func goBack(t *testing.T, after time.Duration) {
 	w.upload(key, container)
 	version := w.source("my_agent", zip)
 	w.run(time.Minute)
-	first := w.image
+	first := w.settings.Env.BuildImage
 	for _, image := range []string{"aws/codebuild/amazonlinux-aarch64-standard:5.0", first} {
 		w.cloud.Advance(after)
-		w.image = image
+		w.settings.Env.BuildImage = image
 		w.cloud.Put(w.inbox, wakeBody(t, key))
 		w.run(30 * time.Second)
 		if b := w.build(key); !strings.HasSuffix(b.Image, digest(b.ID)) {
@@ -1040,7 +1040,7 @@ func TestATagThatCannotBeMovedKeepsItsImage(t *testing.T) {
 	version := w.source("my_agent", zip)
 	w.settle()
 	before := w.build(key)
-	w.image = "aws/codebuild/amazonlinux-aarch64-standard:5.0"
+	w.settings.Env.BuildImage = "aws/codebuild/amazonlinux-aarch64-standard:5.0"
 	w.again(key)
 	wantBuilt(t, w, version)
 	if diff := cmp.Diff(before, w.build(key)); diff != "" {

@@ -102,7 +102,7 @@ func TestAnAgentAddedAndTakenOutAroundACrashIsNotForgotten(t *testing.T) {
 
 func TestGrantsOfARoleThatWasNotAskedForMeanwhileDoNotStay(t *testing.T) {
 	w := newWorld(t)
-	w.profile = "toolkit"
+	w.settings.Env.Profile = "toolkit"
 	w.upload(key, direct+"    aws_jwt:\n      enabled: true\n      audiences: [https://a.example.com]\n")
 	w.settle()
 	w.upload(key, strings.Replace(direct, "aws: {}", "aws:\n      execution_role: some-role", 1))
@@ -245,7 +245,7 @@ func TestAProjectsNameIsFreedWithTheRefusedConfigThatTookIt(t *testing.T) {
 
 func TestPoliciesMakeRoomForEachOther(t *testing.T) {
 	w := newWorld(t)
-	w.profile = "toolkit"
+	w.settings.Env.Profile = "toolkit"
 	var providers strings.Builder
 	providers.WriteString("    identity:\n      credential_providers:\n")
 	for i := range 12 {
@@ -254,7 +254,7 @@ func TestPoliciesMakeRoomForEachOther(t *testing.T) {
 	w.upload(key, direct+providers.String())
 	w.settle()
 	wantOutcome(t, w, key, status.Ready)
-	w.profile, w.hash = "scoped", "settings-2"
+	w.settings.Env.Profile, w.hash = "scoped", "settings-2"
 	w.upload(key, direct+providers.String())
 	w.settle()
 	wantOutcome(t, w, key, status.Ready)

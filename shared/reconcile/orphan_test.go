@@ -280,7 +280,7 @@ func TestARoleRetiredByHandIsNotAnAgentsThatIsUploadedInTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.operators, w.existing = true, c.existing
+			w.operators, w.settings.Existing = true, c.existing
 			w.byToolkit("my_agent")
 			was := w.roles()
 			w.retire("my_agent")

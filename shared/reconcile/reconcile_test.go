@@ -132,7 +132,7 @@ func TestTheSecondOfTwoUploadsWins(t *testing.T) {
 
 func TestAPolicyOfOursThatIsNoLongerWantedIsArchivedAndRemoved(t *testing.T) {
 	w := newWorld(t)
-	w.profile = "toolkit"
+	w.settings.Env.Profile = "toolkit"
 	withProvider := container + "    identity:\n      credential_providers:\n      - name: crm\n"
 	w.upload(key, withProvider)
 	w.settle()
@@ -231,7 +231,7 @@ func TestARoleThatWeDidNotMakeIsRefused(t *testing.T) {
 	for existing, code := range map[plan.Existing]string{plan.RefuseExisting: "role-not-ours", plan.ReportExisting: "role-hostile", plan.AdoptExisting: "role-hostile"} {
 		t.Run(string(existing), func(t *testing.T) {
 			w := newWorld(t)
-			w.existing = existing
+			w.settings.Existing = existing
 			name := runtimeRole("my_agent")
 			a := w.admin()
 			a.createRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)

@@ -175,7 +175,7 @@ func TestARequestIsCarriedOutOnlyAsItWasMeant(t *testing.T) {
 			w.write(naming.RequestKey(key, "1"), r)
 		}, `no agent "other"`, 0},
 		"when none is allowed": {func(w *world, r model.Request) {
-			w.existing = plan.RefuseExisting
+			w.settings.Existing = plan.RefuseExisting
 			w.write(naming.RequestKey(key, "1"), r)
 		}, "Rolekeeper did not make it", 0},
 		"for an agent whose role is another's": {func(w *world, r model.Request) {
@@ -295,7 +295,7 @@ func TestAPreviewIsWhatALookThenDoes(t *testing.T) {
 			w.admin().must(w.admin().DeleteRole(context.Background(), &iam.DeleteRoleInput{RoleName: &name}))
 		},
 		"adoption": func(w *world) {
-			w.existing = plan.AdoptExisting
+			w.settings.Existing = plan.AdoptExisting
 			w.byToolkit("my_agent")
 			w.upload(key, container)
 		},
@@ -374,7 +374,7 @@ func TestAPreviewIsWhatALookThenDoes(t *testing.T) {
 
 func TestAnAnswerSaysWhatOfAnAdoptedRoleCannotBeKeptUp(t *testing.T) {
 	w := newWorld(t)
-	w.existing, w.operators = plan.AdoptExisting, true
+	w.settings.Existing, w.operators = plan.AdoptExisting, true
 	w.byToolkit("my_agent")
 	w.upload(key, container)
 	w.settle()

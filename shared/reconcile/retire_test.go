@@ -529,7 +529,7 @@ func TestARetiredAgentsRepositoryIsItsTeamsOwn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if c.teams {
-				w.teamTag = "team"
+				w.settings.Env.TeamTag = "team"
 			}
 			const theirs = "configs/other-team/agent.yaml"
 			w.upload(key, container)

@@ -15,11 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
-	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/configstore"
-	"rolekeeper/shared/aws/iamrole"
-	"rolekeeper/shared/aws/workqueue"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
@@ -51,21 +47,10 @@ func (w *world) sweep() error {
 	return err
 }
 
-// drift wires the scheduled pass as functions/drift does.
 func (w *world) drift() drift.Pass {
-	c := w.cloud
-	objects := configstore.New(c.S3("drift"), bucket, c.Account)
-	return drift.Pass{
-		Settings: w.settings(), SettingsHash: w.hash, Operators: w.operators, MaxChanges: model.Portion{Percent: 100},
-		Objects:  objects,
-		Account:  iamrole.NewAccount(c.IAM("drift")),
-		Policies: iamrole.NewReader(c.IAM("drift")),
-		Projects: buildproject.NewReader(c.CodeBuild("drift")),
-		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
-		Now:      c.Now,
-		Work:     workqueue.New(c.SQS("drift"), w.work),
-		Reports:  objects,
-	}
+	p := stacktest.Pass(w.cloud, w.settings, w.work)
+	p.SettingsHash, p.Operators, p.MaxChanges = w.hash, w.operators, model.Portion{Percent: 100}
+	return p
 }
 
 // deploy has a developer make a runtime of the agent's name with a role.

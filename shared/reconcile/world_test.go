@@ -22,24 +22,19 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"rolekeeper/shared/agent"
-	"rolekeeper/shared/aws/agentcore"
 	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/bus"
 	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/aws/imagerepository"
-	"rolekeeper/shared/aws/loggroup"
 	"rolekeeper/shared/aws/slrole"
 	"rolekeeper/shared/aws/sourcebucket"
 	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
-	"rolekeeper/shared/desired"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/intake"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/sqsbatch"
 	"rolekeeper/shared/status"
@@ -48,7 +43,7 @@ import (
 const (
 	bucket   = "bedrock-agentcore-configs-123456789012-us-east-1"
 	sources  = "bedrock-agentcore-codebuild-sources-123456789012-us-east-1"
-	boundary = "arn:aws:iam::123456789012:policy/rolekeeper-boundary"
+	boundary = "arn:aws:iam::123456789012:policy/RolekeeperAgentBoundary-us-east-1"
 	key      = "configs/team/agent.yaml"
 )
 
@@ -60,17 +55,11 @@ type world struct {
 
 	inbox, inboxDead, work, workDead string
 
-	profile   desired.Profile
-	existing  plan.Existing
-	mode      plan.DriftMode
-	unmanaged plan.Unmanaged
-	allowed   agent.Allowed
+	settings  reconcile.Settings
 	operators bool
 	hash      string
-	image     string // that builds run in
 	nonces    atomic.Int64
 	grace     time.Duration
-	teamTag   string
 	most      int             // roles that may be deleted in an hour
 	empties   bool            // repositories of agents that go, go, too
 	pushed    map[string]bool // ids of builds whose images are in their repositories
@@ -83,14 +72,9 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	c := awsfake.New()
 	w := &world{
-		t: t, cloud: c, clock: c.Now(), profile: desired.Scoped, existing: plan.ReportExisting, allowed: everything(), hash: "settings-1",
-		mode: plan.RepairDrift, unmanaged: plan.ReportUnmanaged,
-		grace: 24 * time.Hour, most: 20,
-		image: "aws/codebuild/amazonlinux-aarch64-standard:4.0", pushed: map[string]bool{},
+		t: t, cloud: c, clock: c.Now(), settings: stacktest.Deploy(c), hash: "settings-1",
+		grace: 24 * time.Hour, most: 20, pushed: map[string]bool{},
 	}
-	c.AddBucket(bucket)
-	c.AddBucket(sources)
-	c.AddPolicy(boundary, desired.Boundary(w.place(), naming.SourceBucket(c.Account, c.Region)).JSON())
 	w.inboxDead = c.AddQueue("inbox-dead", time.Minute, 0, "")
 	w.workDead = c.AddQueue("work-dead.fifo", time.Minute, 0, "")
 	w.inbox = c.AddQueue("inbox", 3*time.Minute, 10, w.inboxDead)
@@ -111,66 +95,25 @@ const buildTime = 2 * time.Minute
 func (w *world) clone() *world {
 	out := &world{
 		t: w.t, cloud: w.cloud.Clone(), inbox: w.inbox, inboxDead: w.inboxDead, work: w.work, workDead: w.workDead,
-		profile: w.profile, existing: w.existing, mode: w.mode, unmanaged: w.unmanaged, allowed: w.allowed, operators: w.operators, hash: w.hash, clock: w.clock,
-		grace: w.grace, teamTag: w.teamTag, most: w.most, empties: w.empties,
-		image: w.image, pushed: maps.Clone(w.pushed),
+		settings: w.settings, operators: w.operators, hash: w.hash, clock: w.clock,
+		grace: w.grace, most: w.most, empties: w.empties, pushed: maps.Clone(w.pushed),
 	}
 	out.nonces.Store(w.nonces.Load())
 	return out
 }
 
-func everything() agent.Allowed {
-	all := []string{"*"}
-	return agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all}
-}
-
-func (w *world) place() agent.Place {
-	return agent.Place{Partition: w.cloud.Partition, Region: w.cloud.Region, Account: w.cloud.Account}
-}
-
-func (w *world) settings() reconcile.Settings {
-	return reconcile.Settings{
-		Env: desired.Env{
-			Place: w.place(), Profile: w.profile, PermissionsBoundary: boundary,
-			SourceBucket: sources, BuildImage: w.image, LogRetentionDays: 30, TeamTag: w.teamTag,
-		},
-		Allowed: w.allowed, Existing: w.existing, Drift: w.mode, Unmanaged: w.unmanaged, EnsureServiceLinkedRoles: true,
-	}
-}
-
-// reconciler wires the pipeline as functions/reconcile does.
 func (w *world) reconciler() *reconcile.Reconciler {
-	c := w.cloud
-	roles := c.IAM("reconcile")
-	return &reconcile.Reconciler{
-		Settings:           w.settings(),
-		SettingsHash:       w.hash,
-		Operators:          w.operators,
-		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
-		Roles:              iamrole.New(roles),
-		ServiceLinkedRoles: slrole.New(roles),
-		Sources:            sourcebucket.New(c.S3("reconcile"), sources, c.Account),
-		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
-		Projects:           buildproject.New(c.CodeBuild("reconcile")),
-		LogGroups:          loggroup.New(c.Logs("reconcile")),
-		Users:              agentcore.New(c.AgentCore("reconcile"), nil, nil),
-		Grace:              w.grace,
-		MaxDeletesPerHour:  w.most,
-		DeleteRepositories: w.empties,
-		Inbox:              workqueue.New(c.SQS("reconcile"), w.inbox),
-		Bus:                bus.New(c.EventBridge("reconcile")),
-		Now:                c.Now,
-		Random: func() string {
-			return fmt.Sprintf("random-%06d", w.nonces.Add(1))
-		},
-	}
+	r := stacktest.Reconciler(w.cloud, w.settings, w.inbox, func() string { return fmt.Sprintf("random-%06d", w.nonces.Add(1)) })
+	r.SettingsHash, r.Operators = w.hash, w.operators
+	r.Grace, r.MaxDeletesPerHour, r.DeleteRepositories = w.grace, w.most, w.empties
+	return r
 }
 
 // viewer looks as the command-line tool does.
 func (w *world) viewer() reconcile.Viewer {
 	roles := w.cloud.IAM("operator")
 	return reconcile.Viewer{
-		Settings: w.settings(), Objects: configstore.NewReader(w.cloud.S3("operator"), bucket, w.cloud.Account),
+		Settings: w.settings, Objects: configstore.NewReader(w.cloud.S3("operator"), bucket, w.cloud.Account),
 		Roles: iamrole.NewReader(roles), ServiceLinkedRoles: slrole.New(roles),
 		Sources:      sourcebucket.New(w.cloud.S3("operator"), sources, w.cloud.Account),
 		Repositories: imagerepository.NewReader(w.cloud.ECR("operator"), w.cloud.Account),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,23 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sync/errgroup"
 
-	"rolekeeper/shared/agent"
-	"rolekeeper/shared/aws/agentcore"
-	"rolekeeper/shared/aws/buildproject"
-	"rolekeeper/shared/aws/bus"
-	"rolekeeper/shared/aws/configstore"
 	"rolekeeper/shared/aws/iamrole"
-	"rolekeeper/shared/aws/imagerepository"
-	"rolekeeper/shared/aws/loggroup"
-	"rolekeeper/shared/aws/slrole"
-	"rolekeeper/shared/aws/sourcebucket"
-	"rolekeeper/shared/aws/workqueue"
 	"rolekeeper/shared/awsfake"
-	"rolekeeper/shared/desired"
+	"rolekeeper/shared/awsfake/stacktest"
 	"rolekeeper/shared/drift"
-	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
-	"rolekeeper/shared/plan"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/report"
 )
@@ -162,29 +149,25 @@ func watchHeap() (stop func() int64) {
 
 // fleetWorld is an account on the fakes in which configs were applied.
 type fleetWorld struct {
-	cloud  *awsfake.Cloud
-	work   string
-	nonces atomic.Int64
-	names  []string // of the agents' roles
+	cloud    *awsfake.Cloud
+	settings reconcile.Settings
+	work     string
+	names    []string // of the agents' roles
 }
 
 func newFleetWorld(ctx context.Context, n int) (*fleetWorld, error) {
-	w := &fleetWorld{cloud: awsfake.New()}
-	c := w.cloud
-	bucket := naming.ConfigBucket(c.Account, c.Region)
-	c.AddBucket(bucket)
-	c.AddBucket(naming.SourceBucket(c.Account, c.Region))
+	c := awsfake.New()
+	w := &fleetWorld{cloud: c, settings: stacktest.Deploy(c), work: c.AddQueue("work.fifo", time.Minute, 10, "")}
 	c.SetRolesQuota(20_000)
-	w.work = c.AddQueue("work.fifo", time.Minute, 10, "")
-	s := w.settings()
-	c.AddPolicy(s.Env.PermissionsBoundary, desired.Boundary(s.Env.Place, s.Env.SourceBucket).JSON())
 	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 	for i := range others {
 		if _, err := c.IAM("others").CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(fmt.Sprintf("other-%05d", i)), AssumeRolePolicyDocument: &trust}); err != nil {
 			return nil, err
 		}
 	}
-	r := w.reconciler(bucket)
+	drawn := 0
+	r := stacktest.Reconciler(c, w.settings, c.AddQueue("inbox", time.Minute, 10, ""), func() string { drawn++; return fmt.Sprintf("random-%06d", drawn) })
+	bucket := naming.ConfigBucket(c.Account, c.Region)
 	for i := range n {
 		key, name := fmt.Sprintf("configs/team%d/agent%05d.yaml", i%10, i), fmt.Sprintf("agent%05d", i)
 		if _, err := c.S3("developer").PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(container(name))}); err != nil {
@@ -199,58 +182,7 @@ func newFleetWorld(ctx context.Context, n int) (*fleetWorld, error) {
 	return w, nil
 }
 
-func (w *fleetWorld) settings() reconcile.Settings {
-	c := w.cloud
-	place, all := agent.Place{Partition: c.Partition, Region: c.Region, Account: c.Account}, []string{"*"}
-	return reconcile.Settings{
-		Env: desired.Env{
-			Place: place, Profile: desired.Scoped, SourceBucket: naming.SourceBucket(c.Account, c.Region),
-			PermissionsBoundary: fmt.Sprintf("arn:%s:iam::%s:policy/%s", place.Partition, place.Account, naming.Boundary(place.Region)),
-			BuildImage:          "aws/codebuild/amazonlinux-aarch64-standard:4.0", LogRetentionDays: 30,
-		},
-		Allowed:  agent.Allowed{Models: all, Repositories: all, Memories: all, CredentialProviders: all, Audiences: all},
-		Existing: plan.ReportExisting, EnsureServiceLinkedRoles: true,
-	}
-}
-
-func (w *fleetWorld) reconciler(bucket string) *reconcile.Reconciler {
-	c := w.cloud
-	roles := c.IAM("reconcile")
-	return &reconcile.Reconciler{
-		Settings:           w.settings(),
-		SettingsHash:       "settings",
-		Store:              configstore.New(c.S3("reconcile"), bucket, c.Account),
-		Roles:              iamrole.New(roles),
-		ServiceLinkedRoles: slrole.New(roles),
-		Sources:            sourcebucket.New(c.S3("reconcile"), naming.SourceBucket(c.Account, c.Region), c.Account),
-		Repositories:       imagerepository.New(c.ECR("reconcile"), c.Account),
-		Projects:           buildproject.New(c.CodeBuild("reconcile")),
-		LogGroups:          loggroup.New(c.Logs("reconcile")),
-		Users:              agentcore.New(c.AgentCore("reconcile"), nil, nil),
-		Grace:              24 * time.Hour,
-		MaxDeletesPerHour:  20,
-		Inbox:              workqueue.New(c.SQS("reconcile"), c.AddQueue("inbox", time.Minute, 10, "")),
-		Bus:                bus.New(c.EventBridge("reconcile")),
-		Now:                c.Now,
-		Random:             func() string { return fmt.Sprintf("random-%06d", w.nonces.Add(1)) },
-	}
-}
-
-func (w *fleetWorld) pass() drift.Pass {
-	c := w.cloud
-	objects := configstore.New(c.S3("drift"), naming.ConfigBucket(c.Account, c.Region), c.Account)
-	return drift.Pass{
-		Settings: w.settings(), SettingsHash: "settings", MaxChanges: model.Portion{Percent: 10},
-		Objects:  objects,
-		Account:  iamrole.NewAccount(c.IAM("drift")),
-		Policies: iamrole.NewReader(c.IAM("drift")),
-		Projects: buildproject.NewReader(c.CodeBuild("drift")),
-		Runtimes: agentcore.New(c.AgentCore("drift"), nil, nil),
-		Now:      c.Now,
-		Work:     workqueue.New(c.SQS("drift"), w.work),
-		Reports:  objects,
-	}
-}
+func (w *fleetWorld) pass() drift.Pass { return stacktest.Pass(w.cloud, w.settings, w.work) }
 
 // readOneByOne reads the agents' roles as who has no bulk does.
 func (w *fleetWorld) readOneByOne(ctx context.Context) error {
