@@ -13,6 +13,7 @@ import (
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/report"
+	reportpage "rolekeeper/shared/report/page"
 )
 
 type driftFlags struct {
@@ -72,11 +73,11 @@ func (p program) drift(ctx context.Context, f driftFlags) error {
 	case "json":
 		p.stdout.json(pass)
 	case "html":
-		page, err := report.Page(pass)
+		text, err := reportpage.Of(pass)
 		if err != nil {
 			return fmt.Errorf("make the page: %w", err)
 		}
-		if err := p.page(page); err != nil {
+		if err := p.page(text); err != nil {
 			return err
 		}
 	default:

@@ -17,6 +17,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
+	reportpage "rolekeeper/shared/report/page"
 	"rolekeeper/shared/settings"
 	"rolekeeper/shared/status"
 )
@@ -215,7 +216,7 @@ func TestDriftAsDataAndAsAPage(t *testing.T) {
 	if err != nil || got.code != exitChanges || len(pass.Findings) == 0 || pass.ID != "check-0123abcd" || !pass.At.Equal(at(12)) {
 		t.Fatalf("exit code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
 	}
-	page, err := report.Page(pass)
+	page, err := reportpage.Of(pass)
 	w.must(nil, err)
 	got = w.run(t, "drift", "-o=html")
 	if diff := cmp.Diff(string(page), got.stdout); got.code != exitChanges || diff != "" {

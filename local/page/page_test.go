@@ -15,6 +15,7 @@ import (
 
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/report"
+	"rolekeeper/shared/report/page"
 )
 
 // look is what page.mjs tells of a page at one time.
@@ -52,7 +53,7 @@ func browse(t *testing.T, ordinary, hostile, large report.Pass) seen {
 	dir := t.TempDir()
 	input := map[string]string{"pictures": os.Getenv("PICTURES")}
 	for name, p := range map[string]report.Pass{"page": ordinary, "hostile": hostile, "large": large} {
-		text, err := report.Page(p)
+		text, err := page.Of(p)
 		if err != nil {
 			t.Fatal(err)
 		}

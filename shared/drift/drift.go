@@ -20,6 +20,7 @@ import (
 	"rolekeeper/shared/policy"
 	"rolekeeper/shared/reconcile"
 	"rolekeeper/shared/report"
+	"rolekeeper/shared/report/page"
 )
 
 // Objects is what is read of the config bucket. Entries gives everything under a
@@ -215,7 +216,7 @@ func (p Pass) write(ctx context.Context, r report.Pass, before memory) error {
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
 	}
-	page, err := report.Page(r)
+	text, err := page.Of(r)
 	if err != nil {
 		return fmt.Errorf("make the report's page: %w", err)
 	}
@@ -232,7 +233,7 @@ func (p Pass) write(ctx context.Context, r report.Pass, before memory) error {
 	return errors.Join(
 		err,
 		p.Reports.Put(ctx, naming.LatestPassKey, "application/json", data),
-		p.Reports.Put(ctx, naming.LatestReportKey, "text/html; charset=utf-8", page),
+		p.Reports.Put(ctx, naming.LatestReportKey, "text/html; charset=utf-8", text),
 	)
 }
 

@@ -24,7 +24,7 @@ func why(kind plan.BlockerKind, n int) string {
 		if n == 1 {
 			return "1 resource uses them"
 		}
-		return fmt.Sprintf("%s use them", count(n, "resource"))
+		return fmt.Sprintf("%s use them", Count(n, "resource"))
 	case plan.Trusted:
 		return "their trust lets others in"
 	case plan.UsedLately:
@@ -157,7 +157,7 @@ func restored(some []status.Agent) string {
 	if len(some) == 1 {
 		of = "the agent"
 	}
-	return fmt.Sprintf("%s of %s %s restored by hand, and nothing of %s is changed", count(len(roles), "role"), agents(some), were, of)
+	return fmt.Sprintf("%s of %s %s restored by hand, and nothing of %s is changed", Count(len(roles), "role"), agents(some), were, of)
 }
 
 // roleOf gives the name of the role that an archive is of.

@@ -47,8 +47,9 @@ func LinkedOf(s model.ServiceLinkedRoles) *Linked {
 // late: there is one each day.
 const LookLate = 26 * time.Hour
 
-// late reports whether a look should have come before a time.
-func (l *Linked) late(at time.Time) bool {
+// Late reports whether a look should have come before a time. Before the first look
+// none is late.
+func (l *Linked) Late(at time.Time) bool {
 	return !l.LookedAt.IsZero() && at.Sub(l.LookedAt) > LookLate
 }
 
@@ -63,8 +64,8 @@ func (l *Linked) Alerts(at time.Time) []string {
 	if l.Unread != "" {
 		tell("What is known of the service-linked roles could not be read.")
 	}
-	if l.late(at) {
-		tell("The service-linked roles were last looked at %s before the pass: the daily look is late.", span(at.Sub(l.LookedAt)))
+	if l.Late(at) {
+		tell("The service-linked roles were last looked at %s before the pass: the daily look is late.", Span(at.Sub(l.LookedAt)))
 	}
 	for _, v := range []struct {
 		verdict model.Verdict
@@ -85,36 +86,10 @@ func (l *Linked) Alerts(at time.Time) []string {
 			be = "is"
 		}
 		if len(names) > 0 {
-			tell(v.text, count(len(names), "service-linked role"), be, strings.Join(names, ", "))
+			tell(v.text, Count(len(names), "service-linked role"), be, strings.Join(names, ", "))
 		}
 	}
 	return all
-}
-
-// verdictWords says how it stands with a role of a verdict, and how urgent that
-// is: good, warn or bad; empty when nobody need look.
-func verdictWords(v model.Verdict) (words, mood string) {
-	switch v {
-	case model.LinkedMissing:
-		return "missing", "bad"
-	case model.LinkedNeeded:
-		return "needed", "good"
-	case model.LinkedUsed:
-		return "in use", "good"
-	case model.LinkedIdle:
-		return "idle", ""
-	case model.LinkedRemovable:
-		return "removable", "warn"
-	case model.LinkedDeleting:
-		return "being deleted", "warn"
-	case model.LinkedRefused:
-		return "deletion refused", "warn"
-	case model.LinkedAbsent:
-		return "not there", ""
-	case model.LinkedUnknown:
-		return "not known", "warn"
-	}
-	return string(v), ""
 }
 
 // DeletionWords says how far a deletion of a service-linked role is.

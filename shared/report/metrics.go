@@ -38,14 +38,15 @@ func Metrics(p Pass, now time.Time) ([]byte, error) {
 			amount("Orphans", p.Totals.Orphans), amount("Retiring", p.Totals.Retiring), amount("Blocked", p.Totals.Blocked),
 			amount("AccountRoles", p.Totals.AccountRoles))
 		if p.Totals.RolesQuota > 0 {
-			all = append(all, metric{"RolesOfQuota", "Percent", p.Totals.ofQuota()})
+			all = append(all, metric{"RolesOfQuota", "Percent", p.Totals.OfQuota()})
 		}
 	}
 	return embedded(now, all...)
 }
 
-// ofQuota gives how many percent of the roles that the account may have it has.
-func (t Totals) ofQuota() float64 { return 100 * float64(t.AccountRoles) / float64(t.RolesQuota) }
+// OfQuota gives how many percent of the roles that the account may have it has, where
+// RolesQuota is known.
+func (t Totals) OfQuota() float64 { return 100 * float64(t.AccountRoles) / float64(t.RolesQuota) }
 
 // Repaired gives the metric of n elements that reconcile put right, as Metrics
 // does.

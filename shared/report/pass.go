@@ -113,6 +113,15 @@ const (
 	KindUnread      Kind = "unread"  // the config could not be judged
 )
 
+// Kinds gives all kinds of findings, first those at which people should look
+// first.
+func Kinds() []Kind {
+	return []Kind{
+		KindReplaced, KindStranger, KindBoundary, KindExtra, KindEdited, KindMissing, KindRoleMissing, KindLinked, KindFull, KindIneffective,
+		KindUnread, KindRefused, KindHalfMade, KindPending, KindOutdated,
+	}
+}
+
 // Drift reports whether a finding of the kind is something that others did.
 func (k Kind) Drift() bool {
 	switch k {
@@ -133,6 +142,28 @@ const (
 	ActionHeldBack Action = "held-back"
 	ActionLater    Action = "later" // it waits for its turn: so much at once is not changed
 )
+
+// Actions gives all that becomes of findings.
+func Actions() []Action {
+	return []Action{ActionRepaired, ActionLater, ActionHeldBack, ActionTold, ActionBlocked}
+}
+
+// Words says what becomes of a finding; of an action that is not known, the action.
+func (a Action) Words() string {
+	switch a {
+	case ActionRepaired:
+		return "to be put right"
+	case ActionTold:
+		return "left as it is"
+	case ActionBlocked:
+		return "blocked"
+	case ActionHeldBack:
+		return "held back"
+	case ActionLater:
+		return "to be put right later"
+	}
+	return string(a)
+}
 
 // Leaving is an agent on its way out, or one that is held.
 type Leaving struct {

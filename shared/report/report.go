@@ -113,7 +113,7 @@ func sentence(clauses []string) string { return capital(strings.Join(clauses, ";
 // warnings counts the problems of a config that was accepted.
 func warnings(s status.Status) string {
 	if n := len(s.Problems); n > 0 {
-		return ", with " + count(n, "warning")
+		return ", with " + Count(n, "warning")
 	}
 	return ""
 }
@@ -125,7 +125,7 @@ func rejected(s status.Status) string {
 			n++
 		}
 	}
-	text := fmt.Sprintf("the config has %s and was refused; nothing was changed", count(n, "problem"))
+	text := fmt.Sprintf("the config has %s and was refused; nothing was changed", Count(n, "problem"))
 	if s.Config.AppliedVersionID != "" {
 		text += ", the roles of its last good version stay"
 	}
@@ -168,7 +168,7 @@ func things(s status.Status, which func(status.Blocker) bool) string {
 	var all []string
 	for _, noun := range []string{"role", "repository", "project"} {
 		if n[noun] > 0 {
-			all = append(all, count(n[noun], noun))
+			all = append(all, Count(n[noun], noun))
 		}
 	}
 	return strings.Join(all, " and ")
@@ -217,7 +217,7 @@ func agents(all []status.Agent) string {
 	if len(all) == 1 {
 		return "agent " + all[0].Name
 	}
-	return count(len(all), "agent")
+	return Count(len(all), "agent")
 }
 
 func be(all []status.Agent) string {
@@ -226,18 +226,6 @@ func be(all []status.Agent) string {
 	}
 	return "are"
 }
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	if stem, ok := strings.CutSuffix(noun, "y"); ok {
-		noun = stem + "ie"
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // WaitingProblem tells a developer what keeps a config.
 func WaitingProblem(cause error) fault.Problem {

@@ -1,9 +1,11 @@
-package report
+package page
 
 import (
 	"fmt"
 	"strings"
 	"time"
+
+	"rolekeeper/shared/report"
 )
 
 // Size of the chart, and of its plot in it, in the units of its view box.
@@ -21,7 +23,7 @@ type chart struct {
 	XTicks        []tick
 	Series        []series
 	Marks         []mark // passes that were stopped, or failed
-	Points        []Point
+	Points        []report.Point
 }
 
 type tick struct {
@@ -41,11 +43,11 @@ type mark struct{ X, Class, Text string }
 
 // chartOf draws the passes before this one, and this one; nil when there is only
 // this one.
-func chartOf(p Pass) *chart {
+func chartOf(p report.Pass) *chart {
 	if len(p.History) == 0 {
 		return nil
 	}
-	all := append(append([]Point(nil), p.History[max(0, len(p.History)-MaxHistory):]...), p.Point())
+	all := append(append([]report.Point(nil), p.History[max(0, len(p.History)-report.MaxHistory):]...), p.Point())
 	most := 0
 	for _, one := range all {
 		if !one.Failed {
@@ -67,21 +69,21 @@ func chartOf(p Pass) *chart {
 
 	c := &chart{
 		Width: chartWidth, Height: chartHeight, Points: all,
-		Label: fmt.Sprintf("What %d passes found, from %s to %s", len(all), moment(first), moment(last)),
+		Label: fmt.Sprintf("What %d passes found, from %s to %s", len(all), report.Moment(first), report.Moment(last)),
 	}
 	for _, n := range []int{0, top / 2, top} {
-		c.YTicks = append(c.YTicks, tick{Y: y(n), Text: thousands(n)})
+		c.YTicks = append(c.YTicks, tick{Y: y(n), Text: report.Thousands(n)})
 	}
 	for _, at := range []time.Time{first, last} {
 		c.XTicks = append(c.XTicks, tick{X: x(at), Text: at.UTC().Format("2006-01-02 15:04")})
 	}
 	for _, s := range []struct {
 		class, name string
-		of          func(Point) int
+		of          func(report.Point) int
 	}{
-		{"drifted", "not as left", func(p Point) int { return p.Drifted }},
-		{"orphaned", "orphans", func(p Point) int { return p.Orphans }},
-		{"stuck", "blocked", func(p Point) int { return p.Blocked }},
+		{"drifted", "not as left", func(p report.Point) int { return p.Drifted }},
+		{"orphaned", "orphans", func(p report.Point) int { return p.Orphans }},
+		{"stuck", "blocked", func(p report.Point) int { return p.Blocked }},
 	} {
 		one := series{Class: s.class, Name: s.name}
 		var points []string
@@ -105,9 +107,9 @@ func chartOf(p Pass) *chart {
 	for _, p := range all {
 		switch {
 		case p.Failed:
-			c.Marks = append(c.Marks, mark{x(p.At), "failed", "failed " + moment(p.At)})
+			c.Marks = append(c.Marks, mark{x(p.At), "failed", "failed " + report.Moment(p.At)})
 		case p.Stopped:
-			c.Marks = append(c.Marks, mark{x(p.At), "stopped", "stopped " + moment(p.At)})
+			c.Marks = append(c.Marks, mark{x(p.At), "stopped", "stopped " + report.Moment(p.At)})
 		}
 	}
 	return c

@@ -1,4 +1,4 @@
-package report
+package page
 
 import (
 	"cmp"
@@ -7,10 +7,11 @@ import (
 
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/report"
 )
 
-// linkedPage is what the page shows of the service-linked roles.
-type linkedPage struct {
+// linkedView is what the page shows of the service-linked roles.
+type linkedView struct {
 	Unread      string
 	Looked, Ago string // empty: nothing was looked at
 	Late        bool
@@ -60,7 +61,7 @@ const (
 	textMarkup  = 32                   // of one of a list, in bytes of HTML
 )
 
-func (l *linkedPage) rows() int {
+func (l *linkedView) rows() int {
 	if l == nil {
 		return 0
 	}
@@ -69,16 +70,16 @@ func (l *linkedPage) rows() int {
 
 // linked gives what is known of the service-linked roles; nil of a pass that did
 // not ask for it.
-func (b *builder) linked(l *Linked) *linkedPage {
+func (b *builder) linked(l *report.Linked) *linkedView {
 	if l == nil {
 		return nil
 	}
-	v := &linkedPage{Unread: b.text(l.Unread, maxLine), Late: l.late(b.at), Data: naming.LinkedKey, Key: linkedKey}
+	v := &linkedView{Unread: b.text(l.Unread, maxLine), Late: l.Late(b.at), Data: naming.LinkedKey, Key: linkedKey}
 	if !l.LookedAt.IsZero() {
-		v.Looked, v.Ago = moment(l.LookedAt), span(max(b.at.Sub(l.LookedAt), 0))
+		v.Looked, v.Ago = report.Moment(l.LookedAt), report.Span(max(b.at.Sub(l.LookedAt), 0))
 	}
 	if l.BegunAt.After(l.LookedAt) {
-		v.Begun = moment(l.BegunAt)
+		v.Begun = report.Moment(l.BegunAt)
 	}
 	for i, r := range l.Roles {
 		if !b.row(len(l.Roles) - i) {
@@ -103,7 +104,7 @@ func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return thousands(n) + " " + noun + "s"
+	return report.Thousands(n) + " " + noun + "s"
 }
 
 // texts gives the first of some texts, and says how many more there are.
@@ -111,7 +112,7 @@ func (b *builder) texts(all []string) []string {
 	var some []string
 	for i, text := range all {
 		if i == mostTexts {
-			return append(some, fmt.Sprintf("and %s more, which %s has", thousands(len(all)-i), naming.LinkedKey))
+			return append(some, fmt.Sprintf("and %s more, which %s has", report.Thousands(len(all)-i), naming.LinkedKey))
 		}
 		b.room -= textMarkup
 		some = append(some, b.text(text, maxLine))
@@ -137,7 +138,7 @@ func (b *builder) linkedRow(r model.ServiceLinkedRole) linkedRow {
 	}
 	row.Needs = b.texts(needs)
 	if r.MoreNeeds > 0 {
-		row.Needs = append(row.Needs, fmt.Sprintf("and %s more", thousands(r.MoreNeeds)))
+		row.Needs = append(row.Needs, fmt.Sprintf("and %s more", report.Thousands(r.MoreNeeds)))
 	}
 	if r.Policy != nil {
 		row.Policy = b.policy(*r.Policy)
@@ -160,9 +161,9 @@ func lastUse(r model.ServiceLinkedRole) string {
 	case at.IsZero():
 		return "not used within 400 days"
 	case region == "":
-		return "last used " + moment(at)
+		return "last used " + report.Moment(at)
 	}
-	return "last used " + moment(at) + " from " + region
+	return "last used " + report.Moment(at) + " from " + region
 }
 
 func (b *builder) policy(p model.LinkedPolicy) *policyRow {
@@ -170,9 +171,9 @@ func (b *builder) policy(p model.LinkedPolicy) *policyRow {
 	if p.Changed.IsZero() {
 		return row
 	}
-	text := fmt.Sprintf("version %s; before the look of %s it was %s", p.Version, moment(p.Changed), cmp.Or(p.Before, "another one"))
+	text := fmt.Sprintf("version %s; before the look of %s it was %s", p.Version, report.Moment(p.Changed), cmp.Or(p.Before, "another one"))
 	if !p.Updated.IsZero() {
-		text += ". AWS wrote it at " + moment(p.Updated)
+		text += ". AWS wrote it at " + report.Moment(p.Updated)
 	}
 	if p.Was == "" || p.Document == "" {
 		text += ". What it said is not known of both"
@@ -192,9 +193,9 @@ func (b *builder) deletion(d model.LinkedDeletion) *deletionRow {
 	if d.Request != "" {
 		who = "by request " + d.Request
 	}
-	text := fmt.Sprintf("Decided at %s, %s", moment(d.At), who)
+	text := fmt.Sprintf("Decided at %s, %s", report.Moment(d.At), who)
 	if !d.EndedAt.IsZero() {
-		text += "; ended at " + moment(d.EndedAt)
+		text += "; ended at " + report.Moment(d.EndedAt)
 	}
 	var usage []string
 	for _, u := range d.Usage {
@@ -206,6 +207,32 @@ func (b *builder) deletion(d model.LinkedDeletion) *deletionRow {
 		}
 	}
 	return &deletionRow{
-		Name: b.text("Deletion of "+d.At.UTC().Format(time.DateOnly)+": "+DeletionWords(d.State), maxText), Text: b.text(text, maxLine), Reason: b.text(d.Reason, maxLine), Usage: b.texts(usage),
+		Name: b.text("Deletion of "+d.At.UTC().Format(time.DateOnly)+": "+report.DeletionWords(d.State), maxText), Text: b.text(text, maxLine), Reason: b.text(d.Reason, maxLine), Usage: b.texts(usage),
 	}
+}
+
+// verdictWords says how it stands with a role of a verdict, and how urgent that
+// is: good, warn or bad; empty when nobody need look.
+func verdictWords(v model.Verdict) (words, mood string) {
+	switch v {
+	case model.LinkedMissing:
+		return "missing", "bad"
+	case model.LinkedNeeded:
+		return "needed", "good"
+	case model.LinkedUsed:
+		return "in use", "good"
+	case model.LinkedIdle:
+		return "idle", ""
+	case model.LinkedRemovable:
+		return "removable", "warn"
+	case model.LinkedDeleting:
+		return "being deleted", "warn"
+	case model.LinkedRefused:
+		return "deletion refused", "warn"
+	case model.LinkedAbsent:
+		return "not there", ""
+	case model.LinkedUnknown:
+		return "not known", "warn"
+	}
+	return string(v), ""
 }

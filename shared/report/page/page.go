@@ -1,4 +1,7 @@
-package report
+// Package page makes of what a pass found the page that people read. It is apart
+// from package report for those functions that make none: HTML templates are
+// large.
+package page
 
 import (
 	"bytes"
@@ -15,13 +18,14 @@ import (
 	"unicode"
 
 	"rolekeeper/shared/naming"
+	"rolekeeper/shared/report"
 )
 
-// MaxPage is what a page has at most, in bytes. It is some more than what the
+// MaxSize is what a page has at most, in bytes. It is some more than what the
 // texts in it may have, see maxRows.
-const MaxPage = 20 << 20
+const MaxSize = 20 << 20
 
-// Bounds of the parts of a page, in bytes of its HTML.
+// Bounds of the parts of a page, in bytes of its HTML where nothing else is said.
 const (
 	maxRows     = 16 << 20 // of all findings, agents, orphans and service-linked roles
 	maxDiffs    = 10 << 20 // of the differences of all findings
@@ -31,40 +35,43 @@ const (
 	rowMarkup   = 700      // of a row around its texts
 	fewFindings = 12       // show their differences from the start
 	mostFilters = 40       // kinds that rows can be filtered by
+	maxText     = 400      // characters of a name, or of a few words
+	maxLine     = 1000     // characters of a sentence, or of what is quoted as a whole
 	mostNew     = 20       // findings and orphans that the list of what is new names
 	manyRows    = 500      // are laid out when they come into sight
 )
 
-// Page gives a pass as one HTML page: it needs nothing else, asks nobody, and
-// reads without JavaScript. What others wrote stands in it as text. Rows for
-// which it has no room are counted in it.
-func Page(p Pass) ([]byte, error) {
-	t, err := pageTemplate()
+// Of gives a pass as one HTML page, of at most MaxSize: it needs nothing else, asks
+// nobody, and reads without JavaScript. What others wrote stands in it as text.
+// Rows for which it has no room are counted in it. An error is one of the page's own
+// template, whatever the pass.
+func Of(p report.Pass) ([]byte, error) {
+	t, err := layout()
 	if err != nil {
-		return nil, fmt.Errorf("report: page: %w", err)
+		return nil, fmt.Errorf("page: %w", err)
 	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, pageOf(p)); err != nil {
-		return nil, fmt.Errorf("report: page: %w", err)
+	if err := t.Execute(&b, viewOf(p)); err != nil {
+		return nil, fmt.Errorf("page: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
 //go:embed page.html
-var pageHTML string
+var html string
 
 //go:embed page.css
-var pageCSS string
+var css string
 
 //go:embed page.js
-var pageJS string
+var js string
 
-var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
-	return template.New("page").Funcs(template.FuncMap{"words": words, "thousands": thousands}).Parse(pageHTML)
+var layout = sync.OnceValues(func() (*template.Template, error) {
+	return template.New("page").Funcs(template.FuncMap{"words": words, "thousands": report.Thousands}).Parse(html)
 })
 
-// page is what the template shows. Its texts are fit to be shown, see shown.
-type page struct {
+// view is what the template shows. Its texts are fit to be shown, see shown.
+type view struct {
 	Policy        string // Content-Security-Policy
 	Style, Script template.HTML
 
@@ -89,7 +96,7 @@ type page struct {
 	Groups   []group
 	Leaving  []leavingRow
 	Orphans  []orphanRow
-	Linked   *linkedPage
+	Linked   *linkedView
 	Cut      int // rows that there is no room for
 	Data     string
 	Open     bool // whether differences are shown from the start
@@ -148,14 +155,14 @@ type orphanRow struct {
 	New                                                                 bool
 }
 
-func pageOf(p Pass) page {
+func viewOf(p report.Pass) view {
 	b := builder{at: p.At, room: maxRows, work: maxCompared}
-	v := page{
-		Style: template.HTML("<style>" + pageCSS + "</style>"), Script: template.HTML("<script>" + pageJS + "</script>"), //nolint:gosec // files of ours
-		Policy:  "default-src 'none'; style-src '" + source(pageCSS) + "'; script-src '" + source(pageJS) + "'; base-uri 'none'; form-action 'none'",
+	v := view{
+		Style: template.HTML("<style>" + css + "</style>"), Script: template.HTML("<script>" + js + "</script>"), //nolint:gosec // files of ours
+		Policy:  "default-src 'none'; style-src '" + source(css) + "'; script-src '" + source(js) + "'; base-uri 'none'; form-action 'none'",
 		Account: b.text(p.Account, maxText), Region: b.text(p.Region, maxText), Mode: b.text(p.Mode, maxText), ID: b.text(p.ID, maxText),
 		At: p.At.UTC(), Seconds: strconv.FormatFloat(p.Seconds, 'f', 1, 64), IAMCalls: p.Totals.IAMCalls, Boundary: b.text(p.BoundaryVersion, maxText),
-		Headline: shown(Headline(p), maxLine), Quota: quotaOf(p.Totals), Chart: chartOf(p), Data: naming.LatestPassKey,
+		Headline: shown(report.Headline(p), maxLine), Quota: quotaOf(p.Totals), Chart: chartOf(p), Data: naming.LatestPassKey,
 	}
 	v.Tiles, v.Others = tiles(p)
 	v.Linked = b.linked(p.Linked)
@@ -210,7 +217,7 @@ func (b *builder) row(left int) bool {
 }
 
 // groups gives the findings by kind, in the order in which people should look.
-func (b *builder) groups(findings []Finding) []group {
+func (b *builder) groups(findings []report.Finding) []group {
 	differ := 0
 	for _, f := range findings {
 		if f.Observed != f.Desired {
@@ -218,7 +225,7 @@ func (b *builder) groups(findings []Finding) []group {
 		}
 	}
 	diff := min(max(maxDiffs/max(differ, 1), leastDiff), mostDiff)
-	rows := map[Kind][]findingRow{}
+	rows := map[report.Kind][]findingRow{}
 	for i, f := range findings {
 		if !b.row(len(findings) - i) {
 			break
@@ -239,8 +246,8 @@ func (b *builder) groups(findings []Finding) []group {
 		rows[f.Kind] = append(rows[f.Kind], r)
 	}
 	var groups []group
-	for _, k := range inOrder(rows, Kinds()) {
-		name, text := k.words()
+	for _, k := range inOrder(rows, report.Kinds()) {
+		name, text := kindWords(k)
 		groups = append(groups, group{Key: shown(string(k), maxText), Name: shown(name, maxText), Text: text, Rows: rows[k]})
 	}
 	return groups
@@ -257,7 +264,7 @@ func (b *builder) lines(before, after string, most int) (lines []line, cut int) 
 	if b.work -= len(before) + len(after); b.work < 0 && before != after {
 		return nil, -1
 	}
-	all := DocumentDiff(before, after)
+	all := report.DocumentDiff(before, after)
 	for i, text := range all {
 		one := line{text[:1], shown(text[1:], most)}
 		switch size := escaped(one.Text) + markup; {
@@ -287,7 +294,7 @@ func marked(lines []line) (before, after int) {
 	return before, after
 }
 
-func (b *builder) leaving(all []Leaving) []leavingRow {
+func (b *builder) leaving(all []report.Leaving) []leavingRow {
 	var rows []leavingRow
 	for i, l := range all {
 		if !b.row(len(all) - i) {
@@ -297,7 +304,7 @@ func (b *builder) leaving(all []Leaving) []leavingRow {
 			Key: b.text(l.Phase, maxText), Phase: b.text(l.Phase, maxText), Agent: b.text(l.Agent, maxText), Config: b.text(l.Config, maxText),
 		}
 		if !l.Until.IsZero() {
-			r.Until, r.UntilIn = moment(l.Until), until(l.Until.Sub(b.at))
+			r.Until, r.UntilIn = report.Moment(l.Until), until(l.Until.Sub(b.at))
 		}
 		for _, block := range l.Blocks {
 			r.Blocks = append(r.Blocks, b.text(block, maxLine))
@@ -313,13 +320,13 @@ func (b *builder) leaving(all []Leaving) []leavingRow {
 // blockedKey is what agents are filtered by that are to go and cannot.
 const blockedKey = "blocked"
 
-func (b *builder) orphans(all []Orphan) []orphanRow {
+func (b *builder) orphans(all []report.Orphan) []orphanRow {
 	var rows []orphanRow
 	for i, o := range all {
 		if !b.row(len(all) - i) {
 			break
 		}
-		name, _ := o.Kind.words()
+		name, _ := orphanWords(o.Kind)
 		r := orphanRow{
 			Anchor: "o" + strconv.Itoa(i+1), Key: b.text(string(o.Kind), maxText), Kind: b.text(name, maxText), Name: b.text(o.Name, maxText),
 			Agent: b.text(o.Agent, maxText), Config: b.text(o.Config, maxText), Reason: b.text(o.Reason, maxLine), Fix: b.text(o.Fix, maxLine), New: o.New,
@@ -337,14 +344,14 @@ func (b *builder) since(at time.Time) (ago, when string) {
 	}
 	d := b.at.Sub(at)
 	if d < time.Minute {
-		return "first seen now", moment(at)
+		return "first seen now", report.Moment(at)
 	}
-	return "for " + span(d), moment(at)
+	return "for " + report.Span(d), report.Moment(at)
 }
 
 // filters gives what rows can be filtered by, with how many there are. There are
 // too many only when somebody made them up.
-func filters(v page) []filter {
+func filters(v view) []filter {
 	var all []filter
 	add := func(key, name string, n int) {
 		if at := slices.IndexFunc(all, func(f filter) bool { return f.Key == key }); at >= 0 {
@@ -371,7 +378,7 @@ func filters(v page) []filter {
 }
 
 // newsOf gives what the pass before did not have, and how many more there are.
-func newsOf(v page) (all []news, more int) {
+func newsOf(v view) (all []news, more int) {
 	for _, g := range v.Groups {
 		for _, r := range g.Rows {
 			if r.New {
@@ -437,32 +444,10 @@ func words(s string) []word {
 	return all
 }
 
-// thousands writes a number with its thousands apart.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-// span says how long something lasts, to its largest unit.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
-	}
-	return fmt.Sprintf("%d days", d/(24*time.Hour))
-}
-
 // until says how far ahead of the pass something is.
 func until(d time.Duration) string {
 	if d < time.Minute {
 		return "due"
 	}
-	return "in " + span(d)
+	return "in " + report.Span(d)
 }
