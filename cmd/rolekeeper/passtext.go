@@ -53,6 +53,9 @@ func totalsText(t *terminal, pass report.Pass) {
 			t.line("  %s: %d", c.text, c.n)
 		}
 	}
+	for _, text := range pass.Linked.Alerts(pass.At) {
+		t.line("  %s", text)
+	}
 	if n.RolesQuota > 0 {
 		t.line("  the account has %d of the %d roles that it may have", n.AccountRoles, n.RolesQuota)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/awsfake"
+	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
 )
@@ -56,6 +57,7 @@ func aPass(changes ...func(*report.Pass)) report.Pass {
 			Kind: report.OrphanRole, Name: runtimeRole("lost"), Agent: "lost", Reason: "nobody claims it", Fix: "rolekeeper retire " + runtimeRole("lost"), Since: at(9),
 		}},
 		Omitted: 3, History: []report.Point{},
+		Linked: &report.Linked{LookedAt: at(10), Roles: []model.ServiceLinkedRole{{Name: "AWSServiceRoleForBedrockAgentCoreNetwork", Verdict: model.LinkedMissing}}},
 	}
 	for _, change := range changes {
 		change(&pass)
@@ -77,7 +79,7 @@ func (w *world) found(t *testing.T, pass report.Pass) {
 func TestTheReportIsToldInAFewLines(t *testing.T) {
 	quiet := func(p *report.Pass) {
 		p.Totals = report.Totals{Configs: 2, Agents: 2, Roles: 4}
-		p.Findings, p.Leaving, p.Orphans, p.Omitted = nil, nil, nil, 0
+		p.Findings, p.Leaving, p.Orphans, p.Omitted, p.Linked = nil, nil, nil, 0, nil
 	}
 	for name, c := range map[string]struct {
 		change func(*report.Pass)
@@ -249,7 +251,7 @@ func TestNothingOfAReportCommandsTheTerminal(t *testing.T) {
 	w := newWorld()
 	w.found(t, aPass(func(p *report.Pass) {
 		p.Failed, p.Findings[0].Kind, p.Findings[1].Role, p.Findings[2].Observed = hostile, hostile, hostile, hostile
-		p.Orphans[0].Reason, p.Leaving[0].Agent, p.ID = hostile, hostile, "1"
+		p.Orphans[0].Reason, p.Leaving[0].Agent, p.ID, p.Linked.Roles[0].Name = hostile, hostile, "1", hostile
 	}))
 	for _, args := range [][]string{{"report"}, {"report", "-o=json"}} {
 		if got := w.run(t, args...); got.code != exitGood || strings.Contains(got.stdout, "\nall is as it was") {
