@@ -69,6 +69,7 @@ func (n *Networks) kinds(gateways func() ([]model.Resource, error)) []networked 
 type listed struct {
 	id, arn          *string
 	status           string
+	version          *string    // the newest, of a kind with versions
 	updated, created *time.Time // created: of what may never have been updated
 }
 
@@ -76,7 +77,7 @@ type listed struct {
 func listing[In any](ctx context.Context, pace Pace, kind, what string, list func(token *string) ([]In, *string, error), read func(In) listed) ([]model.Resource, error) {
 	return all(ctx, pace, what, list, func(item In) (model.Resource, bool) {
 		l := read(item)
-		r := model.Resource{Kind: kind, ID: aws.ToString(l.id), ARN: aws.ToString(l.arn), Status: l.status}
+		r := model.Resource{Kind: kind, ID: aws.ToString(l.id), ARN: aws.ToString(l.arn), Status: l.status, Version: aws.ToString(l.version)}
 		at := cmp.Or(l.updated, l.created)
 		if at != nil {
 			r.Updated = at.UTC().Format(time.RFC3339Nano)
@@ -95,7 +96,7 @@ func (n *Networks) runtimes() networked {
 				}
 				return out.AgentRuntimes, out.NextToken, nil
 			}, func(r types.AgentRuntime) listed {
-				return listed{id: r.AgentRuntimeId, arn: r.AgentRuntimeArn, status: string(r.Status), updated: r.LastUpdatedAt}
+				return listed{id: r.AgentRuntimeId, arn: r.AgentRuntimeArn, status: string(r.Status), version: r.AgentRuntimeVersion, updated: r.LastUpdatedAt}
 			})
 		},
 		versions: func(ctx context.Context, id string) ([]string, error) {
@@ -172,7 +173,7 @@ func (n *Networks) harnesses() networked {
 				}
 				return out.Harnesses, out.NextToken, nil
 			}, func(s types.HarnessSummary) listed {
-				return listed{id: s.HarnessId, arn: s.Arn, status: string(s.Status), updated: s.UpdatedAt}
+				return listed{id: s.HarnessId, arn: s.Arn, status: string(s.Status), version: s.HarnessVersion, updated: s.UpdatedAt}
 			})
 		},
 		versions: func(ctx context.Context, id string) ([]string, error) {

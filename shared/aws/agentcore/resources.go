@@ -72,7 +72,7 @@ type placement struct {
 
 // look is the reading of one resource.
 type look struct {
-	of       model.Resource // as it is listed
+	of       model.Resource // as it is listed; Version is the newest there is, of what lists it
 	was      model.Resource // as it was known
 	known    bool
 	versions []string // newest first; one that is empty where there are none
@@ -153,6 +153,9 @@ func (k networked) look(ctx context.Context, looks []look) {
 		if l.err == nil && len(l.versions) == 0 {
 			l.err = fault.Errorf(fault.Retry, "list versions of %s %s: there are none", k.name, l.of.ID)
 		}
+		if l.err == nil && l.of.Version != "" && !slices.Contains(l.versions, l.of.Version) {
+			l.err = fault.Errorf(fault.Retry, "list versions of %s %s: version %s is not among them yet", k.name, l.of.ID, l.of.Version)
+		}
 		slices.SortFunc(l.versions, func(a, b string) int { // they are numbers without leading zeros
 			return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a))
 		})
@@ -186,6 +189,7 @@ func (l look) result() (model.Resource, error) {
 		return l.unread(), l.err
 	}
 	r := l.of
+	r.Version = ""
 	var newest *placement
 	for i := range l.places {
 		p := &l.places[i]

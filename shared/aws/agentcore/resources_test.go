@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	core "github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcorecontrol/types"
 	"github.com/google/go-cmp/cmp"
 
 	"rolekeeper/shared/aws/agentcore"
@@ -757,5 +759,32 @@ func TestFewAreReadAtTheSameTime(t *testing.T) {
 	agentcore.NewNetworks(api, nil).Resources(t.Context(), nil)
 	if most.Load() < 2 || most.Load() > 8 {
 		t.Errorf("%d calls at the same time", most.Load())
+	}
+}
+
+// lagging is an AgentCore whose listings of versions lack what came last.
+type lagging struct{ *core.Client }
+
+func (l lagging) ListAgentRuntimeVersions(ctx context.Context, in *core.ListAgentRuntimeVersionsInput, o ...func(*core.Options)) (*core.ListAgentRuntimeVersionsOutput, error) {
+	out, err := l.Client.ListAgentRuntimeVersions(ctx, in, o...)
+	if err == nil {
+		out.AgentRuntimes = slices.DeleteFunc(out.AgentRuntimes, func(r types.AgentRuntime) bool { return *r.AgentRuntimeVersion != "1" })
+	}
+	return out, err
+}
+
+// What is remembered of a runtime is not read again until it is changed.
+func TestAVersionThatIsNotListedYetIsNotRememberedAsTheNewest(t *testing.T) {
+	a := newAccount(t)
+	id := a.make("runtime", "agent", public)
+	known := a.read(nil)
+	ask(t, a.Cloud, "PUT", "/runtimes/"+id+"/", fmt.Sprintf(`{"roleArn":%q,%s,%s}`, a.role, artefac, inVPC))
+	a.Advance(time.Minute)
+	found, unread := agentcore.NewNetworks(lagging{a.AgentCore("t")}, nil).Resources(t.Context(), known)
+	if fault.Of(unread["runtime"]) != fault.Retry || !strings.Contains(unread["runtime"].Error(), "version 2") {
+		t.Errorf("%+v, unread %v", found, unread)
+	}
+	if r := one(t, a.read(found), "runtime"); !r.VPC || r.Version != "2" {
+		t.Errorf("%+v", r)
 	}
 }
