@@ -149,6 +149,9 @@ func tell(ctx context.Context, log *slog.Logger, metrics io.Writer, r slr.Result
 	if r.Damaged {
 		log.WarnContext(ctx, "what was known of the service-linked roles was damaged, and is made anew")
 	}
+	if r.Unread != nil {
+		log.WarnContext(ctx, "requests that may not be read", "error", r.Unread.Error())
+	}
 	verdicts := map[model.Verdict]int{}
 	for _, role := range r.Table.Roles {
 		verdicts[role.Verdict]++

@@ -66,7 +66,7 @@ func (p Pass) brake(ctx context.Context, found []finding, before memory, allowed
 	}
 	these := digests(all)
 	stop := &report.Stop{Found: n, Allowed: allowed, Hash: hash(these), Digests: these}
-	approved, err := p.approved(ctx, now)
+	approved, unread, err := p.approved(ctx, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,7 +75,7 @@ func (p Pass) brake(ctx context.Context, found []finding, before memory, allowed
 			return nil, was, nil
 		}
 	}
-	return stop, nil, nil
+	return stop, nil, unread // a pass that fails changes nothing either, and says what is wrong
 }
 
 // within reports whether all of some texts are among others.
@@ -124,15 +124,15 @@ func (f finding) told(stopped bool) []report.Finding {
 	return all
 }
 
-// approved gives the hashes of what operators let go.
-func (p Pass) approved(ctx context.Context, now time.Time) (map[string]bool, error) {
-	hashes := map[string]bool{}
+// approved gives the hashes of what operators let go, as far as it may be read.
+func (p Pass) approved(ctx context.Context, now time.Time) (hashes map[string]bool, unread, err error) {
+	hashes = map[string]bool{}
 	if !p.Operators {
-		return hashes, nil
+		return hashes, nil, nil
 	}
-	requests, err := operator.Requests(ctx, p.Objects, model.Approve, now)
+	requests, unread, err := operator.Requests(ctx, p.Objects, model.Approve, now)
 	for _, q := range requests {
 		hashes[q.Plans[model.FleetPlan]] = true
 	}
-	return hashes, err
+	return hashes, unread, err
 }

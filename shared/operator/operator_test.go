@@ -18,20 +18,20 @@ import (
 )
 
 var (
-	now       = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	errDenied = errors.New("denied")
+	now          = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	errThrottled = errors.New("throttled")
 )
 
-// bucket holds objects by key; denied is the key or prefix of what cannot be read.
+// bucket holds objects by key; fails says what cannot be read or listed.
 type bucket struct {
 	objects map[string]model.Object
-	denied  string
+	fails   map[string]error
 	listed  []string // keys that are listed though they are gone
 }
 
 func (b bucket) Entries(_ context.Context, prefix string) (entries []model.Entry, err error) {
-	if prefix == b.denied {
-		return nil, errDenied
+	if err := b.fails[prefix]; err != nil {
+		return nil, err
 	}
 	for key := range b.objects {
 		if strings.HasPrefix(key, prefix) {
@@ -45,8 +45,8 @@ func (b bucket) Entries(_ context.Context, prefix string) (entries []model.Entry
 }
 
 func (b bucket) Get(_ context.Context, key string) (model.Object, error) {
-	if key == b.denied {
-		return model.Object{}, errDenied
+	if err := b.fails[key]; err != nil {
+		return model.Object{}, err
 	}
 	o, there := b.objects[key]
 	if !there {
@@ -85,9 +85,9 @@ func TestRequestsAreThoseThatCanBeCarriedOutNow(t *testing.T) {
 	b.ask(t, naming.FleetRequestPrefix+"below/b.json", "b", model.Approve, now)
 	b.objects[naming.FleetRequestKey("damaged")] = model.Object{Body: []byte(`{"v":1`), LastModified: now}
 	for action, want := range map[model.RequestAction][]string{model.Approve: {"a", "b"}, model.DeleteLinked: {"deletion"}} {
-		got, err := operator.Requests(t.Context(), b, action, now)
-		if diff := cmp.Diff(want, ids(got)); diff != "" || err != nil {
-			t.Errorf("%s: %v (-want +got)\n%s", action, err, diff)
+		got, unread, err := operator.Requests(t.Context(), b, action, now)
+		if diff := cmp.Diff(want, ids(got)); diff != "" || err != nil || unread != nil {
+			t.Errorf("%s: %v, %v (-want +got)\n%s", action, err, unread, diff)
 		}
 	}
 }
@@ -98,18 +98,29 @@ func TestOfTooManyRequestsTheNewestAreRead(t *testing.T) {
 		id := fmt.Sprintf("%03d", i)
 		b.ask(t, naming.FleetRequestKey(id), id, model.Approve, now)
 	}
-	got, err := operator.Requests(t.Context(), b, model.Approve, now)
-	if all := ids(got); err != nil || len(all) != operator.MaxRequests || all[0] != "002" {
+	got, unread, err := operator.Requests(t.Context(), b, model.Approve, now)
+	if all := ids(got); err != nil || unread != nil || len(all) != operator.MaxRequests || all[0] != "002" {
 		t.Errorf("%v, %v", all, err)
 	}
 }
 
 func TestRequestsThatCannotBeReadAreNotTakenForNone(t *testing.T) {
-	for _, denied := range []string{naming.FleetRequestPrefix, naming.FleetRequestKey("a")} {
-		b := bucket{objects: map[string]model.Object{}, denied: denied}
+	for _, key := range []string{naming.FleetRequestPrefix, naming.FleetRequestKey("a")} {
+		b := bucket{objects: map[string]model.Object{}, fails: map[string]error{key: errThrottled}}
 		b.ask(t, naming.FleetRequestKey("a"), "a", model.Approve, now)
-		if got, err := operator.Requests(t.Context(), b, model.Approve, now); !errors.Is(err, errDenied) || got != nil {
-			t.Errorf("%s: %v, %v", denied, got, err)
+		if got, _, err := operator.Requests(t.Context(), b, model.Approve, now); !errors.Is(err, errThrottled) || got != nil {
+			t.Errorf("%s: %v, %v", key, got, err)
 		}
+	}
+}
+
+func TestARequestThatMayNotBeReadKeepsNoOtherBack(t *testing.T) {
+	b := bucket{objects: map[string]model.Object{}, fails: map[string]error{naming.FleetRequestKey("a"): fault.ErrDenied}}
+	for _, id := range []string{"a", "b"} {
+		b.ask(t, naming.FleetRequestKey(id), id, model.Approve, now)
+	}
+	got, unread, err := operator.Requests(t.Context(), b, model.Approve, now)
+	if diff := cmp.Diff([]string{"b"}, ids(got)); diff != "" || !errors.Is(unread, fault.ErrDenied) || err != nil {
+		t.Errorf("%v, %v (-want +got)\n%s", unread, err, diff)
 	}
 }
