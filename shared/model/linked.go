@@ -58,6 +58,7 @@ type ServiceLinkedRole struct {
 
 	NeededAt    time.Time `json:"neededAt,omitzero"`    // the last look that found a need
 	UnneededAt  time.Time `json:"unneededAt,omitzero"`  // the first look since then that read everything and found none
+	WholeAt     time.Time `json:"wholeAt,omitzero"`     // the last one that did
 	IdleSince   time.Time `json:"idleSince,omitzero"`   // the last sign of use or need; of one that nothing needs
 	LingerUntil time.Time `json:"lingerUntil,omitzero"` // when network interfaces should be gone that AgentCore still has
 

@@ -26,7 +26,7 @@ func LinkedOf(s model.ServiceLinkedRoles) *Linked {
 	}
 	for _, r := range s.Roles {
 		r.ARN, r.ID, r.Job = "", "", nil
-		r.NeededAt, r.UnneededAt, r.IdleSince, r.LingerUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{} // its reasons tell them
+		r.NeededAt, r.UnneededAt, r.WholeAt, r.IdleSince, r.LingerUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{} // its reasons tell them
 		if p := r.Policy; p != nil && p.Changed.IsZero() {
 			r.Policy = nil
 			if p.Unread != "" {

@@ -11,6 +11,7 @@ import (
 	"rolekeeper/shared/event"
 	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
+	"rolekeeper/shared/naming"
 	"rolekeeper/shared/slr"
 )
 
@@ -215,6 +216,76 @@ func (s sending) Send(ctx context.Context, m event.Message) error {
 	err := s.Queue.Send(ctx, m)
 	s.then()
 	return err
+}
+
+func TestAnEventThatComesAfterADeletionIsDecidedDoesNotDisturbTheLook(t *testing.T) {
+	w := newWorld(t)
+	w.days = 1
+	w.idle(network)
+	w.pass(2 * day)
+	w.undisturbed()
+	w.makeRole(identity)
+	s := w.watch()
+	s.Roles = deleting{s.Roles, func() {
+		if _, err := w.watch().Handle(t.Context(), callEvent("CreateGateway", w.cloud.Now())); err != nil {
+			t.Error(err)
+		}
+	}}
+	for end := w.cloud.Now().Add(3 * day); w.cloud.Now().Before(end); w.cloud.Advance(6 * time.Hour) {
+		if r, err := s.Look(t.Context()); err != nil || !r.Looked {
+			t.Fatalf("looked %v: %v", r.Looked, err)
+		}
+	}
+	if n := w.deletions(identity); n != 1 {
+		t.Errorf("%d deletions", n)
+	}
+}
+
+// Two messages each want a look, and a look takes longer than a message is put back
+// for: taken again, the one that was overtaken would overtake the other in turn.
+func TestALookThatALaterOneOvertookIsDone(t *testing.T) {
+	w, bodies := askedTwice(t)
+	r, err := during(w.watch(), func() {
+		w.cloud.Advance(time.Minute)
+		if r, err := w.watch().Handle(context.Background(), bodies[1]); err != nil || !r.Looked {
+			t.Errorf("the look that began later: %+v, %v", r, err)
+		}
+	}).Handle(t.Context(), bodies[0])
+	if err != nil || r.Looked {
+		t.Errorf("the look that was overtaken: %+v, %v", r, err)
+	}
+	w.told()
+	w.settle()
+	w.want(network, model.LinkedAbsent)
+	w.answered("r1", model.LinkedRequestDone, "")
+	w.answered("r2", model.LinkedRequestDone, "")
+}
+
+// What an earlier look had not seen a later one must see.
+func TestALookThatAnEarlierOneWroteOverIsTakenAgain(t *testing.T) {
+	w, bodies := askedTwice(t)
+	_, err := during(w.watch(), func() {
+		known := w.table()
+		known.BegunAt = known.BegunAt.Add(-time.Minute)
+		w.write(naming.LinkedKey, known)
+	}).Handle(t.Context(), bodies[0])
+	if !errors.Is(err, fault.ErrConflict) || fault.Of(err) != fault.Retry {
+		t.Errorf("%v", err)
+	}
+}
+
+// askedTwice is a world in which two operators want a role to go, with their messages.
+func askedTwice(t *testing.T) (w *world, bodies []string) {
+	w = newWorld(t)
+	w.idle(network)
+	w.cloud.Advance(time.Hour)
+	for _, id := range []string{"r1", "r2"} {
+		w.ask(id, network.Name, w.role(network).DeletionPlan())
+		for _, m := range w.cloud.Receive(w.queue, 1).Records {
+			bodies = append(bodies, m.Body)
+		}
+	}
+	return w, bodies
 }
 
 func TestOfTwoLooksAtOnceOneDeletes(t *testing.T) {

@@ -24,6 +24,8 @@ func (o *watched) follow(ctx context.Context, roles Roles, now time.Time) {
 	o.known.Deletion, o.asked = &d, true
 	is, err := roles.Deletion(ctx, d.Task)
 	switch {
+	case errors.Is(err, fault.ErrNotFound) && now.Sub(d.At) < lag:
+		// Of what it has just begun IAM may not know yet.
 	case errors.Is(err, fault.ErrNotFound):
 		d.State, d.EndedAt = model.DeletionLost, now
 	case fault.Of(err) == fault.Retry:
@@ -50,15 +52,15 @@ func (o *watched) settleDeletion(now time.Time) {
 }
 
 // pending gives the operators' requests to delete service-linked roles that are
-// not answered, by the role's name in small letters.
-func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string][]model.FleetRequest, error) {
-	asked := map[string][]model.FleetRequest{}
+// not answered, by the role's name in small letters, and why others may not be read.
+func (w Watch) pending(ctx context.Context, t table, now time.Time) (asked map[string][]model.FleetRequest, unread, err error) {
+	asked = map[string][]model.FleetRequest{}
 	if !w.Operators {
-		return asked, nil
+		return asked, nil, nil
 	}
-	requests, err := operator.Requests(ctx, w.Store, model.DeleteLinked, now)
+	requests, unread, err := operator.Requests(ctx, w.Store, model.DeleteLinked, now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, q := range requests {
 		if t.answered(q.ID) {
@@ -68,7 +70,7 @@ func (w Watch) pending(ctx context.Context, t table, now time.Time) (map[string]
 			asked[strings.ToLower(name)] = append(asked[strings.ToLower(name)], q)
 		}
 	}
-	return asked, nil
+	return asked, unread, nil
 }
 
 // answered reports whether a request has its last answer.
@@ -104,19 +106,11 @@ func (w Watch) act(ctx context.Context, t *table, asked map[string][]model.Fleet
 
 func (w Watch) actOn(ctx context.Context, t *table, o *watched, asked []model.FleetRequest, now time.Time) error {
 	o.tell(t, now)
-	by := "" // the request that is carried out
-	for _, q := range asked {
-		if t.answered(q.ID) { // just now
-			continue
-		}
-		if outcome, message := o.allowed(q); outcome != "" {
-			t.answer(model.LinkedRequest{ID: q.ID, Role: o.role.Name, Outcome: outcome, Message: message, At: now})
-			continue
-		}
-		by = q.ID
-	}
+	by, waits := o.hear(t, asked, now)
 	if by == "" && !o.goes {
-		o.forget(t, now)
+		if !waits {
+			o.forget(t, now)
+		}
 		return nil
 	}
 	d := model.LinkedDeletion{RoleID: o.known.ID, Request: by, At: now, State: model.DeletionAsked}
@@ -157,8 +151,25 @@ func (w Watch) announce(ctx context.Context, t *table, role desired.ServiceLinke
 	next := *t
 	next.Roles = t.written
 	err := w.save(ctx, &next)
-	t.etag = next.etag
+	t.etag, t.body, t.WakeAt = next.etag, next.body, next.WakeAt
 	return err
+}
+
+// hear answers what cannot be carried out, and gives the request that is to be; waits
+// says of one that AWS may be at it.
+func (o *watched) hear(t *table, asked []model.FleetRequest, now time.Time) (by string, waits bool) {
+	for _, q := range asked {
+		if t.answered(q.ID) { // just now
+			continue
+		}
+		if outcome, message := o.allowed(q); outcome != "" {
+			t.answer(model.LinkedRequest{ID: q.ID, Role: o.role.Name, Outcome: outcome, Message: message, At: now})
+			waits = waits || outcome == model.LinkedRequestRunning
+			continue
+		}
+		by = q.ID
+	}
+	return by, waits
 }
 
 // forget ends a deletion that an earlier look decided, and of which it is not known
@@ -183,6 +194,8 @@ func (o *watched) allowed(q model.FleetRequest) (outcome, message string) {
 	switch {
 	case o.deleting():
 		return model.LinkedRequestRunning, "AWS is asked to delete it already"
+	case k.Verdict == model.LinkedUnknown && o.ended(model.DeletionAsked) && k.Deletion.Request == q.ID:
+		return model.LinkedRequestRunning, "AWS may have been asked already; whether to ask again is not known: " + strings.Join(k.Reasons, "; ")
 	case k.Verdict == model.LinkedAbsent:
 		return model.LinkedRequestDone, "it is not there"
 	case !k.Verdict.Deletable():
@@ -193,13 +206,14 @@ func (o *watched) allowed(q model.FleetRequest) (outcome, message string) {
 	return "", ""
 }
 
-// tell answers the request that a deletion was for, once it has ended.
+// tell answers the requests that a deletion was for, once it has ended: its own, and
+// those that came meanwhile. They may be too late by then to be read again.
 func (o *watched) tell(t *table, now time.Time) {
 	d := o.known.Deletion
-	if d == nil || d.Request == "" || t.answered(d.Request) {
+	if d == nil {
 		return
 	}
-	r := model.LinkedRequest{ID: d.Request, Role: o.role.Name, At: now}
+	r := model.LinkedRequest{Role: o.role.Name, At: now}
 	switch d.State {
 	case model.DeletionSucceeded:
 		r.Outcome, r.Message = model.LinkedRequestDone, "it is deleted"
@@ -210,5 +224,14 @@ func (o *watched) tell(t *table, now time.Time) {
 	default:
 		return
 	}
-	t.answer(r)
+	if d.Request != "" && !t.answered(d.Request) {
+		r.ID = d.Request
+		t.answer(r)
+	}
+	for _, waits := range t.Requests {
+		if waits.Role == r.Role && waits.Outcome == model.LinkedRequestRunning {
+			r.ID = waits.ID
+			t.answer(r)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -123,7 +124,7 @@ func (s *seen) add(of surveyed, was model.LinkedRegion, now time.Time) {
 		text := fmt.Sprintf("%s of %s: %s", kind, was.Name, clip(err.Error()))
 		s.unread[kind], region.Unread = append(s.unread[kind], text), append(region.Unread, text)
 		unsure = unsure || slices.Contains(kindsOf(desired.Network().Name), kind)
-		s.soon = s.soon || fault.Of(err) == fault.Retry
+		s.soon = s.soon || fault.Of(err) == fault.Retry && !nowhere(err)
 	}
 	switch {
 	case vpc:
@@ -132,6 +133,13 @@ func (s *seen) add(of surveyed, was model.LinkedRegion, now time.Time) {
 		region.VPCGone = now
 	}
 	s.regions = append(s.regions, region)
+}
+
+// nowhere reports whether a Region has no such service, for all that its name
+// tells: no look that comes soon finds another.
+func nowhere(err error) bool {
+	var name *net.DNSError
+	return errors.As(err, &name) && name.IsNotFound
 }
 
 // surveyed is what was read of a Region.
@@ -188,14 +196,15 @@ func (w Watch) remember(ctx context.Context, key string, o model.Object, all mod
 // reads is how many configs are read at the same time.
 const reads = 16
 
-// configs gives what configs ask for, by role, and which are refused.
+// configs gives what configs ask for, by role, and which are refused or may not be
+// read.
 func (w Watch) configs(ctx context.Context) (asks map[string][]model.LinkedNeed, refused []string, err error) {
 	entries, err := w.Store.Entries(ctx, naming.ConfigPrefix)
 	if err != nil {
 		return nil, nil, err
 	}
 	entries = slices.DeleteFunc(entries, func(e model.Entry) bool { return naming.CheckConfigKey(e.Key) != nil })
-	roles, faulty := make([][]desired.ServiceLinkedRole, len(entries)), make([]bool, len(entries))
+	roles, why := make([][]desired.ServiceLinkedRole, len(entries)), make([]string, len(entries))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(reads)
 	for i, e := range entries {
@@ -204,13 +213,19 @@ func (w Watch) configs(ctx context.Context) (asks map[string][]model.LinkedNeed,
 			if errors.Is(err, fault.ErrNotFound) {
 				return nil
 			}
+			if errors.Is(err, fault.ErrDenied) { // who wrote it may have chosen its key and its storage class
+				why[i] = clip(err.Error())
+				return nil
+			}
 			if err != nil {
 				return err
 			}
 			cfg, problems := agent.Parse(o.Body, w.Place)
-			if faulty[i] = fault.Blocks(problems); !faulty[i] {
-				roles[i] = desired.ServiceLinkedRolesOf(cfg)
+			if fault.Blocks(problems) {
+				why[i] = e.Key + " is refused"
+				return nil
 			}
+			roles[i] = desired.ServiceLinkedRolesOf(cfg)
 			return nil
 		})
 	}
@@ -219,8 +234,8 @@ func (w Watch) configs(ctx context.Context) (asks map[string][]model.LinkedNeed,
 	}
 	asks = map[string][]model.LinkedNeed{}
 	for i, e := range entries {
-		if faulty[i] {
-			refused = append(refused, e.Key+" is refused, so what it asks for is not known")
+		if why[i] != "" {
+			refused = append(refused, why[i]+", so what it asks for is not known")
 		}
 		for _, role := range roles[i] {
 			asks[role.Name] = append(asks[role.Name], model.LinkedNeed{Kind: kindConfig, Name: e.Key, Region: w.Place.Region})

@@ -120,7 +120,11 @@ func (e evidence) absent() judgement {
 		j.reasons = slices.Concat([]string{"it is not there, and whether anything needs it is not known"}, j.reasons, first(e.unread))
 	default:
 		j.verdict = model.LinkedAbsent
-		j.reasons = append([]string{fmt.Sprintf("it is not there, and nothing in %s needs it", e.places())}, j.reasons...)
+		but := ""
+		if len(e.interfaces) > 0 {
+			but = " but network interfaces"
+		}
+		j.reasons = slices.Concat([]string{fmt.Sprintf("it is not there, and nothing in %s needs it%s", e.places(), but)}, j.reasons, told(e.interfaces, "is left of what was in a VPC"))
 	}
 	return j
 }
@@ -135,7 +139,7 @@ func (e evidence) lingering(now time.Time) judgement {
 		j.reasons = append(j.reasons, fmt.Sprintf("AgentCore keeps them for up to %v: they should be gone at %s", lingers, moment(e.lingerUntil)))
 	default:
 		j.reasons = append(j.reasons, fmt.Sprintf("they should have been gone at %s", moment(e.lingerUntil)))
-		j.fix = "find out whose they are: aws ec2 describe-network-interfaces --filters Name=tag:AmazonBedrockAgentCoreManaged,Values=true"
+		j.fix = fmt.Sprintf("find out whose they are: aws ec2 describe-network-interfaces --region %s --include-managed-resources --filters Name=tag:AmazonBedrockAgentCoreManaged,Values=true", e.interfaces[0].Region)
 	}
 	return j
 }
@@ -154,7 +158,7 @@ func (e evidence) idle(idleDays int, now time.Time) judgement {
 	if why := e.proven(since, region, now); why != "" {
 		j.verdict, j.reasons = model.LinkedIdle, append(j.reasons, why)
 		switch {
-		case region != "" && !slices.Contains(e.regions, region):
+		case region != "" && region != unnamed && !slices.Contains(e.regions, region):
 			j.fix = "add " + region + " to parameter Regions"
 		case e.accessed != nil && e.accessed.Failed != "":
 			j.fix = "if it goes on, have the platform team let rolekeeper-slrwatch ask IAM for the report"
@@ -194,6 +198,9 @@ func (e evidence) over(idleDays int, since, now time.Time) bool {
 	return idleDays > 0 && !e.unneededAt.IsZero() && now.Sub(latest(since, e.unneededAt)) >= time.Duration(idleDays)*day
 }
 
+// unnamed stands for a Region that IAM does not name, which is none that is looked at.
+const unnamed = "a Region that is not named"
+
 // lastUse gives when the role was last used and from which Region, as far as IAM
 // says; zero when it was not within 400 days.
 func (e evidence) lastUse() (at time.Time, region string) {
@@ -204,6 +211,9 @@ func (e evidence) lastUse() (at time.Time, region string) {
 	if e.accessed != nil && e.accessed.Last.After(at) {
 		at, region = e.accessed.Last, e.accessed.Region
 	}
+	if !at.IsZero() && region == "" {
+		region = unnamed
+	}
 	return at, region
 }
 
@@ -212,8 +222,6 @@ func (e evidence) used() []string {
 	switch at, region := e.lastUse(); {
 	case at.IsZero():
 		return []string{"IAM knows of no use within 400 days"}
-	case region == "":
-		return []string{"last used at " + moment(at)}
 	default:
 		return []string{fmt.Sprintf("last used at %s from %s", moment(at), region)}
 	}

@@ -277,6 +277,13 @@ func TestVerdictsForReading(t *testing.T) {
 		"interfaces that linger": {with(func(s *sight) { s.interfaces = "lingering" }), judgement{
 			verdict: "used", reasons: []string{"network-interface eni-1 in us-east-1 is left of what was in a VPC", "AgentCore keeps them for up to 8h0m0s: they should be gone at 2026-11-22T13:00:00Z"},
 		}},
+		"interfaces that should be gone": {with(func(s *sight) { s.interfaces = "overdue" }), judgement{
+			verdict: "used", fix: "find out whose they are: aws ec2 describe-network-interfaces --region us-east-1 --include-managed-resources --filters Name=tag:AmazonBedrockAgentCoreManaged,Values=true",
+			reasons: []string{"network-interface eni-1 in us-east-1 is left of what was in a VPC", "they should have been gone at 2026-11-22T11:00:00Z"},
+		}},
+		"interfaces without the role": {with(func(s *sight) { s.present, s.interfaces = "no", "lingering" }), judgement{
+			verdict: "absent", reasons: []string{"it is not there, and nothing in us-east-1 needs it but network interfaces", "network-interface eni-1 in us-east-1 is left of what was in a VPC"},
+		}},
 		"needed and missing": {with(func(s *sight) { s.present, s.needed = "no", "both" }), judgement{
 			verdict: "missing", fix: "aws iam create-service-linked-role --aws-service-name network.bedrock-agentcore.amazonaws.com",
 			reasons: []string{"it is not there", "runtime arn:runtime in us-east-1 (READY) needs it", "config configs/a.yaml in us-east-1 asks for what will need it"},
@@ -320,9 +327,10 @@ func TestTimesAreJudgedToTheSecond(t *testing.T) {
 		"a second less":                   {func(e *evidence) { e.neededAt = noon.Add(-settle + time.Second) }, 0, model.LinkedIdle, false},
 		"made 12 h ago":                   {func(e *evidence) { e.neededAt, e.observed.Created = time.Time{}, noon.Add(-settle) }, 0, model.LinkedRemovable, false},
 		"made a second later":             {func(e *evidence) { e.neededAt, e.observed.Created = time.Time{}, noon.Add(-settle+time.Second) }, 0, model.LinkedIdle, false},
-		"used 12 h ago":                   {func(e *evidence) { e.observed.LastUsed = noon.Add(-settle) }, 0, model.LinkedRemovable, false},
+		"used 12 h ago":                   {func(e *evidence) { e.observed.LastUsed, e.observed.LastUsedRegion = noon.Add(-settle), home }, 0, model.LinkedRemovable, false},
 		"used a second later":             {func(e *evidence) { e.observed.LastUsed = noon.Add(-settle + time.Second) }, 0, model.LinkedIdle, false},
 		"used 11 h ago by the report":     {func(e *evidence) { e.accessed.Last = noon.Add(-11 * time.Hour) }, 0, model.LinkedIdle, false},
+		"used a year ago from nowhere":    {func(e *evidence) { e.observed.LastUsed = noon.Add(-365 * day) }, 0, model.LinkedIdle, false},
 		"used elsewhere by the report":    {func(e *evidence) { e.accessed.Last, e.accessed.Region = noon.Add(-30*day), another }, 0, model.LinkedIdle, false},
 		"a report of 4 h after the need":  {func(e *evidence) { e.accessed.At = e.neededAt.Add(late) }, 0, model.LinkedRemovable, false},
 		"a report of a second before":     {func(e *evidence) { e.accessed.At = e.neededAt.Add(late - time.Second) }, 0, model.LinkedIdle, false},

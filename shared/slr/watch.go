@@ -31,6 +31,9 @@ const (
 	maxTable  = 4 << 20
 	maxText   = 500
 	writeTime = 10 * time.Second
+	// blind is for how long not everything may be read, or nobody look, before days
+	// without a need count anew.
+	blind = 4 * day
 	// reportTime is what a look has left of its time once everything is read.
 	reportTime = 30 * time.Second
 )
@@ -39,7 +42,8 @@ const (
 type Result struct {
 	Looked  bool // there was a look; else another one covers it, or comes
 	Table   model.ServiceLinkedRoles
-	Damaged bool // what was known could not be read, and is made anew
+	Damaged bool  // what was known could not be read, and is made anew
+	Unread  error // why operators' requests may not be read; others are carried out
 }
 
 // Handle takes a message of slrwatch's queue. A call that CloudTrail tells of
@@ -64,7 +68,27 @@ func (w Watch) Handle(ctx context.Context, body string) (Result, error) {
 	case n.Kind == event.NoticeCall && now.Sub(t.BegunAt) < window:
 		return Result{Table: t.ServiceLinkedRoles}, w.later(ctx, t, now)
 	}
-	return w.look(ctx, t)
+	r, err := w.look(ctx, t)
+	if errors.Is(err, errOvertaken) {
+		// Taken up again, the message would overtake that one, whose own would do the
+		// same in turn: of two long looks none came to its end.
+		if is, read := w.known(ctx); read == nil && is.BegunAt.After(now) {
+			return Result{}, nil
+		}
+	}
+	return r, err
+}
+
+// errOvertaken says that another look wrote since this one began. One that began
+// later sees all that this one was to see, requests too.
+var errOvertaken = errors.New("another look wrote since")
+
+// overtaken marks what a look could not write after it had written that it began.
+func overtaken(err error) error {
+	if errors.Is(err, fault.ErrConflict) {
+		return fault.Errorf(fault.Of(err), "%w: %w", errOvertaken, err)
+	}
+	return err
 }
 
 // Look looks in any case.
@@ -190,7 +214,7 @@ func (w Watch) look(ctx context.Context, t table) (Result, error) {
 	if err := w.save(ctx, &t); err != nil {
 		return Result{}, err
 	}
-	asked, err := w.pending(ctx, t, now)
+	asked, unread, err := w.pending(ctx, t, now)
 	if err != nil {
 		return Result{}, err
 	}
@@ -206,12 +230,15 @@ func (w Watch) look(ctx context.Context, t table) (Result, error) {
 	t.Regions, t.Roles = s.regions, nil
 	for i := range all {
 		all[i].report(ctx, w.Roles)
+		if widened(before.Regions, w.Regions) {
+			all[i].known.UnneededAt = time.Time{} // nobody watched what is there
+		}
 		all[i].conclude(s, w.Regions, now)
 		all[i].decide(w.IdleDays, now)
 		t.Roles = append(t.Roles, all[i].known)
 	}
 	if err := w.act(ctx, &t, asked, all, now); err != nil {
-		return Result{}, err
+		return Result{}, overtaken(err)
 	}
 	if changes := changed(before, t.ServiceLinkedRoles); len(changes) > 0 {
 		if err := w.Bus.Send(ctx, changes); err != nil {
@@ -223,9 +250,16 @@ func (w Watch) look(ctx context.Context, t table) (Result, error) {
 		return Result{}, err
 	}
 	if err := w.save(ctx, &t); err != nil {
-		return Result{}, err
+		return Result{}, overtaken(err)
 	}
-	return Result{Looked: true, Table: t.ServiceLinkedRoles, Damaged: t.damaged}, nil
+	return Result{Looked: true, Table: t.ServiceLinkedRoles, Damaged: t.damaged, Unread: unread}, nil
+}
+
+// widened reports whether Regions are looked at that were not looked at before.
+func widened(before []model.LinkedRegion, now []string) bool {
+	return slices.ContainsFunc(now, func(name string) bool {
+		return !slices.ContainsFunc(before, func(r model.LinkedRegion) bool { return r.Name == name })
+	})
 }
 
 // surveyInTime is survey, with time left to tell of what there was none for.
@@ -247,7 +281,8 @@ func (w Watch) again(ctx context.Context, t *table, soon bool, all []watched, no
 		}
 	}
 	for _, one := range all {
-		if d := one.known.Deletion; d != nil && (d.State == model.DeletionAsked || d.State == model.DeletionRunning) {
+		// One of a role that cannot be read is decided anew once it can.
+		if d := one.known.Deletion; d != nil && (d.State == model.DeletionAsked && one.unseen == "" || d.State == model.DeletionRunning) {
 			sooner(now.Sub(d.At)) // doubles what has passed
 		}
 		if j := one.known.Job; j != nil {
@@ -432,8 +467,11 @@ func (o *watched) remember(now time.Time) {
 	switch {
 	case len(o.uses)+len(o.asks)+len(o.interfaces) > 0:
 		k.NeededAt, k.UnneededAt = now, time.Time{}
-	case len(o.unread) == 0 && o.unseen == "" && k.UnneededAt.IsZero():
-		k.UnneededAt = now
+	case len(o.unread) == 0 && o.unseen == "":
+		if k.UnneededAt.IsZero() || now.Sub(k.WholeAt) > blind {
+			k.UnneededAt = now
+		}
+		k.WholeAt = now
 	}
 	if o.unseen != "" {
 		return

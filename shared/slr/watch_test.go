@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -13,8 +14,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/aws/awserr"
 	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/slr"
@@ -358,13 +361,88 @@ func TestADeletionThatWasDecidedStandsWhileTheRoleCannotBeRead(t *testing.T) {
 	if r := w.want(network, model.LinkedUnknown); r.Deletion.State != model.DeletionAsked {
 		t.Errorf("%+v", r.Deletion)
 	}
-	w.answered("r1", model.LinkedRequestRefused, "it is unknown")
+	w.answered("r1", model.LinkedRequestRunning, "AWS may have been asked already")
 	w.undisturbed()
-	w.settle()
 	w.look()
+	w.settle()
+	w.want(network, model.LinkedAbsent)
+	w.answered("r1", model.LinkedRequestDone, "")
+}
+
+func TestADeletionThatWasDecidedLapsesWithItsRequest(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.deny("Throttling", "DeleteServiceLinkedRole", "")
+	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.drain()
+	w.deny("AccessDenied", "GetRole", "")
+	w.pass(2 * day)
+	w.want(network, model.LinkedUnknown)
+	w.undisturbed()
+	w.look()
+	w.answered("r1", model.LinkedRequestRefused, "")
 	if r := w.want(network, model.LinkedRemovable); r.Deletion.State != model.DeletionLost {
 		t.Errorf("%+v", r.Deletion)
 	}
+}
+
+// AWS took it and its answer is lost; the next look cannot read everything.
+func TestARequestIsNotRefusedWhileAWSMayBeAtIt(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.cloud.SettleLinkedRoles(time.Hour, 5*time.Second)
+	w.cloud.After = func(c awsfake.Call) error {
+		if c.Caller == me && c.Operation == "DeleteServiceLinkedRole" {
+			return awsfake.APIError("InternalFailure", "lost")
+		}
+		return nil
+	}
+	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.drain()
+	w.undisturbed()
+	w.deny("ThrottlingException", "ListBrowsers", abroad)
+	w.cloud.Advance(30 * time.Second)
+	w.drain()
+	w.want(network, model.LinkedUnknown)
+	w.answered("r1", model.LinkedRequestRunning, "AWS may have been asked already")
+	w.undisturbed()
+	w.settle()
+	w.cloud.Advance(2 * time.Hour)
+	w.look()
+	w.want(network, model.LinkedAbsent)
+	w.answered("r1", model.LinkedRequestDone, "")
+}
+
+func TestARequestThatComesDuringADeletionIsAnsweredWithItHoweverLongItTakes(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.cloud.SettleLinkedRoles(8*time.Hour, 5*time.Second)
+	for _, id := range []string{"r1", "r2"} {
+		w.ask(id, network.Name, w.role(network).DeletionPlan())
+		w.drain()
+		w.answered(id, model.LinkedRequestRunning, "")
+	}
+	w.settle()
+	w.pass(3 * day)
+	w.want(network, model.LinkedAbsent)
+	w.answered("r1", model.LinkedRequestDone, "")
+	w.answered("r2", model.LinkedRequestDone, "")
+}
+
+func TestATaskThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.cloud.SettleLinkedRoles(time.Hour, 5*time.Second)
+	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.drain()
+	w.deny("NoSuchEntity", "GetServiceLinkedRoleDeletionStatus", "")
+	w.cloud.Advance(time.Minute)
+	w.drain()
+	w.want(network, model.LinkedDeleting)
+	w.undisturbed()
+	w.settle()
+	w.want(network, model.LinkedAbsent)
+	w.answered("r1", model.LinkedRequestDone, "")
 }
 
 func TestARoleThatIsGoneWhenItIsToBeDeletedIsGone(t *testing.T) {
@@ -596,6 +674,83 @@ func TestWhatCannotBeReadIsNeverTakenForAbsent(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAConfigThatMayNotBeReadLeavesWhatItAsksForUnknown(t *testing.T) {
+	for _, code := range []string{"InvalidObjectState", "AccessDenied", "KMS.DisabledException"} {
+		t.Run(code, func(t *testing.T) {
+			w := newWorld(t)
+			w.idle(network)
+			w.put(config, vpcConfig)
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == me && c.Operation == "GetObject" && strings.Contains(c.Resource, config) {
+					return awsfake.APIError(code, "not for you")
+				}
+				return nil
+			}
+			w.cloud.Advance(day)
+			w.look()
+			w.want(network, model.LinkedUnknown, config)
+		})
+	}
+}
+
+func TestARequestThatMayNotBeReadIsToldAndKeepsNothingFromBeingDone(t *testing.T) {
+	w := newWorld(t)
+	w.idle(network)
+	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.ask("r2", network.Name, w.role(network).DeletionPlan())
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Caller == me && c.Operation == "GetObject" && strings.Contains(c.Resource, naming.FleetRequestKey("r1")) {
+			return awsfake.APIError("AccessDenied", "not for you")
+		}
+		return nil
+	}
+	r, err := w.watch().Look(t.Context())
+	if err != nil || !r.Looked || !errors.Is(r.Unread, fault.ErrDenied) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	w.settle()
+	w.want(network, model.LinkedAbsent)
+	w.answered("r2", model.LinkedRequestDone, "")
+}
+
+func TestARegionWithoutAgentCoreIsNotLookedAtAgainSoon(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  net.DNSError
+		soon bool
+	}{
+		"whose name is not known":  {net.DNSError{Err: "no such host", IsNotFound: true}, false},
+		"whose name was not found": {net.DNSError{Err: "server misbehaving", IsTemporary: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.makeRole(network)
+			w.pass(day)
+			s := w.watch()
+			region := s.Region
+			s.Region = func(name string) slr.Region {
+				r := region(name)
+				if name == abroad {
+					r.Resources = unreadable{awserr.Wrap(&c.err, "list runtimes")}
+				}
+				return r
+			}
+			w.must(s.Look(t.Context()))
+			w.want(network, model.LinkedUnknown, "list runtimes")
+			at, again := w.cloud.NextVisible(w.queue)
+			if soon := again && at.Sub(w.cloud.Now()) <= time.Hour; soon != c.soon {
+				t.Errorf("the next look comes at %s (%v), it is %s", at, again, w.cloud.Now())
+			}
+		})
+	}
+}
+
+// unreadable are the resources of a Region of which runtimes cannot be read.
+type unreadable struct{ err error }
+
+func (u unreadable) Resources(context.Context, []model.Resource) ([]model.Resource, map[string]error) {
+	return nil, map[string]error{"runtime": u.err}
 }
 
 func TestARegionThatIsNotEnabledIsUnread(t *testing.T) {
@@ -917,6 +1072,48 @@ func TestTheDaysCountFromTheFirstLookThatReadEverything(t *testing.T) {
 	w.pass(5 * day)
 	if n := w.deletions(network); n > 0 {
 		t.Errorf("%d deletions", n)
+	}
+}
+
+func TestTheDaysCountAnewForARegionThatIsAdded(t *testing.T) {
+	w := newWorld(t)
+	w.regions, w.days = []string{home}, 30
+	w.makeRole(network)
+	w.cloud.UseRoleIn(network.Name, abroad, w.cloud.Now().Add(time.Minute))
+	w.pass(40 * day)
+	w.want(network, model.LinkedIdle, "which is not looked at")
+	w.regions = []string{home, abroad} // as the fix says
+	w.cloud.Abroad(abroad)
+	w.pass(29 * day)
+	if n := w.deletions(network); n > 0 {
+		t.Errorf("%d deletions within 29 days of the first look at %s: %q", n, abroad, w.role(network).Reasons)
+	}
+	w.pass(3 * day)
+	w.want(network, model.LinkedAbsent)
+}
+
+func TestDaysOfWhichNobodySawEverythingDoNotCount(t *testing.T) {
+	for name, days := range map[string]func(w *world){
+		"since a Region was denied": func(w *world) {
+			w.deny("AccessDeniedException", "ListAgentRuntimes", abroad)
+			w.pass(40 * day)
+			w.want(network, model.LinkedUnknown)
+			w.undisturbed()
+		},
+		"since there was no look": func(w *world) { w.cloud.Advance(40 * day) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.days = 30
+			w.idle(network)
+			days(w)
+			w.pass(29 * day)
+			if n := w.deletions(network); n > 0 {
+				t.Errorf("%d deletions within 29 days", n)
+			}
+			w.pass(3 * day)
+			w.want(network, model.LinkedAbsent)
+		})
 	}
 }
 
