@@ -1,6 +1,7 @@
 package drift_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/awsfake"
 	"rolekeeper/shared/desired"
+	"rolekeeper/shared/fault"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
@@ -113,6 +116,35 @@ func TestWhatIsOnlyToldDoesNotPullTheBrake(t *testing.T) {
 	w.settings.Drift, w.settings.Unmanaged = plan.RepairDrift, plan.RemoveUnmanaged
 	if r := w.run("third"); r.Stopped == nil || r.Stopped.Found != 3 || actions(r)[report.ActionHeldBack] != 6 {
 		t.Errorf("%+v %+v %q", r.Stopped, r.Totals, rows(r))
+	}
+}
+
+func TestAnApprovalThatMayNotBeReadIsToldAndKeepsNoOtherBack(t *testing.T) {
+	w := fleet(t, 3)
+	w.most = model.Portion{Count: 1}
+	w.edit(3)
+	stop := w.run("first").Stopped
+	if stop == nil {
+		t.Fatal("it was not stopped")
+	}
+	denied := naming.FleetRequestKey("r1")
+	w.put(denied, "{}")
+	w.cloud.Before = func(c awsfake.Call) error {
+		if c.Operation == "GetObject" && strings.HasSuffix(c.Resource, denied) {
+			return awsfake.APIError("AccessDenied", "not for you")
+		}
+		return nil
+	}
+	w.cloud.ForgetCalls()
+	r, err := w.pass().Run(t.Context(), "second")
+	if !errors.Is(err, fault.ErrDenied) || !strings.Contains(r.Failed, denied) || len(w.sent()) > 0 {
+		t.Errorf("%v, %+v", err, r)
+	}
+	w.write(naming.FleetRequestKey("r2"), model.Request{
+		V: 1, ID: "r2", Action: model.Approve, Plans: map[string]string{model.FleetPlan: stop.Hash}, Expires: w.cloud.Now().Add(time.Hour), By: "operator",
+	})
+	if r := w.run("third"); r.Released == nil || len(w.sent()) != 3 {
+		t.Errorf("%+v", r)
 	}
 }
 
