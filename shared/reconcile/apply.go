@@ -259,7 +259,9 @@ func (a applying) archive(ctx context.Context, s plan.Step) error {
 	case plan.Drift:
 		// Others can add to the role at any time: what is there is the cause.
 	case plan.Create, plan.Change:
-		cause = []any{s.Observed.ID, a.object.VersionID, a.SettingsHash}
+		// The same version and settings can come again; until it is answered, a look
+		// that is repeated finds the answer that the first one found.
+		cause = []any{s.Observed.ID, a.object.VersionID, a.SettingsHash, a.stored.UpdatedAt}
 	}
 	sum, err := json.Marshal([]any{archived.Reason, cause})
 	if err != nil {

@@ -15,9 +15,11 @@ import (
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/google/go-cmp/cmp"
 
+	"rolekeeper/shared/desired"
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/plan"
+	"rolekeeper/shared/policy"
 	"rolekeeper/shared/status"
 )
 
@@ -510,6 +512,41 @@ func TestARoleThatIsFullHidesNoDriftOfItsOtherElements(t *testing.T) {
 			}
 			if mode == plan.RepairDrift && (left != changed || len(w.sent("Role Drift Repaired")) != 1) {
 				t.Errorf("the policy is %s, and told is %v", left, w.sent("Role Drift Repaired"))
+			}
+		})
+	}
+}
+
+// Settings can go to and fro over one version of a config.
+func TestWhatSettingsTakeAwayIsArchivedEachTime(t *testing.T) {
+	for _, mode := range []plan.DriftMode{plan.RepairDrift, plan.ReportDrift} {
+		t.Run(string(mode), func(t *testing.T) {
+			w := newWorld(t)
+			w.settings.Drift = mode
+			turn := func(p desired.Profile) {
+				w.settings.Env.Profile, w.hash = p, string(p)
+				w.elapse(time.Minute)
+				w.again(key)
+			}
+			w.settings.Env.Profile, w.hash = desired.Toolkit, string(desired.Toolkit)
+			w.upload(key, container+"    aws_jwt:\n      enabled: true\n      audiences: [https://a.example.com]\n")
+			w.settle()
+			turn(desired.Scoped)
+			turn(desired.Toolkit)
+			role := runtimeRole("my_agent")
+			w.admin().putPolicy(role, naming.JWTPolicy, goodPolicy)
+			turn(desired.Scoped)
+			if _, there := w.role(role).Policies[naming.JWTPolicy]; there {
+				t.Fatal("the policy is still there")
+			}
+			kept := false
+			for _, all := range w.archivesOf(role) {
+				for _, a := range all {
+					kept = kept || policy.Same(a.Role.Policies[naming.JWTPolicy], goodPolicy)
+				}
+			}
+			if !kept {
+				t.Error("what somebody wrote into the policy is gone, and no archive has it")
 			}
 		})
 	}

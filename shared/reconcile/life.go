@@ -122,6 +122,7 @@ func seenNow(all []status.Runtime, id string, t status.Runtime, there bool) []st
 	case there && i < 0:
 		return append(all, t)
 	case there:
+		t.Foreign = t.Foreign && all[i].Foreign // what had the agent's role once is its runtime
 		all[i] = t
 	case i >= 0:
 		all[i].Gone = true

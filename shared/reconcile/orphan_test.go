@@ -332,3 +332,43 @@ func TestARoleRetiredByHandIsNotAnAgentsThatIsUploadedInTime(t *testing.T) {
 		})
 	}
 }
+
+// A rollback leaves the roles as they were before they were taken over by hand, or
+// an upload would adopt them that nobody asked to adopt and nobody judged.
+func TestARoleWhoseRetirementByHandIsRolledBackIsNotAnAgentsThatIsUploaded(t *testing.T) {
+	for name, c := range map[string]struct{ to, extra string }{
+		"with the config that asked":        {key, ""},
+		"with another config":               {other, ""},
+		"and it is hostile":                 {key, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}`},
+		"and it is hostile, another config": {other, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.operators, w.settings.Existing = true, plan.ReportExisting
+			w.byToolkit("my_agent")
+			role := runtimeRole("my_agent")
+			if c.extra != "" {
+				w.admin().putPolicy(role, "extra", c.extra)
+			}
+			was := w.role(role)
+			w.retire("my_agent")
+			w.settle()
+			w.elapse(25 * time.Hour)
+			w.must(nil, w.sweep())
+			w.elapse(10 * time.Second)
+			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
+			w.force(func() { w.deploy("other_name", role) }) // a use in quarantine
+			w.elapse(5 * time.Minute)
+			w.wantPhase(key, "my_agent", status.PhaseRetiring)
+			w.upload(c.to, container)
+			w.settle()
+			w.again(c.to)
+			wantOutcome(t, w, c.to, status.Blocked)
+			now := w.role(role)
+			was.PermissionsBoundary = now.PermissionsBoundary // which it keeps from its retirement
+			if diff := cmp.Diff(was, now); diff != "" {
+				t.Errorf("it was taken over (-was +is)\n%s", diff)
+			}
+		})
+	}
+}

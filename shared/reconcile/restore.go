@@ -79,6 +79,13 @@ func (r *run) putBack(ctx context.Context, q pending, a status.Agent, archived m
 	case !begun && plan.RestoreHash(p) != q.Plans[a.Name]:
 		return refused(q.id, "what would be done to role %s now is not what the operator was shown; look at it again", archived.Role.Name), nil
 	}
+	if key := naming.RoleClaimKey(a.Name); r.claims[key].Free { // what is held is nobody's to take over
+		c := disowned(r.claims[key].WithoutAdopting(archived.Kind))
+		c.Free = false
+		if err := r.writeClaim(ctx, key, c); err != nil {
+			return status.Request{}, err
+		}
+	}
 	if !begun || a.PhaseVersion != r.object.VersionID { // a new version would end the hold
 		if err := r.recordHold(ctx, a, q.Archive, archived); err != nil {
 			return status.Request{}, err

@@ -270,13 +270,15 @@ func (r *run) needs(name string) map[string]string {
 // built from: by a runtime of its name, whatever role that has, or by another
 // agent of the config that names its repository.
 func (r *run) needsRepository(ctx context.Context, a status.Agent) (bool, error) {
-	for _, t := range a.Runtimes {
-		if t.Gone {
-			continue
-		}
-		if _, there, err := r.runtime(ctx, a, t.ID); err != nil || there {
-			return there, err
-		}
+	all, err := r.Users.Runtimes(ctx) // also those that no event told of
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(all, func(t model.RuntimeSummary) bool {
+		name, _ := naming.RuntimeAgent(t.ID)
+		return name == a.Name && t.Status != model.RuntimeDeleting
+	}) {
+		return true, nil
 	}
 	name := naming.Repository(a.Name)
 	return slices.ContainsFunc(r.cfg.Agents, func(other agent.Agent) bool {
@@ -299,12 +301,9 @@ func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (block
 		}
 		blockers = l.Changed()
 	}
-	if err := r.profiles(ctx, l); err != nil {
-		return nil, time.Time{}, err
-	}
-	building, err := r.building(ctx, l)
-	if err != nil {
-		return nil, time.Time{}, err
+	building, unknown := r.building(ctx, l)
+	if err := errors.Join(r.profiles(ctx, l), unknown); err != nil {
+		l.Unknown = report.Clip(err.Error()) // a use: what is quarantined must not stay so
 	}
 	if blockers = slices.Concat(blockers, building, l.Blockers()); len(blockers) > 0 {
 		return blockers, time.Time{}, nil // what is known without asking AgentCore is enough
@@ -521,9 +520,10 @@ func (a applying) mark(ctx context.Context, s plan.Step) error {
 // clear forgets a retirement, and roles that it had deleted.
 func (a applying) clear(ctx context.Context, s plan.Step) error {
 	c := a.claims[s.Claim].Claim
-	c.Deleting, c.Free = "", false
-	if a.has(s.Agent) {
+	c.Deleting = ""
+	if a.has(s.Agent) { // else it is still to go, and what it took over by hand is still nobody's
 		c = disowned(c)
+		c.Free = false
 	}
 	for _, kind := range s.Kinds {
 		c = c.WithRoleID(kind, "")

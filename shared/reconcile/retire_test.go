@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -900,4 +901,109 @@ func TestAnAgentThatIsHeldWithoutAClaimBeginsAnew(t *testing.T) {
 	w.settle()
 	w.wantPhase(key, "my_agent", status.PhaseActive)
 	wantOutcome(t, w, key, status.Ready)
+}
+
+// What is not known is a use, in quarantine as well.
+func TestAListingThatIsDeniedInQuarantineGivesTheRoleBack(t *testing.T) {
+	for _, operation := range []string{"ListInstanceProfilesForRole", "ListBuildsForProject", "ListProjects", "ListGateways"} {
+		t.Run(operation, func(t *testing.T) {
+			w := gone(t)
+			role := runtimeRole("my_agent")
+			w.must(nil, w.sweep())
+			w.elapse(10 * time.Second)
+			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
+			w.cloud.Before = func(c awsfake.Call) error {
+				if c.Caller == "reconcile" && c.Operation == operation {
+					return awsfake.APIError("AccessDeniedException", "no")
+				}
+				return nil
+			}
+			w.elapse(5 * time.Minute)
+			if !policy.Trusts(w.role(role).Trust, "bedrock-agentcore.amazonaws.com", w.cloud.Account) {
+				t.Errorf("it is denied still: %+v", w.status(key))
+			}
+			if b := w.status(key).Agents[0].BlockedBy; len(b) == 0 || b[0].Kind != string(plan.UseUnknown) {
+				t.Errorf("%+v", b)
+			}
+			w.cloud.Before = nil
+			w.pass(time.Hour)
+			w.wantPhase(key, "my_agent", status.PhaseRetired)
+		})
+	}
+}
+
+func TestARoleThatIsHeldIsNotAnotherConfigs(t *testing.T) {
+	w := newWorld(t)
+	w.operators = true
+	w.upload(key, container)
+	w.settle()
+	role := runtimeRole("my_agent")
+	w.admin().putPolicy(role, "by-hand", goodPolicy)
+	w.settle()
+	w.remove(key)
+	w.elapse(day + time.Hour)
+	w.must(nil, w.sweep())
+	w.elapse(10 * time.Second)
+	w.force(func() { w.deploy("other_name", role) })
+	w.elapse(5 * time.Minute)
+	w.wantPhase(key, "my_agent", status.PhaseRetiring) // blocked, with an archive
+	w.pass(time.Hour)                                  // and others may have the name
+	w.admin().deletePolicy(role, "by-hand")
+	archived := slices.Collect(maps.Keys(w.cloud.Objects(bucket, naming.ArchivedRole(role))))
+	p := plan.Restoring{
+		Archive: w.archivesOf(role)[model.ArchiveRetired][0], Observed: ptr(w.role(role)), Claim: w.claim(naming.RoleClaimKey("my_agent")),
+		Boundary: w.settings.Env.PermissionsBoundary, Account: w.cloud.Account,
+	}.Plan()
+	w.ask(model.Request{Action: model.Restore, Archive: archived[0], Plans: map[string]string{"my_agent": plan.RestoreHash(p)}})
+	w.settle()
+	w.wantPhase(key, "my_agent", status.PhaseHeld)
+	was := w.role(role)
+	w.upload(other, container)
+	w.settle()
+	if c := w.claim(naming.RoleClaimKey("my_agent")); c.Config != key {
+		t.Errorf("the claim is %s's", c.Config)
+	}
+	if diff := cmp.Diff(was, w.role(role)); diff != "" {
+		t.Errorf("a role that is held was changed (-was +is)\n%s", diff)
+	}
+}
+
+func TestARuntimeThatNobodyToldOfKeepsTheRepository(t *testing.T) {
+	for state, keeps := range map[string]bool{"READY": true, "DELETE_FAILED": true, "DELETING": false} {
+		t.Run(state, func(t *testing.T) {
+			w := newWorld(t)
+			w.empties = true
+			w.admin().createRole("foreign", agentCoreTrust)
+			w.upload(key, container)
+			w.settle()
+			w.remove(key)
+			w.elapse(day + time.Hour)
+			w.must(nil, w.sweep())
+			w.elapse(10 * time.Second)
+			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
+			w.cloud.SetAgentCoreStatus(w.deploy("my_agent", "foreign"), state)
+			w.cloud.Done(w.inbox, w.cloud.Receive(w.inbox, 10), nil) // its event is lost
+			w.elapse(5 * time.Minute)
+			w.wantPhase(key, "my_agent", status.PhaseRetired)
+			if left := w.cloud.RepositoryNames(); len(left) > 0 != keeps {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+func TestARuntimeThatOnceHadTheAgentsRoleIsTheAgents(t *testing.T) {
+	w := newWorld(t)
+	w.admin().createRole("foreign", agentCoreTrust)
+	w.upload(key, container)
+	w.settle()
+	id := w.deploy("my_agent", runtimeRole("my_agent"))
+	w.elapse(time.Hour)
+	w.update(id, "foreign")
+	w.elapse(time.Hour)
+	w.wantPhase(key, "my_agent", status.PhaseActive)
+	w.undeploy(id)
+	w.elapse(time.Hour)
+	w.pass(0)
+	w.wantPhase(key, "my_agent", status.PhaseRetiring)
 }

@@ -150,7 +150,7 @@ type Runtime struct {
 	ID       string    `json:"id"`
 	LastSeen time.Time `json:"lastSeen"`
 	Gone     bool      `json:"gone,omitempty"`    // it was deleted, or is being deleted
-	Foreign  bool      `json:"foreign,omitempty"` // it has the agent's name and runs with another role
+	Foreign  bool      `json:"foreign,omitempty"` // it has the agent's name and was only seen with another role
 }
 
 // Drift is one element of a role, repository or project that is not as Rolekeeper
