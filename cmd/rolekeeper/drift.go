@@ -13,7 +13,7 @@ import (
 	"rolekeeper/shared/aws/iamrole"
 	"rolekeeper/shared/drift"
 	"rolekeeper/shared/report"
-	reportpage "rolekeeper/shared/report/page"
+	"rolekeeper/shared/report/page"
 )
 
 type driftFlags struct {
@@ -73,7 +73,7 @@ func (p program) drift(ctx context.Context, f driftFlags) error {
 	case "json":
 		p.stdout.json(pass)
 	case "html":
-		text, err := reportpage.Of(pass)
+		text, err := page.Of(pass)
 		if err != nil {
 			return fmt.Errorf("make the page: %w", err)
 		}

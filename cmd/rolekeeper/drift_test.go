@@ -17,7 +17,7 @@ import (
 	"rolekeeper/shared/model"
 	"rolekeeper/shared/naming"
 	"rolekeeper/shared/report"
-	reportpage "rolekeeper/shared/report/page"
+	"rolekeeper/shared/report/page"
 	"rolekeeper/shared/settings"
 	"rolekeeper/shared/status"
 )
@@ -216,10 +216,10 @@ func TestDriftAsDataAndAsAPage(t *testing.T) {
 	if err != nil || got.code != exitChanges || len(pass.Findings) == 0 || pass.ID != "check-0123abcd" || !pass.At.Equal(at(12)) {
 		t.Fatalf("exit code %d, %v\n%s%s", got.code, err, got.stdout, got.stderr)
 	}
-	page, err := reportpage.Of(pass)
+	want, err := page.Of(pass)
 	w.must(nil, err)
 	got = w.run(t, "drift", "-o=html")
-	if diff := cmp.Diff(string(page), got.stdout); got.code != exitChanges || diff != "" {
+	if diff := cmp.Diff(string(want), got.stdout); got.code != exitChanges || diff != "" {
 		t.Errorf("exit code %d\n%s%s", got.code, diff, got.stderr)
 	}
 	w.screen = true

@@ -339,8 +339,8 @@ func (s *site) GetEventSelectors(_ context.Context, in *cloudtrail.GetEventSelec
 	return &cloudtrail.GetEventSelectorsOutput{EventSelectors: t.basic, AdvancedEventSelectors: t.advanced}, err
 }
 
-// page gives two of a list from where the token says, and the next token.
-func page(all []made, token *string) (items []made, next *string) {
+// pageOf gives two of a list from where the token says, and the next token.
+func pageOf(all []made, token *string) (items []made, next *string) {
 	start := len(aws.ToString(token))
 	end := min(start+2, len(all))
 	if end < len(all) {
@@ -350,7 +350,7 @@ func page(all []made, token *string) (items []made, next *string) {
 }
 
 func (s *site) ListProjects(_ context.Context, in *codebuild.ListProjectsInput, _ ...func(*codebuild.Options)) (*codebuild.ListProjectsOutput, error) {
-	items, next := page(s.projects, in.NextToken)
+	items, next := pageOf(s.projects, in.NextToken)
 	out := &codebuild.ListProjectsOutput{NextToken: next}
 	for _, p := range items {
 		out.Projects = append(out.Projects, p.name)
@@ -382,7 +382,7 @@ func (s *site) DescribeRepositories(_ context.Context, in *ecr.DescribeRepositor
 	if aws.ToString(in.RegistryId) != s.id {
 		return nil, errors.New("of another registry")
 	}
-	items, next := page(s.images, in.NextToken)
+	items, next := pageOf(s.images, in.NextToken)
 	out := &ecr.DescribeRepositoriesOutput{NextToken: next}
 	for _, r := range items {
 		out.Repositories = append(out.Repositories, ecrtypes.Repository{RepositoryName: &r.name, RepositoryArn: aws.String("arn/" + r.name), CreatedAt: &r.at})
