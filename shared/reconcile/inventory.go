@@ -74,7 +74,7 @@ const (
 // Take gives an inventory whose listings were all begun at notBefore or later,
 // and at most a minute ago: that of the bucket, or a new one, which it puts
 // there. Uses has what uses a role with a name of agents' own, every version of
-// a runtime by itself.
+// a runtime by itself; Runtimes has all runtimes, without roles.
 //
 // While somebody else takes one, or when notBefore is still to come, it gives no
 // inventory but when to ask again. After an error it is unknown what uses the
@@ -341,9 +341,13 @@ func (i Inventory) agents(role string) bool {
 	return false
 }
 
-// inventory gives what is known.
+// inventory gives what is known, of runtimes without their roles: Uses tells those.
 func (t *taking) inventory(takenAt time.Time) model.Inventory {
-	return model.Inventory{V: 1, TakenAt: takenAt, Uses: t.uses()}
+	v := model.Inventory{V: 1, TakenAt: takenAt, Uses: t.uses(), Runtimes: make(map[string]model.RuntimeRoles, len(t.runtimes))}
+	for id, k := range t.runtimes {
+		v.Runtimes[id] = model.RuntimeRoles{Updated: k.Updated, Version: k.Version}
+	}
+	return v
 }
 
 // uses gives what uses the roles of agents, runtimes by id and version first.
@@ -389,7 +393,6 @@ func (i Inventory) plain(u model.Use) model.Use {
 func (t *taking) pack(takenAt time.Time) model.Inventory {
 	v := t.inventory(takenAt)
 	v.Uses = slices.DeleteFunc(v.Uses, func(u model.Use) bool { return u == t.plain(u) })
-	v.Runtimes = make(map[string]model.RuntimeRoles, len(t.runtimes))
 	for id, k := range t.runtimes {
 		roles := map[string][]string{}
 		for _, version := range slices.SortedFunc(maps.Keys(k.roles), byNumber) {

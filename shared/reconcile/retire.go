@@ -223,11 +223,17 @@ func (r *run) leaving(ctx context.Context, a status.Agent) (plan.Leaving, error)
 		}
 	}
 	if r.DeleteRepositories && !project.RepositoryCreated.IsZero() {
-		needed, err := r.needsRepository(ctx, a)
-		if err != nil {
-			return plan.Leaving{}, err
+		var err error
+		l.DeleteRepository = !r.needsRepository(a)
+		if len(l.Ours()) == 0 { // or the inventory tells
+			all, err := r.Users.Runtimes(ctx)
+			if err != nil {
+				return plan.Leaving{}, err
+			}
+			for _, t := range all {
+				l.DeleteRepository = l.DeleteRepository && !bearsName(t.ID, a.Name)
+			}
 		}
-		l.DeleteRepository = !needed
 		if l.Repository, err = r.repository(ctx, model.Repository{Name: naming.Repository(a.Name)}); err != nil {
 			return plan.Leaving{}, err
 		}
@@ -266,24 +272,20 @@ func (r *run) needs(name string) map[string]string {
 	return needed
 }
 
-// needsRepository reports whether the images of an agent may still be run or
-// built from: by a runtime of its name, whatever role that has, or by another
-// agent of the config that names its repository.
-func (r *run) needsRepository(ctx context.Context, a status.Agent) (bool, error) {
-	all, err := r.Users.Runtimes(ctx) // also those that no event told of
-	if err != nil {
-		return false, err
-	}
-	if slices.ContainsFunc(all, func(t model.RuntimeSummary) bool {
-		name, _ := naming.RuntimeAgent(t.ID)
-		return name == a.Name && t.Status != model.RuntimeDeleting
-	}) {
-		return true, nil
-	}
+// needsRepository reports whether another agent of the config is built from the
+// images of an agent, or has them run.
+func (r *run) needsRepository(a status.Agent) bool {
 	name := naming.Repository(a.Name)
 	return slices.ContainsFunc(r.cfg.Agents, func(other agent.Agent) bool {
 		return other.Name != a.Name && (other.Repository == name || slices.Contains(other.Permissions.BaseImages, name))
-	}), nil
+	})
+}
+
+// bearsName reports whether a runtime has an agent's name. It may run from the agent's
+// images, whatever role it has, and whether an event told of it or not.
+func bearsName(id, agent string) bool {
+	name, ok := naming.RuntimeAgent(id)
+	return ok && name == agent
 }
 
 // prove finds what keeps an agent from going. Without blockers it is proven that
@@ -318,6 +320,9 @@ func (r *run) prove(ctx context.Context, l *plan.Leaving, a status.Agent) (block
 		return nil, time.Time{}, nil
 	}
 	l.Uses = all.Uses
+	for id := range all.Runtimes {
+		l.DeleteRepository = l.DeleteRepository && !bearsName(id, a.Name)
+	}
 	return l.Blockers(), all.TakenAt, nil
 }
 
@@ -402,7 +407,7 @@ func (r *run) keep(ctx context.Context, a status.Agent, l plan.Leaving, blockers
 		a = back(a)
 	}
 	for _, u := range l.Uses {
-		if name, ok := naming.RuntimeAgent(u.Runtime); ok && name == a.Name && u.Newest && u.Status != model.RuntimeDeleting {
+		if bearsName(u.Runtime, a.Name) && u.Newest && u.Status != model.RuntimeDeleting {
 			i := slices.IndexFunc(a.Runtimes, func(t status.Runtime) bool { return t.ID == u.Runtime })
 			if i < 0 {
 				i = len(a.Runtimes)

@@ -969,7 +969,7 @@ func TestARoleThatIsHeldIsNotAnotherConfigs(t *testing.T) {
 }
 
 func TestARuntimeThatNobodyToldOfKeepsTheRepository(t *testing.T) {
-	for state, keeps := range map[string]bool{"READY": true, "DELETE_FAILED": true, "DELETING": false} {
+	for state, keeps := range map[string]bool{"READY": true, "DELETE_FAILED": true, "": false} {
 		t.Run(state, func(t *testing.T) {
 			w := newWorld(t)
 			w.empties = true
@@ -981,7 +981,9 @@ func TestARuntimeThatNobodyToldOfKeepsTheRepository(t *testing.T) {
 			w.must(nil, w.sweep())
 			w.elapse(10 * time.Second)
 			w.wantPhase(key, "my_agent", status.PhaseQuarantined)
-			w.cloud.SetAgentCoreStatus(w.deploy("my_agent", "foreign"), state)
+			if state != "" {
+				w.cloud.SetAgentCoreStatus(w.deploy("my_agent", "foreign"), state)
+			}
 			w.cloud.Done(w.inbox, w.cloud.Receive(w.inbox, 10), nil) // its event is lost
 			w.elapse(5 * time.Minute)
 			w.wantPhase(key, "my_agent", status.PhaseRetired)
@@ -989,6 +991,32 @@ func TestARuntimeThatNobodyToldOfKeepsTheRepository(t *testing.T) {
 				t.Errorf("left: %v", left)
 			}
 		})
+	}
+}
+
+// Without roles nothing is asked for what uses them.
+func TestARuntimeKeepsTheRepositoryOfAnAgentWithoutRoles(t *testing.T) {
+	for _, runs := range []bool{true, false} {
+		w := newWorld(t)
+		w.empties = true
+		w.admin().createRole("foreign", agentCoreTrust)
+		w.upload(key, container)
+		w.settle()
+		w.remove(key)
+		w.settle()
+		if runs {
+			w.deploy("my_agent", "foreign")
+		}
+		w.cloud.Done(w.inbox, w.cloud.Receive(w.inbox, 10), nil) // no event comes
+		w.admin().deleteRole(runtimeRole("my_agent"))
+		w.admin().deleteRole(buildRole("my_agent"))
+		w.cloud.Done(w.inbox, w.cloud.Receive(w.inbox, 10), nil)
+		w.elapse(day + time.Hour)
+		w.pass(0)
+		w.wantPhase(key, "my_agent", status.PhaseRetired)
+		if left := w.cloud.RepositoryNames(); len(left) > 0 != runs {
+			t.Errorf("a runtime: %v; left: %v", runs, left)
+		}
 	}
 }
 
