@@ -147,6 +147,9 @@ func (e evidence) lingering(now time.Time) judgement {
 // idle judges a role that nothing needs.
 func (e evidence) idle(idleDays int, now time.Time) judgement {
 	used, region := e.lastUse()
+	if !used.IsZero() {
+		region = cmp.Or(region, unnamed)
+	}
 	since := latest(e.observed.Created, used, e.neededAt)
 	j := judgement{idleSince: since, reasons: append([]string{fmt.Sprintf("nothing in %s needs it", e.places())}, e.used()...)}
 	if d := e.deletion; d != nil && d.State == model.DeletionFailed && d.RoleID == e.observed.ID {
@@ -174,6 +177,9 @@ func (e evidence) idle(idleDays int, now time.Time) judgement {
 	return j
 }
 
+// unnamed stands for a Region that IAM does not name, which is none that is looked at.
+const unnamed = "a Region that is not named"
+
 // proven says what is missing for a role to be removable that nothing needs, and
 // that had its last sign of use or need at a time, its last use from a Region.
 func (e evidence) proven(since time.Time, region string, now time.Time) string {
@@ -198,9 +204,6 @@ func (e evidence) over(idleDays int, since, now time.Time) bool {
 	return idleDays > 0 && !e.unneededAt.IsZero() && now.Sub(latest(since, e.unneededAt)) >= time.Duration(idleDays)*day
 }
 
-// unnamed stands for a Region that IAM does not name, which is none that is looked at.
-const unnamed = "a Region that is not named"
-
 // lastUse gives when the role was last used and from which Region, as far as IAM
 // says; zero when it was not within 400 days.
 func (e evidence) lastUse() (at time.Time, region string) {
@@ -211,9 +214,6 @@ func (e evidence) lastUse() (at time.Time, region string) {
 	if e.accessed != nil && e.accessed.Last.After(at) {
 		at, region = e.accessed.Last, e.accessed.Region
 	}
-	if !at.IsZero() && region == "" {
-		region = unnamed
-	}
 	return at, region
 }
 
@@ -222,6 +222,8 @@ func (e evidence) used() []string {
 	switch at, region := e.lastUse(); {
 	case at.IsZero():
 		return []string{"IAM knows of no use within 400 days"}
+	case region == "":
+		return []string{"last used at " + moment(at)}
 	default:
 		return []string{fmt.Sprintf("last used at %s from %s", moment(at), region)}
 	}
