@@ -70,8 +70,10 @@ func talk(t *testing.T, answer any) (client *codebuild.Client, request *[]byte) 
 		}
 	}))
 	t.Cleanup(server.Close)
+	// With retries: a client that is answered before it is done with its request may
+	// close the connection on a long answer.
 	return codebuild.NewFromConfig(aws.Config{
-		Region: "us-east-1", BaseEndpoint: &server.URL, RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: &server.URL,
 		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
 	}), request
 }
