@@ -280,7 +280,7 @@ func askedTwice(t *testing.T) (w *world, bodies []string) {
 	w.idle(network)
 	w.cloud.Advance(time.Hour)
 	for _, id := range []string{"r1", "r2"} {
-		w.ask(id, network.Name, w.role(network).DeletionPlan())
+		w.askAsShown(id, network)
 		for _, m := range w.cloud.Receive(w.queue, 1).Records {
 			bodies = append(bodies, m.Body)
 		}

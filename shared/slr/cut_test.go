@@ -25,7 +25,7 @@ type story struct {
 var stories = map[string]story{
 	"an operator has a role deleted": {
 		given: func(w *world) { w.idle(network) },
-		begin: func(w *world) { w.ask("r1", network.Name, w.role(network).DeletionPlan()) },
+		begin: func(w *world) { w.askAsShown("r1", network) },
 		after: func(_ *testing.T, w *world) {
 			w.want(network, model.LinkedAbsent)
 			w.answered("r1", model.LinkedRequestDone, "it is deleted")
@@ -45,7 +45,7 @@ var stories = map[string]story{
 			w.idle(network)
 			w.cloud.FailLinkedDeletion(network.Name, "the service says so")
 		},
-		begin: func(w *world) { w.ask("r1", network.Name, w.role(network).DeletionPlan()) },
+		begin: func(w *world) { w.askAsShown("r1", network) },
 		after: func(t *testing.T, w *world) {
 			w.want(network, model.LinkedRefused, "the service says so")
 			w.answered("r1", model.LinkedRequestRefused, "the service says so")
@@ -140,7 +140,7 @@ func TestACutLookThatIsTakenUpGoesByWhatThereIsThen(t *testing.T) {
 				w.idle(network)
 				w.cloud.Advance(3 * day)
 				if days == 0 {
-					w.ask("r1", network.Name, w.role(network).DeletionPlan())
+					w.askAsShown("r1", network)
 				} else {
 					w.wake()
 				}

@@ -245,7 +245,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	t.Run("that nobody may write", func(t *testing.T) {
 		w := newWorld(t)
 		w.idle(network)
-		w.ask("r1", network.Name, w.role(network).DeletionPlan())
+		w.askAsShown("r1", network)
 		w.must(w.checked(func(ctx context.Context, s slr.Watch) (slr.Result, error) {
 			s.Operators = false
 			return s.Look(ctx)
@@ -282,7 +282,7 @@ func TestADeletionThatAWSRefusesIsToldAndNotAskedForAgain(t *testing.T) {
 	w.look()
 	w.settle()
 	w.want(network, model.LinkedRemovable)
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.settle()
 	r := w.want(network, model.LinkedRefused, "AWS did not delete it at", "it is used in eu-west-1 by arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/"+id)
 	if r.Fix == "" || len(r.Deletion.Usage) != 1 {
@@ -313,7 +313,7 @@ func TestADeletionThatIAMDoesNotTakeIsToldAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.deny("AccessDenied", "DeleteServiceLinkedRole", "")
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.want(network, model.LinkedRefused, "not for you")
 	w.answered("r1", model.LinkedRequestRefused, "not for you")
@@ -327,7 +327,7 @@ func TestADeletionThatIsThrottledIsAskedForAgainLaterAndLater(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.deny("Throttling", "DeleteServiceLinkedRole", "")
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	begun := w.cloud.Now()
 	for w.cloud.Now().Sub(begun) < 10*time.Minute {
 		w.drain()
@@ -353,7 +353,7 @@ func TestADeletionThatWasDecidedStandsWhileTheRoleCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.deny("Throttling", "DeleteServiceLinkedRole", "")
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.deny("AccessDenied", "GetRole", "")
 	w.cloud.Advance(time.Minute)
@@ -373,7 +373,7 @@ func TestADeletionThatWasDecidedLapsesWithItsRequest(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.deny("Throttling", "DeleteServiceLinkedRole", "")
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.deny("AccessDenied", "GetRole", "")
 	w.pass(2 * day)
@@ -397,7 +397,7 @@ func TestARequestIsNotRefusedWhileAWSMayBeAtIt(t *testing.T) {
 		}
 		return nil
 	}
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.undisturbed()
 	w.deny("ThrottlingException", "ListBrowsers", abroad)
@@ -418,7 +418,7 @@ func TestARequestThatComesDuringADeletionIsAnsweredWithItHoweverLongItTakes(t *t
 	w.idle(network)
 	w.cloud.SettleLinkedRoles(8*time.Hour, 5*time.Second)
 	for _, id := range []string{"r1", "r2"} {
-		w.ask(id, network.Name, w.role(network).DeletionPlan())
+		w.askAsShown(id, network)
 		w.drain()
 		w.answered(id, model.LinkedRequestRunning, "")
 	}
@@ -433,7 +433,7 @@ func TestATaskThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.cloud.SettleLinkedRoles(time.Hour, 5*time.Second)
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.deny("NoSuchEntity", "GetServiceLinkedRoleDeletionStatus", "")
 	w.cloud.Advance(time.Minute)
@@ -448,7 +448,7 @@ func TestATaskThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
 func TestARoleThatIsGoneWhenItIsToBeDeletedIsGone(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.deny("NoSuchEntity", "DeleteServiceLinkedRole", "")
 	w.drain()
 	if r := w.want(network, model.LinkedAbsent, "it was deleted at"); r.ARN != "" || r.ID != "" {
@@ -488,7 +488,7 @@ func TestATaskThatIsGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.idle(network)
-			w.ask("r1", network.Name, w.role(network).DeletionPlan())
+			w.askAsShown("r1", network)
 			w.drain()
 			w.want(network, model.LinkedDeleting)
 			c.given(w)
@@ -509,7 +509,7 @@ func TestATaskThatMayNotBeReadSaysWhatToDo(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
 	w.cloud.SettleLinkedRoles(time.Hour, 5*time.Second)
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.drain()
 	w.deny("Throttling", "GetServiceLinkedRoleDeletionStatus", "")
 	w.cloud.Advance(time.Minute)
@@ -698,8 +698,8 @@ func TestAConfigThatMayNotBeReadLeavesWhatItAsksForUnknown(t *testing.T) {
 func TestARequestThatMayNotBeReadIsToldAndKeepsNothingFromBeingDone(t *testing.T) {
 	w := newWorld(t)
 	w.idle(network)
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
-	w.ask("r2", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
+	w.askAsShown("r2", network)
 	w.cloud.Before = func(c awsfake.Call) error {
 		if c.Caller == me && c.Operation == "GetObject" && strings.Contains(c.Resource, naming.FleetRequestKey("r1")) {
 			return awsfake.APIError("AccessDenied", "not for you")
@@ -827,7 +827,7 @@ func TestARoleInAnotherPathIsNotAWSsOwn(t *testing.T) {
 	w.remove(config)
 	w.pass(3 * day)
 	w.want(network, model.LinkedAbsent, "in path /theirs/")
-	w.ask("r1", network.Name, w.role(network).DeletionPlan())
+	w.askAsShown("r1", network)
 	w.settle()
 	if n := w.count("DeleteServiceLinkedRole"); n > 0 {
 		t.Errorf("%d deletions", n)
@@ -917,7 +917,7 @@ func TestADeletionWhileARuntimeIsMade(t *testing.T) {
 	t.Run("it is seen while it is being made", func(t *testing.T) {
 		w := newWorld(t)
 		w.idle(network)
-		w.ask("r1", network.Name, w.role(network).DeletionPlan())
+		w.askAsShown("r1", network)
 		w.runtime(w.cloud, "my_agent", true)
 		w.drain()
 		w.want(network, model.LinkedUsed, "(CREATING) needs it")
@@ -927,7 +927,7 @@ func TestADeletionWhileARuntimeIsMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.idle(network)
-			w.ask("r1", network.Name, w.role(network).DeletionPlan())
+			w.askAsShown("r1", network)
 			id := ""
 			if !after {
 				// The fake's calls are not to be made from its hooks.
@@ -954,7 +954,7 @@ func TestADeletionWhileARuntimeIsMade(t *testing.T) {
 	t.Run("once the role is gone", func(t *testing.T) {
 		w := newWorld(t)
 		w.idle(network)
-		w.ask("r1", network.Name, w.role(network).DeletionPlan())
+		w.askAsShown("r1", network)
 		w.drain()
 		w.cloud.Advance(time.Minute)
 		w.runtime(w.cloud, "my_agent", true)

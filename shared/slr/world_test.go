@@ -298,6 +298,12 @@ func (w *world) ask(id, name, plan string) {
 		w.cloud.Now().Format(time.RFC3339), bucket, naming.FleetRequestKey(id)))
 }
 
+// askAsShown has an operator ask that a role go as it is shown now.
+func (w *world) askAsShown(id string, r desired.ServiceLinkedRole) {
+	w.t.Helper()
+	w.ask(id, r.Name, w.role(r).DeletionPlan())
+}
+
 func (w *world) write(key string, v any) {
 	w.t.Helper()
 	body, err := json.Marshal(v)
